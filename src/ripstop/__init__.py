@@ -1,0 +1,1 @@
+"""Ripstop keeps one autonomous agent's fault from becoming the whole fleet's outage."""
