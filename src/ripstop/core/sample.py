@@ -1,0 +1,59 @@
+"""One reading of one signal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import isfinite
+
+from ripstop.core.canonical import Json
+
+_NON_FINITE = "$float"
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What a signal (or an action's parameter) read, and when it was sensed: microseconds UTC."""
+
+    signal: str
+    value: Json
+    t_us: int
+
+    def to_json(self) -> dict[str, Json]:
+        """Give the record form; a NaN or an infinity is written `{"$float": "nan"}`."""
+        return {"signal": self.signal, "value": value_to_json(self.value), "t_us": self.t_us}
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Json]) -> Sample:
+        """Read the record form back."""
+        signal, t_us = record["signal"], record["t_us"]
+        if not isinstance(signal, str) or not isinstance(t_us, int):
+            raise TypeError("a sample record needs a `signal` string and a `t_us` integer")
+        return cls(signal, value_from_json(record["value"]), t_us)
+
+
+def value_to_json(value: Json) -> Json:
+    """Make a value writable as JSON: non-finite numbers and unsafe integers become tagged strings."""
+    if isinstance(value, float) and not isfinite(value):
+        return {_NON_FINITE: str(value)}
+    if isinstance(value, int) and not -(2**53) <= value <= 2**53:
+        return {_NON_FINITE: "inf" if value.bit_length() > 1023 else str(float(value))}
+    if isinstance(value, list | tuple):
+        return [value_to_json(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(key): value_to_json(item) for key, item in value.items()}
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return {_NON_FINITE: "nan"}
+
+
+def value_from_json(value: Json) -> Json:
+    """Undo `value_to_json`."""
+    if isinstance(value, Mapping):
+        tag = value.get(_NON_FINITE)
+        if len(value) == 1 and isinstance(tag, str):
+            return float(tag)
+        return {key: value_from_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [value_from_json(item) for item in value]
+    return value

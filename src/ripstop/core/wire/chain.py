@@ -1,0 +1,45 @@
+"""The hash chain of a ledger: each link commits to its predecessor, its sequence number and its record.
+
+    link(n) = SHA-256(0x00 || link(n-1) || n as 8 bytes big-endian || record)
+
+The first predecessor is SHA-256 of the agent's id, so that one agent's chain cannot pass for another's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+from ..errors import WireError
+from ..messages import Segment
+
+
+def genesis(agent: str) -> bytes:
+    """Give the link before the first record of an agent."""
+    return hashlib.sha256(agent.encode()).digest()
+
+
+def link(previous: bytes, sequence: int, record: bytes) -> bytes:
+    """Give the link that commits to `record` as number `sequence` (from 1) after `previous`."""
+    return hashlib.sha256(b"\x00" + previous + sequence.to_bytes(8, "big") + record).digest()
+
+
+def head(previous: bytes, first: int, records: Iterable[bytes]) -> bytes:
+    """Chain records after `previous`, numbering from `first`."""
+    for number, record in enumerate(records, first):
+        previous = link(previous, number, record)
+    return previous
+
+
+def check_segment(segment: Segment, previous: bytes) -> None:
+    """Check that a segment follows `previous` and hashes to its own head.
+
+    Raises:
+        WireError: W0401 where it follows something else (a fork, a gap), W0402 where its content changed.
+    """
+    if segment.previous != previous:
+        raise WireError("segment does not follow the head on file", code="W0401")
+    if segment.last - segment.first + 1 != len(segment.records):
+        raise WireError("segment's numbers do not fit its records", code="W0402")
+    if head(previous, segment.first, segment.records) != segment.head:
+        raise WireError("segment's records do not hash to its head", code="W0402")

@@ -1,0 +1,237 @@
+"""The signed envelope: COSE_Sign1 (RFC 9052) with Ed25519 over deterministic CBOR, and who may sign what.
+
+Layout: tag 18, [protected {1: -8, 4: key id}, {}, payload, signature]. The payload is a map with version,
+type, fleet, scope, role, epoch, generation, tick and body. Bytes that do not re-encode to themselves are refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from ..errors import WireError, missing_extra
+from .cbor import Value, decode, encode
+from .record import from_value, to_value
+
+_TAG = b"\xd2"
+_ALGORITHM, _KEY_ID, _EDDSA = 1, 4, -8
+VERSION = 1
+
+
+class Role(Enum):
+    """What a key may do; roles are disjoint."""
+
+    COMMAND = "command"
+    RELEASE = "release"
+    STOP = "stop"
+    AGENT = "agent"
+
+
+class EnvelopeType(Enum):
+    """What the body of an envelope is."""
+
+    INTENT = "intent"
+    TICK = "tick"
+    RECEIPT = "receipt"
+    BUNDLE = "bundle"
+    SEGMENT = "segment"
+
+
+# INVARIANT: a type is signed by exactly one role; an agent's key never commands.
+ROLE_OF = {
+    EnvelopeType.INTENT: Role.COMMAND,
+    EnvelopeType.TICK: Role.COMMAND,
+    EnvelopeType.RECEIPT: Role.COMMAND,
+    EnvelopeType.BUNDLE: Role.RELEASE,
+    EnvelopeType.SEGMENT: Role.AGENT,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What was signed, after its signature, role and fleet were checked."""
+
+    type: EnvelopeType
+    fleet: str
+    scope: str
+    key_id: bytes
+    role: Role
+    epoch: int
+    generation: int
+    tick: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Payload:
+    version: int
+    type: EnvelopeType
+    fleet: str
+    scope: str
+    role: Role
+    epoch: int
+    generation: int
+    tick: int
+    body: bytes
+
+
+class Signer(Protocol):
+    """Holds one private key."""
+
+    key_id: bytes
+    role: Role
+
+    def sign(self, data: bytes) -> bytes:
+        """Sign with Ed25519."""
+        ...
+
+
+class Ed25519Signer:
+    """A private key in memory (extra `signed`)."""
+
+    def __init__(self, seed: bytes, role: Role, key_id: bytes = b"") -> None:
+        try:
+            from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+        except ImportError as error:
+            raise missing_extra("cryptography", "signed") from error
+        self._key = Ed25519PrivateKey.from_private_bytes(seed)
+        self.public = self._key.public_key().public_bytes_raw()
+        self.role = role
+        self.key_id = key_id or self.public[:8]
+
+    def sign(self, data: bytes) -> bytes:
+        """Sign with Ed25519."""
+        return self._key.sign(data)
+
+
+@dataclass(frozen=True, slots=True)
+class TrustedKey:
+    """A public key and the one role that it has."""
+
+    public: bytes
+    role: Role
+
+
+class Keyring:
+    """The public keys that a node trusts, by key id."""
+
+    def __init__(self, keys: Mapping[bytes, TrustedKey]) -> None:
+        self._keys = dict(keys)
+        self._loaded: dict[bytes, object] = {}
+
+    def role(self, key_id: bytes) -> Role:
+        """Give the role of a key.
+
+        Raises:
+            WireError: W0202 for a key that is not trusted.
+        """
+        if key_id not in self._keys:
+            raise WireError(f"key `{key_id.hex()}` is not trusted", code="W0202")
+        return self._keys[key_id].role
+
+    def verify(self, key_id: bytes, signature: bytes, data: bytes) -> None:
+        """Check an Ed25519 signature.
+
+        Raises:
+            WireError: W0203 where it does not fit.
+            ConfigurationError: C0001 without the extra `signed`: never taken unsigned.
+        """
+        try:
+            from cryptography.exceptions import InvalidSignature
+            from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+        except ImportError as error:
+            raise missing_extra("cryptography", "signed") from error
+        key = self._loaded.get(key_id)
+        if not isinstance(key, Ed25519PublicKey):
+            key = Ed25519PublicKey.from_public_bytes(self._keys[key_id].public)
+            self._loaded[key_id] = key
+        try:
+            key.verify(signature, data)
+        except InvalidSignature as error:
+            raise WireError("signature does not fit", code="W0203") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """Where a message belongs: fleet and scope, authority and tick."""
+
+    fleet: str
+    scope: str
+    epoch: int = 0
+    generation: int = 0
+    tick: int = 0
+
+
+def seal(signer: Signer, kind: EnvelopeType, header: Header, body: bytes) -> bytes:
+    """Sign a body into an envelope."""
+    payload = encode(
+        to_value(
+            _Payload(
+                VERSION, kind, header.fleet, header.scope, signer.role,
+                header.epoch, header.generation, header.tick, body,
+            )
+        )
+    )  # fmt: skip
+    protected = encode({_ALGORITHM: _EDDSA, _KEY_ID: signer.key_id})
+    signature = signer.sign(_to_be_signed(protected, payload))
+    return _TAG + encode([protected, {}, payload, signature])
+
+
+def open_envelope(keyring: Keyring, fleet: str, kind: EnvelopeType, data: bytes) -> Envelope:
+    """Check an envelope whole and give what it holds.
+
+    Raises:
+        WireError: W0101/W0102 malformed, W0201 wrong shape, W0202 unknown key, W0203 forged,
+            W0204 wrong role, W0205 another fleet's, W0206 another type.
+    """
+    protected, payload, signature = _parts(data)
+    key_id = _key_id(protected)
+    role = keyring.role(key_id)
+    keyring.verify(key_id, signature, _to_be_signed(protected, payload))
+    content = from_value(_Payload, decode(payload))
+    if content.version != VERSION:
+        raise WireError(f"version {content.version} is not known", code="W0201")
+    if content.type is not kind:
+        raise WireError(f"expected `{kind.value}`, got `{content.type.value}`", code="W0206")
+    if role is not content.role or role is not ROLE_OF[kind]:
+        raise WireError(f"a key with role `{role.value}` may not sign `{kind.value}`", code="W0204")
+    if content.fleet != fleet:
+        raise WireError(f"meant for fleet `{content.fleet}`", code="W0205")
+    return Envelope(
+        kind,
+        fleet,
+        content.scope,
+        key_id,
+        role,
+        content.epoch,
+        content.generation,
+        content.tick,
+        content.body,
+    )
+
+
+def _to_be_signed(protected: bytes, payload: bytes) -> bytes:
+    """Sig_structure of RFC 9052, section 4.4."""
+    return encode(["Signature1", protected, b"", payload])
+
+
+def _parts(data: bytes) -> tuple[bytes, bytes, bytes]:
+    if data[:1] != _TAG:
+        raise WireError("not a COSE_Sign1 message", code="W0201")
+    value = decode(data[1:])
+    match value:
+        case [bytes() as protected, dict() as unprotected, bytes() as payload, bytes() as signature]:
+            if unprotected:
+                raise WireError("unprotected headers are not allowed", code="W0201")
+            return protected, payload, signature
+    raise WireError("not a COSE_Sign1 message", code="W0201")
+
+
+def _key_id(protected: bytes) -> bytes:
+    header: Value = decode(protected)
+    match header:
+        case {1: -8, 4: bytes() as key_id} if isinstance(header, Mapping) and len(header) == 2:
+            return key_id
+    raise WireError("protected header is not {alg: EdDSA, kid}", code="W0201")
