@@ -61,7 +61,7 @@ _values = st.recursive(
 def test_reading_the_canonical_bytes_gives_the_value_and_the_same_bytes(value: object) -> None:
     text = canonical_json(value)
     assert json.loads(text) == value
-    assert canonical_json(json.loads(text)) == text
+    assert canonical_json(json.loads(text, parse_int=float)) == text
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, 2**53 + 1, 10**400, "\ud800", {1: 2}, object(), b"x"])
