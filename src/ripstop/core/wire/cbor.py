@@ -18,6 +18,7 @@ Value: TypeAlias = (
     "bool | int | float | str | bytes | Sequence[Value] | Mapping[str, Value] | Mapping[int, Value] | None"
 )
 MAX_DEPTH = 32
+_HALF, _SINGLE, _DOUBLE = struct.Struct(">Be"), struct.Struct(">Bf"), struct.Struct(">Bd")
 _NAN = b"\xf9\x7e\x00"
 
 
@@ -42,14 +43,17 @@ def _head(major: int, n: int) -> bytes:
 def _float(value: float) -> bytes:
     if math.isnan(value):
         return _NAN
-    for form in (">Be", ">Bf"):
-        try:
-            short = struct.pack(form, 0xF9 if form == ">Be" else 0xFA, value)
-        except OverflowError:
-            continue
-        if struct.unpack(form, short)[1] == value:
-            return short
-    return struct.pack(">Bd", 0xFB, value)
+    try:
+        single = _SINGLE.pack(0xFA, value)
+    except OverflowError:
+        return _DOUBLE.pack(0xFB, value)
+    if _SINGLE.unpack(single)[1] != value:
+        return _DOUBLE.pack(0xFB, value)
+    try:
+        half = _HALF.pack(0xF9, value)
+    except OverflowError:
+        return single
+    return half if _HALF.unpack(half)[1] == value else single
 
 
 def encode(value: Value) -> bytes:
@@ -90,34 +94,24 @@ def _encode(value: Value, out: bytearray, depth: int) -> None:
         raise _bad(f"cannot encode `{kind.__name__}`")
 
 
-class _Reader:
-    __slots__ = ("at", "data")
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-        self.at = 0
-
-    def take(self, n: int) -> bytes:
-        end = self.at + n
-        if end > len(self.data):
-            raise _bad("truncated")
-        piece = self.data[self.at : end]
-        self.at = end
-        return piece
-
-    def head(self) -> tuple[int, int, int]:
-        """Read (major type, additional information, argument)."""
-        first = self.take(1)[0]
-        major, info = first >> 5, first & 31
-        if info < 24:
-            return major, info, info
-        if info > 27:
-            raise _bad("indefinite length or reserved form")
-        width = 1 << (info - 24)
-        n = int.from_bytes(self.take(width), "big")
-        if major != 7 and (n < 24 or (width > 1 and n < 1 << (4 * width))):
-            raise _bad("longer form than needed")
-        return major, info, n
+def _argument(data: bytes, at: int) -> tuple[int, int, int, int]:
+    """Read (major type, additional information, argument, offset behind it)."""
+    if at >= len(data):
+        raise _bad("truncated")
+    first = data[at]
+    info = first & 31
+    if info < 24:
+        return first >> 5, info, info, at + 1
+    if info > 27:
+        raise _bad("indefinite length or reserved form")
+    width = 1 << (info - 24)
+    end = at + 1 + width
+    if end > len(data):
+        raise _bad("truncated")
+    n = int.from_bytes(data[at + 1 : end], "big")
+    if first < 0xE0 and (n < 24 or (width > 1 and n < 1 << (4 * width))):
+        raise _bad("longer form than needed")
+    return first >> 5, info, n, end
 
 
 def decode(data: bytes) -> Value:
@@ -126,67 +120,68 @@ def decode(data: bytes) -> Value:
     Raises:
         WireError: W0101 where the bytes are not the deterministic encoding of a known value.
     """
-    reader = _Reader(data)
-    value = _decode(reader, 0)
-    if reader.at != len(data):
+    value, at = _decode(data, 0, 0)
+    if at != len(data):
         raise _bad("trailing bytes")
     return value
 
 
+_FLOATS = {25: ">e", 26: ">f", 27: ">d"}
+
+
 def _simple(info: int, n: int) -> Value:
-    if info < 24:
-        if info in (20, 21):
-            return info == 21
-        if info == 22:
-            return None
-        raise _bad("unknown simple value")
-    if info == 24:
-        raise _bad("unknown simple value")
-    form, width = {25: (">e", 2), 26: (">f", 4), 27: (">d", 8)}[info]
-    raw = n.to_bytes(width, "big")
-    value: float = struct.unpack(form, raw)[0]
-    if _float(value) != bytes((7 << 5 | info,)) + raw:
-        raise _bad("longer form than needed")
-    return value
+    if info in _FLOATS:
+        raw = n.to_bytes(1 << (info - 24), "big")
+        value: float = struct.unpack(_FLOATS[info], raw)[0]
+        if (info != 25 or value != value) and _float(value) != bytes((7 << 5 | info,)) + raw:
+            raise _bad("longer form than needed")
+        return value
+    if info in (20, 21):
+        return info == 21
+    if info == 22:
+        return None
+    raise _bad("unknown simple value")
 
 
-def _decode(reader: _Reader, depth: int) -> Value:
-    major, info, n = reader.head()
+def _decode(data: bytes, at: int, depth: int) -> tuple[Value, int]:
+    major, info, n, at = _argument(data, at)
     if major == 0:
-        return n
-    if major == 1:
-        return -1 - n
-    if major == 2:
-        return reader.take(n)
-    if major == 3:
-        try:
-            return reader.take(n).decode()
-        except UnicodeDecodeError as error:
-            raise _bad("text is not UTF-8") from error
+        return n, at
     if major == 7:
-        return _simple(info, n)
+        return _simple(info, n), at
+    if major == 1:
+        return -1 - n, at
     if major == 6:
         raise _bad("tag not expected")
+    if n > len(data) - at:
+        raise _bad("truncated")
+    if major == 2:
+        return data[at : at + n], at + n
+    if major == 3:
+        try:
+            return data[at : at + n].decode(), at + n
+        except UnicodeDecodeError as error:
+            raise _bad("text is not UTF-8") from error
     if depth >= MAX_DEPTH:
         raise _bad(f"nesting deeper than {MAX_DEPTH}")
-    if n > len(reader.data) - reader.at:
-        raise _bad("truncated")
     if major == 4:
-        return [_decode(reader, depth + 1) for _ in range(n)]
-    return _mapping(reader, n, depth)
+        items = []
+        for _ in range(n):
+            item, at = _decode(data, at, depth + 1)
+            items.append(item)
+        return items, at
+    return _mapping(data, at, n, depth)
 
 
-def _mapping(reader: _Reader, n: int, depth: int) -> Value:
+def _mapping(data: bytes, at: int, n: int, depth: int) -> tuple[Value, int]:
     result: dict[str | int, Value] = {}
     last = b""
     for _ in range(n):
-        start = reader.at
-        key = _decode(reader, depth + 1)
-        raw = reader.data[start : reader.at]
+        key, end = _decode(data, at, depth + 1)
         if type(key) is not str and type(key) is not int:
             raise _bad("map key is neither text nor integer")
-        if raw <= last:
+        if data[at:end] <= last:
             raise _bad("map keys repeated or out of order")
-        last = raw
-        result[key] = _decode(reader, depth + 1)
-    return result  # type: ignore[return-value]
+        last = data[at:end]
+        result[key], at = _decode(data, end, depth + 1)
+    return result, at  # type: ignore[return-value]

@@ -1,7 +1,8 @@
 """The signed envelope: COSE_Sign1 (RFC 9052) with Ed25519 over deterministic CBOR, and who may sign what.
 
-Layout: tag 18, [protected {1: -8, 4: key id}, {}, payload, signature]. The payload is a map with version,
-type, fleet, scope, role, epoch, generation, tick and body. Bytes that do not re-encode to themselves are refused.
+Layout: tag 18, [protected {1: -8, 4: key id}, {}, payload, signature]. The payload is the array
+[version, type, fleet, scope, role, epoch, generation, tick, body]. Bytes that do not re-encode to themselves
+are refused.
 """
 
 from __future__ import annotations

@@ -1,14 +1,15 @@
 """Frozen dataclasses to deterministic CBOR and back, strictly: a missing, extra or mistyped field is refused.
 
-A value is written as a map from its field names. Enums are written by value, tuples as arrays, nested
-dataclasses as maps. The converters are built once for each class from its annotations.
+A value is written as an array of its fields in the order of the class; its type and version travel in what
+carries it (subject or envelope). Enums are written by value, tuples as arrays, nested dataclasses as arrays.
+The converters are built once for each class from its annotations.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import types
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 from functools import cache
 from typing import TypeVar, Union, get_args, get_origin, get_type_hints
@@ -36,15 +37,13 @@ def unpack(kind: type[T], data: bytes) -> T:
 
 
 def to_value(record: object) -> Value:
-    """Give the CBOR value (a map) of a frozen dataclass."""
-    kind: Hashable = type(record)
-    return _writer(kind)(record)
+    """Give the CBOR value (an array) of a frozen dataclass."""
+    return _writer(type(record))(record)  # type: ignore[arg-type]  # classes are hashable
 
 
 def from_value(kind: type[T], value: Value) -> T:
     """Build a `kind` from a decoded CBOR value."""
-    key: Hashable = kind
-    result = _reader(key)(value)
+    result = _reader(kind)(value)  # type: ignore[arg-type]  # classes are hashable
     assert isinstance(result, kind)  # noqa: S101 - the reader of a class builds that class
     return result
 
@@ -60,7 +59,7 @@ def _writer(kind: object) -> _Writer:
     if dataclasses.is_dataclass(kind):
         hints = get_type_hints(kind)
         plan = [(f.name, _writer(hints[f.name])) for f in dataclasses.fields(kind)]
-        return lambda item: {name: write(getattr(item, name)) for name, write in plan}
+        return lambda item: [write(getattr(item, name)) for name, write in plan]
     origin, args = get_origin(kind), get_args(kind)
     if origin is tuple:
         inner = _writer(args[0])
@@ -93,12 +92,12 @@ def _enum(kind: type[Enum]) -> _Reader:
 
 def _record(kind: type) -> _Reader:
     hints = get_type_hints(kind)
-    plan = {f.name: _reader(hints[f.name]) for f in dataclasses.fields(kind)}
+    plan = [_reader(hints[f.name]) for f in dataclasses.fields(kind)]
 
     def read(value: Value) -> object:
-        if not isinstance(value, Mapping) or value.keys() != plan.keys():
+        if type(value) is not list or len(value) != len(plan):
             raise WireError(f"fields do not fit `{kind.__name__}`", code="W0102")
-        return kind(**{name: reader(value[name]) for name, reader in plan.items()})  # type: ignore[index]
+        return kind(*[reader(item) for reader, item in zip(plan, value, strict=True)])
 
     return read
 
