@@ -1,0 +1,72 @@
+"""What one record of an agent's ledger says, as deterministic CBOR: `[version, kind, t_us, body]`.
+
+The kinds and their bodies (maps with text keys):
+
+    basis     what decisions stand on from here: {agent, incarnation, release: {counter, digest, commit},
+              position: [epoch, generation], intent, restrictions: [policy document in canonical JSON, ...],
+              breaker, state}. Written at the start, at every change, and first in every segment. `intent`
+              is the digest of `restrictions` ("" where there are none), `state` that of the latest samples.
+    decision  `Decision.to_json()`: its `release` and `intent` are those of the basis before it, so that with
+              the release's bundle and the basis's restrictions anyone can decide it again.
+    intent    an intent that was answered: {scope, epoch, generation, tick, status, reason, digest}
+    breaker   a transition: {breaker, from, to, event, wait_s}
+    notice    something that happened: {name, fields}
+    segment   the start of a segment: {index}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from .canonical import Json, digest
+from .errors import WireError
+from .wire.cbor import Value, decode, encode
+
+VERSION = 1
+
+
+class RecordKind(Enum):
+    """What a ledger record is about."""
+
+    BASIS = "basis"
+    DECISION = "decision"
+    INTENT = "intent"
+    BREAKER = "breaker"
+    NOTICE = "notice"
+    SEGMENT = "segment"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One ledger record, read."""
+
+    kind: RecordKind
+    t_us: int
+    body: Mapping[str, Value]
+
+
+def write_entry(kind: RecordKind, t_us: int, body: Mapping[str, Json]) -> bytes:
+    """Encode one ledger record; the same entry always gives the same bytes."""
+    return encode([VERSION, kind.value, t_us, body])
+
+
+def read_entry(record: bytes) -> Entry:
+    """Decode one ledger record.
+
+    Raises:
+        WireError: W0101 for bytes that are not deterministic CBOR, W0403 for a record of another form.
+    """
+    match decode(record):
+        case [int() as version, str() as word, int() as t_us, dict() as body] if version == VERSION:
+            try:
+                return Entry(RecordKind(word), t_us, body)
+            except ValueError as error:
+                raise WireError(f"`{word[:32]}` is no kind of ledger record", code="W0403") from error
+    raise WireError("not a ledger record", code="W0403")
+
+
+def restrictions_digest(restrictions: Sequence[str]) -> str:
+    """Give the digest that decisions cite for the policy documents in force beside the release."""
+    return digest(list(restrictions)) if restrictions else ""
