@@ -1,0 +1,158 @@
+"""The root of the command line: it finds the command, runs it, and turns errors into exit codes.
+
+`ripstop --help` loads no command at all, so it is quick and needs no optional package. A command's module
+gives `add_parser(subparsers)`, whose parser sets `func(args) -> int` as a default.
+
+Exit codes: 0 fine, 1 finding, 2 usage or configuration, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+import ripstop
+from ripstop.core.errors import ConfigurationError, RipstopError, missing_extra
+
+if TYPE_CHECKING:
+    Subparsers: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command: where it lives, what it does in a line, and the extra that it needs (may be empty)."""
+
+    module: str
+    help: str
+    extra: str
+
+
+COMMANDS = {
+    "policy": Command("ripstop.cli.policy", "check policy files, and evaluate them on a context", "tools"),
+    "risk": Command(
+        "ripstop.cli.risk", "rank a graph's nodes by how likely their failure is to cascade", "risk"
+    ),
+    "up": Command("ripstop.cli.up", "start the message server and the control plane", "control"),
+    "agent": Command("ripstop.cli.agent", "run a sample agent that joins a control plane", "nats,signed"),
+    "audit": Command("ripstop.cli.audit", "verify what a run recorded", "control"),
+    "demo": Command("ripstop.cli.demo", "run a demonstration", "demo"),
+    "warmup": Command("ripstop.cli.warmup", "compile the risk kernels ahead of their first use", "risk"),
+}
+
+_EPILOG = """examples:
+  ripstop policy check policies/payload_limit.json
+  ripstop demo drones --agents 20
+  ripstop risk --help
+
+exit codes: 0 fine, 1 finding, 2 usage or configuration, 130 interrupted
+"""
+
+
+def build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
+    """Build the root parser, with only the command that `words` names loaded.
+
+    Raises:
+        ConfigurationError: C0001, the command needs a package that is not installed.
+    """
+    parser = argparse.ArgumentParser(
+        prog="ripstop",
+        description=ripstop.__doc__,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"ripstop {ripstop.__version__}")
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND")
+    wanted = next((word for word in words if not word.startswith("-")), "")
+    for name, command in COMMANDS.items():
+        if name != wanted:
+            subparsers.add_parser(name, help=command.help)
+            continue
+        try:
+            module = importlib.import_module(command.module)
+        except ModuleNotFoundError as error:
+            raise _explain(error, command) from error
+        module.add_parser(subparsers)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line and give its exit code.
+
+    Args:
+        argv: the words after the program's name; those of the process by default.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    args = argparse.Namespace()
+    try:
+        parser = build_parser(_words_to_complete() or words)
+        _complete(parser)
+        parser.parse_args(words, namespace=args)
+        if not hasattr(args, "func"):
+            return _show_help(parser, words)
+        return int(args.func(args))
+    except RipstopError as error:
+        return _report(error, as_json=_wants_json(args, words))
+    except ModuleNotFoundError as error:
+        command = COMMANDS.get(words[0]) if words else None
+        if command is None or (error.name or "").partition(".")[0] == "ripstop":
+            raise
+        return _report(_explain(error, command), as_json=_wants_json(args, words))
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # the reader went away (`ripstop ... | head`); nothing more can be said to it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _show_help(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
+    """Answer a command line that stops before its command: the help of what is there, as a usage error."""
+    with redirect_stdout(sys.stderr):
+        try:
+            parser.parse_args([*words, "--help"])
+        except SystemExit:
+            return 2
+    return 2
+
+
+def _explain(error: ModuleNotFoundError, command: Command) -> ConfigurationError:
+    package = (error.name or "").partition(".")[0]
+    if package == "ripstop":
+        raise error
+    return missing_extra(package, command.extra)
+
+
+def _report(error: RipstopError, *, as_json: bool) -> int:
+    if as_json:
+        print(json.dumps({"error": error.to_json()}, ensure_ascii=False))
+    else:
+        print(error, file=sys.stderr)
+    return 2 if isinstance(error, ConfigurationError) else 1
+
+
+def _wants_json(args: argparse.Namespace, words: Sequence[str]) -> bool:
+    # `demo` has `--json FILE`: its errors go to stderr; before parsing, only the bare flag can be seen
+    return getattr(args, "json", "--json" in words) is True
+
+
+def _words_to_complete() -> list[str]:
+    if "_ARGCOMPLETE" not in os.environ:
+        return []
+    return os.environ.get("COMP_LINE", "").split()[1:]
+
+
+def _complete(parser: argparse.ArgumentParser) -> None:
+    if "_ARGCOMPLETE" not in os.environ:
+        return
+    try:
+        import argcomplete
+    except ModuleNotFoundError:
+        return
+    argcomplete.autocomplete(parser)

@@ -1,0 +1,139 @@
+"""The root of the command line finds commands lazily and turns errors into exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import sys
+from collections.abc import Callable
+from types import ModuleType
+
+import pytest
+
+import ripstop
+from ripstop.cli import main
+from ripstop.cli.root import COMMANDS
+from ripstop.core.errors import ConfigurationError, PolicyError
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], int]], None]:
+    """Put a command of the test's own in the place of `policy`."""
+
+    def install(body: Callable[[], int]) -> None:
+        module = ModuleType("ripstop.cli.policy")
+
+        def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+            parser = subparsers.add_parser("policy")
+            parser.add_argument("--json", action="store_true")
+            parser.set_defaults(func=lambda args: body())
+
+        module.__dict__["add_parser"] = add_parser
+        monkeypatch.setitem(sys.modules, "ripstop.cli.policy", module)
+
+    return install
+
+
+def fail(error: BaseException) -> Callable[[], int]:
+    def body() -> int:
+        raise error
+
+    return body
+
+
+def test_help_names_every_command_and_loads_none(capsys: pytest.CaptureFixture[str]) -> None:
+    before = {name for name in sys.modules if name.startswith("ripstop.cli.")}
+    with pytest.raises(SystemExit) as stop:
+        main(["--help"])
+    assert stop.value.code == 0
+    text = capsys.readouterr().out
+    assert all(f"    {name} " in text for name in COMMANDS)
+    assert {name for name in sys.modules if name.startswith("ripstop.cli.")} == before
+
+
+def test_the_version_is_the_package_s(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert capsys.readouterr().out == f"ripstop {ripstop.__version__}\n"
+
+
+def test_no_command_is_a_usage_error_answered_with_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    assert "commands:" in capsys.readouterr().err
+
+
+def test_an_unknown_command_is_a_usage_error() -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["fly"])
+    assert stop.value.code == 2
+
+
+def test_the_exit_code_is_the_command_s(command: Callable[[Callable[[], int]], None]) -> None:
+    command(lambda: 1)
+    assert main(["policy"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (PolicyError("the policy is empty", code="E0101"), 1),
+        (ConfigurationError("no data folder", code="C0009", hint="give one"), 2),
+    ],
+)
+def test_an_error_is_one_line_on_stderr(
+    command: Callable[[Callable[[], int]], None],
+    capsys: pytest.CaptureFixture[str],
+    error: PolicyError,
+    code: int,
+) -> None:
+    command(fail(error))
+    assert main(["policy"]) == code
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err == f"{error}\n"
+
+
+def test_an_error_is_json_where_json_was_asked_for(
+    command: Callable[[Callable[[], int]], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    command(fail(PolicyError("the policy is empty", code="E0101")))
+    assert main(["policy", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "E0101"
+
+
+def test_an_interrupt_is_quiet(
+    command: Callable[[Callable[[], int]], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    command(fail(KeyboardInterrupt()))
+    assert main(["policy"]) == 130
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("when", ["while loading", "while running"])
+def test_a_missing_package_names_the_extra_to_install(
+    command: Callable[[Callable[[], int]], None],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    when: str,
+) -> None:
+    missing = ModuleNotFoundError("No module named `ruamel`", name="ruamel.yaml")
+    command(fail(missing))
+    if when == "while loading":
+
+        def refuse(name: str) -> ModuleType:
+            raise missing
+
+        monkeypatch.setattr(importlib, "import_module", refuse)
+    assert main(["policy"]) == 2
+    assert capsys.readouterr().err == (
+        "C0001: `ruamel` is not installed (hint: pip install 'ripstop[tools]')\n"
+    )
+
+
+def test_a_missing_module_of_our_own_is_a_bug_and_not_hidden(
+    command: Callable[[Callable[[], int]], None],
+) -> None:
+    command(fail(ModuleNotFoundError("No module named `ripstop.gone`", name="ripstop.gone")))
+    with pytest.raises(ModuleNotFoundError):
+        main(["policy"])
