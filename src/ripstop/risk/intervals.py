@@ -1,0 +1,103 @@
+"""Intervals on counted probabilities: at a fixed number of trials, and valid at every look."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import betaincinv, betaln, xlog1py, xlogy
+
+Floats = NDArray[np.float64]
+
+
+class Standing(Enum):
+    """On which side of a threshold a probability was found to lie."""
+
+    ABOVE = "above"
+    BELOW = "below"
+    UNDECIDED = "undecided"
+
+
+def clopper_pearson(hits: ArrayLike, trials: ArrayLike, confidence: float = 0.95) -> tuple[Floats, Floats]:
+    """Give the exact interval of a binomial proportion, for each of many counts at once.
+
+    Conservative: it covers with at least `confidence`, whatever the proportion. No trials: 0 to 1.
+
+    References:
+        Clopper, Pearson (1934), The use of confidence or fiducial limits, Biometrika 26.
+    """
+    k = np.asarray(hits, dtype=np.float64)
+    n = np.asarray(trials, dtype=np.float64)
+    tail = (1.0 - confidence) / 2.0
+    k, n = np.broadcast_arrays(k, n)
+    # Many nodes share a count: invert each distinct one once.
+    distinct, place = np.unique(np.stack([k.ravel(), n.ravel()]), axis=1, return_inverse=True)
+    s, t = distinct
+    low = np.where(s > 0, betaincinv(np.maximum(s, 1), t - s + 1, tail), 0.0)
+    high = np.where(s < t, betaincinv(s + 1, np.maximum(t - s, 1), 1.0 - tail), 1.0)
+    shape = k.shape
+    return low[place.ravel()].reshape(shape), high[place.ravel()].reshape(shape)
+
+
+def share_confidence(confidence: float, statements: int) -> float:
+    """Give the confidence that each of `statements` needs so that all hold at once (Bonferroni)."""
+    return 1.0 - (1.0 - confidence) / max(statements, 1)
+
+
+def log_evidence(hits: ArrayLike, trials: ArrayLike, threshold: float) -> Floats:
+    """Give the log of the mixture likelihood ratio against `probability == threshold`.
+
+    Under that probability it is a martingale with mean one, so it exceeds log(1 / alpha) at any time with
+    probability at most alpha (Ville's inequality): one may look after every trial. The mixture is uniform.
+
+    References:
+        Robbins (1970), Statistical methods related to the law of the iterated logarithm, Ann. Math. Stat. 41.
+        Howard, Ramdas, McAuliffe, Sekhon (2021), Time-uniform confidence sequences, Ann. Stat. 49.
+    """
+    k = np.asarray(hits, dtype=np.float64)
+    n = np.asarray(trials, dtype=np.float64)
+    return np.asarray(betaln(k + 1.0, n - k + 1.0) - xlogy(k, threshold) - xlog1py(n - k, -threshold))
+
+
+def decide(
+    hits: ArrayLike, trials: ArrayLike, threshold: float, confidence: float = 0.95
+) -> NDArray[np.int8]:
+    """Tell where each probability lies against `threshold`: 1 above, -1 below, 0 not decided yet.
+
+    Anytime-valid: looked at after every trial, it is ever wrong with probability at most 1 - confidence.
+    """
+    k = np.asarray(hits, dtype=np.float64)
+    n = np.asarray(trials, dtype=np.float64)
+    settled = log_evidence(k, n, threshold) > -np.log1p(-confidence)
+    return np.where(settled, np.where(k > threshold * n, 1, -1), 0).astype(np.int8)
+
+
+def standings(sides: NDArray[np.int8]) -> tuple[Standing, ...]:
+    """Give the words for what `decide` found."""
+    words = {1: Standing.ABOVE, -1: Standing.BELOW, 0: Standing.UNDECIDED}
+    return tuple(words[int(side)] for side in sides)
+
+
+def confidence_sequence(
+    hits: ArrayLike, trials: ArrayLike, confidence: float = 0.95
+) -> tuple[Floats, Floats]:
+    """Give an interval that holds at all sample sizes at once: the thresholds not yet rejected.
+
+    Found by bisection to 2**-40; wider than Clopper and Pearson's, which holds at one size fixed beforehand.
+    """
+    k = np.asarray(hits, dtype=np.float64)
+    n = np.asarray(trials, dtype=np.float64)
+    limit = -np.log1p(-confidence)
+    mean = np.divide(k, n, out=np.full(np.broadcast(k, n).shape, 0.5), where=n > 0)
+    ends = []
+    for edge in (0.0, 1.0):
+        inside, outside = mean.copy(), np.full_like(mean, edge)
+        for _ in range(40):
+            middle = (inside + outside) / 2.0
+            kept = np.asarray(
+                betaln(k + 1.0, n - k + 1.0) - xlogy(k, middle) - xlog1py(n - k, -middle) <= limit
+            )
+            inside, outside = np.where(kept, middle, inside), np.where(kept, outside, middle)
+        ends.append(outside)
+    return ends[0], ends[1]

@@ -1,0 +1,63 @@
+"""The arrays that kernels share, packed so that a kernel takes a handful of arguments."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Words = NDArray[np.uint64]
+Indices = NDArray[np.int32]
+Counts = NDArray[np.int64]
+
+
+class Adjacency(NamedTuple):
+    """Edges by node, compressed: those of `v` stand at `start[v]:start[v + 1]`."""
+
+    start: Counts
+    neighbour: Indices
+    edge: Indices
+
+
+class Network(NamedTuple):
+    """A graph as kernels see it.
+
+    `threshold[e]` is edge e's probability times 2**64 (all ones: certain). `mass` weighs the nodes in whole
+    units, so that sums do not depend on their order; `unit` says that each weighs one.
+    An undirected network has the same adjacency both ways.
+    """
+
+    source: Indices
+    target: Indices
+    threshold: Words
+    out: Adjacency
+    back: Adjacency
+    mass: Counts
+    unit: bool
+
+
+class Question(NamedTuple):
+    """What is asked of the sampled worlds.
+
+    `need` is the least mass of a cascade that counts. World `64 * b + i` is lane i of block b, drawn from
+    `key`. `pivot` starts the flood, if `flood`. `exact` wants the mean mass of every node's cascade too.
+    """
+
+    need: int
+    trials: int
+    key: np.uint64
+    pivot: int
+    flood: bool
+    exact: bool
+
+
+class Tally(NamedTuple):
+    """What is counted: by node, the worlds in which its cascade counts and the sum of its cascade's mass.
+
+    `left[0]` counts the lanes that the flood could not settle.
+    """
+
+    hits: Counts
+    mass: Counts
+    left: Counts

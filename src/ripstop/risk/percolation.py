@@ -1,0 +1,166 @@
+"""Independent cascade on all nodes at once: a failure crosses each edge with the edge's probability.
+
+In each sampled world every edge is live or not, once. The nodes that a failed one reaches along live edges
+fail too, so one world answers for every seed node. A cascade counts when the share failed, the first node
+included, weighted by consequence, exceeds theta.
+
+References:
+    Kempe, Kleinberg, Tardos (2003), Maximizing the spread of influence, KDD (live-edge equivalence).
+"""
+
+from __future__ import annotations
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ripstop.risk.errors import RiskInputError
+from ripstop.risk.graph import Graph
+from ripstop.risk.kernels import directed, undirected
+from ripstop.risk.kernels.shapes import Adjacency, Network, Question, Tally
+from ripstop.risk.kernels.words import LANES
+from ripstop.risk.settings import Settings
+
+MASS_UNITS = 1 << 40
+DENSE = 1.0
+"""Mean number of live edges a node, above which a flood from a pivot is tried at all."""
+
+
+def network_of(graph: Graph) -> Network:
+    """Lay a graph out for the kernels."""
+    n = len(graph.nodes)
+    source, target = np.array(graph.source), np.array(graph.target)
+    edge = np.arange(len(source), dtype=np.int32)
+    if graph.directed:
+        out = _adjacency(n, source, target, edge)
+        back = _adjacency(n, target, source, edge)
+    else:
+        both = np.concatenate([source, target]), np.concatenate([target, source])
+        out = back = _adjacency(n, *both, np.concatenate([edge, edge]))
+    mass = whole_masses(graph.consequence)
+    return Network(source, target, thresholds(graph.weight), out, back, mass, bool((mass == 1).all()))
+
+
+def _adjacency(
+    n: int, origin: NDArray[np.int32], neighbour: NDArray[np.int32], edge: NDArray[np.int32]
+) -> Adjacency:
+    order = np.argsort(origin, kind="stable")
+    start = np.zeros(n + 1, np.int64)
+    np.cumsum(np.bincount(origin, minlength=n), out=start[1:])
+    return Adjacency(start, neighbour[order], edge[order])
+
+
+def thresholds(weight: NDArray[np.float64]) -> NDArray[np.uint64]:
+    """Give each probability times 2**64; all ones stand for certainty."""
+    full = np.uint64(0xFFFFFFFFFFFFFFFF)
+    certain = weight >= 1.0
+    return np.where(certain, full, np.ldexp(np.where(certain, 0.0, weight), 64).astype(np.uint64))
+
+
+def whole_masses(consequence: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Give consequences as whole numbers in proportion: as they are if whole, else in 2**-40 of their sum.
+
+    Whole numbers add up to the same whatever the order, so neither threads nor methods change a result.
+
+    Raises:
+        RiskInputError: R0006, if nothing has any consequence.
+    """
+    if len(consequence) == 0:
+        return np.zeros(0, np.int64)
+    total = float(consequence.sum())
+    if not 0.0 < total < math.inf:
+        raise RiskInputError("the consequences add up to nothing, expected a positive sum", code="R0006")
+    if (consequence == consequence[0]).all():
+        return np.ones(len(consequence), np.int64)
+    if total <= MASS_UNITS and (consequence == np.floor(consequence)).all():
+        return consequence.astype(np.int64)
+    return np.rint(consequence / total * (MASS_UNITS - len(consequence))).astype(np.int64)
+
+
+def least_mass_above(theta: float, total: int) -> int:
+    """Give the least whole mass whose share of the total exceeds theta, as the division would be written."""
+    mass = math.floor(theta * total)
+    while mass > 0 and (mass - 1) / total > theta:
+        mass -= 1
+    while mass / total <= theta:
+        mass += 1
+    return mass
+
+
+class PercolationRun:
+    """Worlds sampled so far on one graph, and what they showed; `extend` samples more of the same stream."""
+
+    def __init__(self, graph: Graph, theta: float, seed: int, settings: Settings) -> None:
+        self.network = network_of(graph)
+        self.trials = 0
+        self._graph = graph
+        self._settings = settings
+        n = len(graph.nodes)
+        self._total = int(self.network.mass.sum())
+        self._need = least_mass_above(theta, self._total) if n else 1
+        self._key = np.uint64(seed)
+        self._tally = _empty_tally(n)
+        strength = np.bincount(graph.source, graph.weight, n) + np.bincount(graph.target, graph.weight, n)
+        self._pivot = int(strength.argmax()) if n else 0
+        single = int(self.network.mass.max(initial=0)) < self._need
+        self._flood = single and not settings.expected and float(graph.weight.sum()) > DENSE * n / 2
+        self._piloted = False
+
+    @property
+    def hits(self) -> NDArray[np.int64]:
+        """Worlds in which each node's cascade exceeded theta."""
+        return self._tally.hits
+
+    @property
+    def expected_share(self) -> NDArray[np.float64] | None:
+        """Each node's mean share failed, if it was asked for."""
+        if not self._settings.expected:
+            return None
+        return self._tally.mass / (max(self.trials, 1) * max(self._total, 1))
+
+    def extend(self, trials: int) -> None:
+        """Sample until `trials` worlds are done; only the last call may ask for a broken block of 64."""
+        first, last = self.trials // LANES, math.ceil(trials / LANES)
+        if self._is_settled(trials):
+            return
+        if self._flood and not self._piloted:
+            self._run(first, first + 1, trials)
+            self._piloted = True
+            # The pilot's own block showed whether a flood settles most worlds here.
+            self._flood = 2 * int(self._tally.left[0]) <= min(LANES, trials - first * LANES)
+            first += 1
+        self._run(first, last, trials)
+        self.trials = trials
+
+    def _is_settled(self, trials: int) -> bool:
+        """Answer without sampling where theta leaves no doubt."""
+        light = int(self.network.mass.min(initial=self._total)) < self._need <= self._total
+        if self._settings.expected or light:
+            return False
+        self._tally.hits[:] = trials if self._need <= self._total else 0
+        self.trials = trials
+        return True
+
+    def _question(self, trials: int) -> Question:
+        return Question(self._need, trials, self._key, self._pivot, self._flood, self._settings.expected)
+
+    def _run(self, first: int, last: int, trials: int) -> None:
+        run = directed.run_blocks if self._graph.directed else undirected.run_blocks
+        question = self._question(trials)
+        workers = min(self._settings.workers, last - first)
+        if workers <= 1:
+            run(self.network, question, first, last, self._tally)
+            return
+        cuts = np.linspace(first, last, 4 * workers + 1).astype(int).tolist()
+        parts = [_empty_tally(len(self.network.mass)) for _ in cuts[1:]]
+        with ThreadPoolExecutor(workers) as pool:
+            list(pool.map(lambda a, b, part: run(self.network, question, a, b, part), cuts, cuts[1:], parts))
+        for part in parts:
+            for mine, theirs in zip(self._tally, part, strict=True):
+                mine += theirs
+
+
+def _empty_tally(n: int) -> Tally:
+    return Tally(np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(1, np.int64))

@@ -1,0 +1,122 @@
+"""What an assessment says: for every agent the probability that its failure becomes a collapse."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ripstop.risk.errors import RiskInputError
+from ripstop.risk.intervals import Standing
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRisk:
+    """One agent's line of a report."""
+
+    node: Hashable
+    probability: float
+    low: float
+    high: float
+    expected_share: float | None
+    standing: Standing | None
+
+
+@dataclass(frozen=True)
+class RiskReport:
+    """P(share failed > theta | the node fails), for every node, from one set of sampled worlds.
+
+    The estimates of different nodes share their worlds: each interval holds by itself, their errors are
+    correlated, which makes comparisons between nodes sharper than the intervals suggest.
+
+    Attributes:
+        nodes: names, in the graph's order; every array follows it.
+        probability: hits / trials.
+        low, high: the exact (Clopper-Pearson) interval at `confidence`; where sampling stopped early, the
+            anytime-valid confidence sequence.
+        hits: worlds in which the node's failure reached more than theta of the fleet.
+        trials: sampled worlds.
+        expected_share: mean share failed, the node included; None where it was not asked for.
+        standing: where each probability lies against `threshold`; None without a threshold.
+        notes: what was left out or adapted in the input, in words.
+    """
+
+    nodes: tuple[Hashable, ...]
+    probability: Floats
+    low: Floats
+    high: Floats
+    hits: NDArray[np.int64]
+    trials: int
+    theta: float = 0.5
+    seed: int = 0
+    model: str = "percolation"
+    confidence: float = 0.95
+    expected_share: Floats | None = None
+    threshold: float | None = None
+    standing: tuple[Standing, ...] | None = None
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+    @cached_property
+    def _position(self) -> dict[Hashable, int]:
+        return {node: i for i, node in enumerate(self.nodes)}
+
+    def of(self, node: Hashable) -> NodeRisk:
+        """Give one node's line.
+
+        Raises:
+            RiskInputError: R0002, if the report has no such node.
+        """
+        place = self._position.get(node)
+        if place is None:
+            raise RiskInputError(f"there is no node `{node}` in the report", code="R0002")
+        return self._line(place)
+
+    def _line(self, i: int) -> NodeRisk:
+        return NodeRisk(
+            self.nodes[i],
+            float(self.probability[i]),
+            float(self.low[i]),
+            float(self.high[i]),
+            None if self.expected_share is None else float(self.expected_share[i]),
+            None if self.standing is None else self.standing[i],
+        )
+
+    def ranking(self, top: int | None = None) -> tuple[NodeRisk, ...]:
+        """Give the lines, the riskiest first; ties by expected share, then in the graph's order."""
+        share = np.zeros(len(self.nodes)) if self.expected_share is None else self.expected_share
+        order = np.lexsort((-share, -self.probability))
+        return tuple(self._line(int(i)) for i in order[:top])
+
+    def to_json(self) -> dict[str, object]:
+        """Give the whole report as plain JSON values, the riskiest node first."""
+        rows = []
+        for line in self.ranking():
+            row: dict[str, object] = {
+                "node": line.node if isinstance(line.node, str | int) else str(line.node),
+                "probability": line.probability,
+                "low": line.low,
+                "high": line.high,
+            }
+            if line.expected_share is not None:
+                row["expected_share"] = line.expected_share
+            if line.standing is not None:
+                row["standing"] = line.standing.value
+            rows.append(row)
+        return {
+            "model": self.model,
+            "theta": self.theta,
+            "trials": self.trials,
+            "seed": self.seed,
+            "confidence": self.confidence,
+            "threshold": self.threshold,
+            "notes": list(self.notes),
+            "nodes": rows,
+        }

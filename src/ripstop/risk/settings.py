@@ -1,0 +1,86 @@
+"""How an assessment is carried out, apart from what is asked; and the checks of both."""
+
+from __future__ import annotations
+
+import math
+import operator
+from dataclasses import dataclass
+
+from ripstop.risk.errors import RiskInputError
+
+MOST_TRIALS = 1 << 31
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How an assessment is carried out.
+
+    Attributes:
+        confidence: of each interval and of each decision.
+        fleet_wide: share the confidence among all nodes, so that all intervals hold together (Bonferroni).
+        threshold: a probability to decide against; sampling stops once every node is settled.
+        expected: give the expected share of every node too (slower on directed and dense graphs).
+        workers: threads; the result does not depend on it.
+        tolerance: model `load`: spare capacity as a share of the load, where the graph gives no capacity.
+        spread: model `load`: standard deviation of a capacity, as a share of it.
+    """
+
+    confidence: float = 0.95
+    fleet_wide: bool = False
+    threshold: float | None = None
+    expected: bool = False
+    workers: int = 1
+    tolerance: float = 0.2
+    spread: float = 0.1
+
+    def __post_init__(self) -> None:
+        check_share("confidence", self.confidence, "R0105", ends=False)
+        if self.threshold is not None:
+            check_share("threshold", self.threshold, "R0105", ends=False)
+        if self.workers < 1:
+            raise RiskInputError(f"`workers` is {self.workers}, expected 1 or more", code="R0105")
+        for name, value in (("tolerance", self.tolerance), ("spread", self.spread)):
+            if not (math.isfinite(value) and value >= 0.0):
+                raise RiskInputError(
+                    f"`{name}` is {value}, expected a finite number, 0 or more", code="R0105"
+                )
+
+
+def check_share(name: str, value: float, code: str, *, ends: bool = True) -> float:
+    """Give the value as a float if it lies in 0..1 (without the ends, if so told)."""
+    expected = "a number from 0 to 1" if ends else "a number between 0 and 1"
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise RiskInputError(f"`{name}` is `{value}`, expected {expected}", code=code) from None
+    if not (0.0 <= number <= 1.0) or (not ends and number in (0.0, 1.0)):
+        raise RiskInputError(f"`{name}` is {number:g}, expected {expected}", code=code)
+    return number
+
+
+def check_theta(theta: float) -> float:
+    """Give theta if it is a share: a cascade counts when the share failed exceeds it."""
+    return check_share("theta", theta, "R0101")
+
+
+def check_whole(name: str, value: int, code: str, *, least: int, below: int) -> int:
+    """Give the value if it is a whole number in `least` .. `below` - 1."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise RiskInputError(f"`{name}` is `{value}`, expected a whole number", code=code) from None
+    if not least <= number < below:
+        raise RiskInputError(
+            f"`{name}` is {number}, expected a whole number from {least} to {below - 1}", code=code
+        )
+    return number
+
+
+def check_trials(trials: int) -> int:
+    """Give the number of trials if it is at least one."""
+    return check_whole("trials", trials, "R0102", least=1, below=MOST_TRIALS)
+
+
+def check_seed(seed: int) -> int:
+    """Give the seed if it fits 64 bits."""
+    return check_whole("seed", seed, "R0103", least=0, below=1 << 64)

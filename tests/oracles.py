@@ -1,0 +1,42 @@
+"""Slow, obvious answers that kernels are held to."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Hashable
+
+import networkx as nx
+
+
+def exact_percolation(
+    graph: nx.Graph, theta: float, consequence: str = "consequence"
+) -> dict[Hashable, float]:
+    """Sum over every subset of live edges: P(share reached > theta) by starting node."""
+    edges = [(u, v, d["weight"]) for u, v, d in graph.edges(data=True)]
+    total = sum(graph.nodes[v].get(consequence, 1) for v in graph)
+    answer = dict.fromkeys(graph, 0.0)
+    for alive in itertools.product((False, True), repeat=len(edges)):
+        chance = 1.0
+        world = nx.DiGraph() if graph.is_directed() else nx.Graph()
+        world.add_nodes_from(graph)
+        for (u, v, p), live in zip(edges, alive, strict=True):
+            chance *= p if live else 1.0 - p
+            if live:
+                world.add_edge(u, v)
+        if chance == 0.0:
+            continue
+        for node in graph:
+            reached = nx.descendants(world, node) | {node}
+            if sum(graph.nodes[v].get(consequence, 1) for v in reached) / total > theta:
+                answer[node] += chance
+    return answer
+
+
+def exact_expected_share(graph: nx.Graph) -> dict[Hashable, float]:
+    """Sum over thresholds: E[share] = sum over k of P(count > k) / n, from the exact law above."""
+    n = len(graph)
+    shares = dict.fromkeys(graph, 0.0)
+    for k in range(n):
+        for node, p in exact_percolation(graph, (k + 0.5) / n).items():
+            shares[node] += p / n
+    return shares
