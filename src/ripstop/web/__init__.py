@@ -1,1 +1,1 @@
-"""TBD."""
+"""The place of the operator's page; there is none yet beyond the report that a run writes."""
