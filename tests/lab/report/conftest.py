@@ -39,6 +39,16 @@ _STEPS = (
     ("Recovery", 14.2, "sensor replaced at +8 s; breaker closed; restrictions lifted"),
     ("Record", 14.9, "4 103 decisions in 158 segments verify"),
 )
+_EVENTS = (
+    "anomaly.flagged",
+    "action.vetoed",
+    "sampler.hastened",
+    "risk.entered",
+    "intent.applied",
+    "topology.changed",
+    "breaker.closed",
+    "record.verified",
+)
 _GROUNDED: dict[ArmName, float] = {
     "no fault": 0.0,
     "ungoverned": 0.74,
@@ -131,20 +141,7 @@ def make_live(*, reached: int = 8) -> Live:
     )
     timeline = tuple(
         Happening(900.0 + wall, name, "drone-042", detail)
-        for name, (_, wall, detail) in zip(
-            (
-                "anomaly.flagged",
-                "action.vetoed",
-                "sampler.hastened",
-                "risk.entered",
-                "intent.applied",
-                "topology.changed",
-                "breaker.closed",
-                "record.verified",
-            ),
-            _STEPS,
-            strict=True,
-        )
+        for name, (_, wall, detail) in zip(_EVENTS, _STEPS, strict=True)
     )
     maps = tuple(
         _map(label, t, np.random.default_rng(5))
