@@ -7,6 +7,8 @@ from collections.abc import Hashable
 
 import networkx as nx
 
+from ripstop.risk import ItemLoad
+
 
 def exact_percolation(
     graph: nx.Graph, theta: float, consequence: str = "consequence"
@@ -40,3 +42,31 @@ def exact_expected_share(graph: nx.Graph) -> dict[Hashable, float]:
         for node, p in exact_percolation(graph, (k + 0.5) / n).items():
             shares[node] += p / n
     return shares
+
+
+def play_load(load: ItemLoad, failing: list[int], noise: list[float]) -> dict[str, object]:
+    """Play one world of load redistribution by item, as the documentation of `ItemLoad` reads."""
+    n = len(load.nodes)
+    held = {v: [i for i, owner in enumerate(load.item_owner) if owner == v] for v in range(n)}
+    room, slots = [float(x) for x in load.margin], [int(x) for x in load.slots]
+    failed, moved, dropped, cycles = list(failing), 0, 0, 0
+    while any(held[v] for v in failed) and (load.cycles == 0 or cycles < load.cycles):
+        cycles += 1
+        took = []
+        for v in list(failed):
+            given = 0
+            while held[v] and given < load.per_cycle:
+                item = held[v].pop(0)
+                for j, cost in zip(load.targets[item], load.cost[item], strict=True):
+                    if j >= 0 and j not in failed and load.eligible[j] and slots[j] > 0:
+                        slots[j] -= 1
+                        room[j] -= float(cost)
+                        held[j].append(item)
+                        took.append(j)
+                        moved += 1
+                        given += 1
+                        break
+                else:
+                    dropped += 1
+        failed.extend(j for j in dict.fromkeys(took) if room[j] + noise[j] < 0)
+    return {"failed": sorted(int(v) for v in failed), "moved": moved, "dropped": dropped, "cycles": cycles}

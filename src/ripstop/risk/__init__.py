@@ -10,23 +10,68 @@ try:
 except ModuleNotFoundError as error:
     raise missing_extra(error.name or "numba", "risk") from error
 
+import numpy as np
+
 from ripstop.risk.assessment import assess
+from ripstop.risk.calibration import Bin, Calibration, auc, brier, calibrate
 from ripstop.risk.errors import RiskInputError
 from ripstop.risk.graph import Cause, Graph
 from ripstop.risk.intervals import Standing, clopper_pearson, confidence_sequence, decide
+from ripstop.risk.itemload import ItemLoad, LoadMitigation
+from ripstop.risk.load import LoadReport, assess_load, simulate_load
 from ripstop.risk.report import NodeRisk, RiskReport
 from ripstop.risk.settings import Settings
+from ripstop.risk.whatif import (
+    Change,
+    GraphEffect,
+    GraphMitigation,
+    LoadEffect,
+    compare_graph,
+    compare_load,
+)
 
 __all__ = [
+    "Bin",
+    "Calibration",
     "Cause",
+    "Change",
     "Graph",
+    "GraphEffect",
+    "GraphMitigation",
+    "ItemLoad",
+    "LoadEffect",
+    "LoadMitigation",
+    "LoadReport",
     "NodeRisk",
     "RiskInputError",
     "RiskReport",
     "Settings",
     "Standing",
     "assess",
+    "assess_load",
+    "auc",
+    "brier",
+    "calibrate",
     "clopper_pearson",
+    "compare_graph",
+    "compare_load",
     "confidence_sequence",
     "decide",
+    "simulate_load",
+    "warmup",
 ]
+
+
+def warmup() -> None:
+    """Compile every kernel, or load its machine code from disk, so that no later call has to wait."""
+    for directed in (False, True):
+        graph = Graph.from_edges("ab", [("a", "b")], [0.5], directed=directed)
+        assess(graph, theta=0.5, trials=1)
+    load = ItemLoad(
+        nodes=("a", "b"),
+        item_owner=np.zeros(1, np.int32),
+        targets=np.ones((1, 1), np.int32),
+        cost=np.ones((1, 1)),
+        margin=np.array([0.0, 0.5]),
+    )
+    simulate_load(load, "a", theta=0.5, trials=1)

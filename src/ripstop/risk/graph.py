@@ -28,7 +28,7 @@ class Cause:
     probability: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Graph:
     """Nodes, edges by (source, target), and for every edge one probability per named channel.
 

@@ -27,7 +27,7 @@ class NodeRisk:
     standing: Standing | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RiskReport:
     """P(share failed > theta | the node fails), for every node, from one set of sampled worlds.
 
@@ -43,6 +43,7 @@ class RiskReport:
         trials: sampled worlds.
         expected_share: mean share failed, the node included; None where it was not asked for.
         standing: where each probability lies against `threshold`; None without a threshold.
+        sampled: worlds by node, where sampling stopped node by node.
         notes: what was left out or adapted in the input, in words.
     """
 
@@ -60,6 +61,7 @@ class RiskReport:
     threshold: float | None = None
     standing: tuple[Standing, ...] | None = None
     notes: tuple[str, ...] = ()
+    sampled: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.nodes)
