@@ -1,0 +1,87 @@
+"""Who may publish and hear what on the server: the rules of PROTOCOL 3 and 8 as NATS permissions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+from ..core.errors import ConfigurationError
+from ..core.subjects import Subjects, check_id
+
+User: TypeAlias = dict[str, object]
+UP = ("beat", "frame", "work", "notice", "ack", "segment")
+RESERVED = ("control", "observer", "enrol")
+
+
+def enrol_subject(fleet: str) -> str:
+    """Where a device asks to be enrolled."""
+    return f"ripstop.{fleet}.enrol"
+
+
+def _permissions(publish: Sequence[str], subscribe: Sequence[str]) -> dict[str, object]:
+    """Name what is allowed; an empty list would allow everything, so nothing is denied by name."""
+    nothing = {"deny": [">"]}
+    return {
+        "publish": {"allow": list(publish)} if publish else nothing,
+        "subscribe": {"allow": list(subscribe)} if subscribe else nothing,
+    }
+
+
+def agent_user(fleet: str, agent: str, key: str, bucket: str) -> User:
+    """Give an agent's user: its own subjects, its own inbox, and reading the keys that concern it.
+
+    Raises:
+        ConfigurationError: C0101 for an id that cannot stand in a subject, C0504 for a reserved one.
+    """
+    if check_id(agent) in RESERVED:
+        raise ConfigurationError(f"`{agent}` is a reserved name", code="C0504")
+    names = Subjects(fleet)
+    scopes = ("fleet", f"agent-{agent}")
+    keys = [names.bundle_key, *(names.intent_key(scope) for scope in scopes)]
+    publish = [names.of(topic, agent) for topic in UP]
+    publish.append(names.peer("*", agent))
+    publish += [f"$JS.API.DIRECT.GET.KV_{bucket}.$KV.{bucket}.{key}" for key in keys]
+    subscribe = [names.tick, names.bundle, *(names.intent(scope) for scope in scopes)]
+    subscribe += [names.of("receipt", agent), names.peers_of(agent), f"_INBOX.{agent}.>"]
+    return {"nkey": key, "permissions": _permissions(publish, subscribe)}
+
+
+def control_user(fleet: str, key: str, bucket: str) -> User:
+    """Give the control plane's user: the fleet's subjects and the durable keys."""
+    allowed = [f"ripstop.{fleet}.>", f"$KV.{bucket}.>"]
+    rights = _permissions([*allowed, f"$JS.API.STREAM.CREATE.KV_{bucket}",
+                           f"$JS.API.DIRECT.GET.KV_{bucket}.>"],
+                          [*allowed, "_INBOX.control.>"])  # fmt: skip
+    # It may answer an enrolment in the inbox of whoever asked, once.
+    rights["allow_responses"] = {"max": 1, "expires": "10s"}
+    return {"nkey": key, "permissions": rights}
+
+
+def observer_user(fleet: str, password: str) -> User:
+    """Give the read-only user for tools by others: it hears everything of the fleet and says nothing."""
+    return {
+        "user": "observer",
+        "password": password,
+        "permissions": _permissions([], [f"ripstop.{fleet}.>", "_INBOX.>"]),
+    }
+
+
+def enrol_user(fleet: str, password: str) -> User:
+    """Give the user of devices that have no key on the server yet: it may ask to be enrolled."""
+    return {
+        "user": "enrol",
+        "password": password,
+        "permissions": _permissions([enrol_subject(fleet)], ["_INBOX.enrol.>"]),
+    }
+
+
+def users(
+    fleet: str, bucket: str, control_key: str, passwords: Mapping[str, str], agents: Mapping[str, str]
+) -> list[User]:
+    """Give all users of a fleet's server; `agents` are public nkeys by id."""
+    return [
+        control_user(fleet, control_key, bucket),
+        observer_user(fleet, passwords["observer"]),
+        enrol_user(fleet, passwords["enrol"]),
+        *(agent_user(fleet, agent, key, bucket) for agent, key in sorted(agents.items())),
+    ]
