@@ -21,10 +21,10 @@ class BreakerState(Enum):
 
     CLOSED = "closed"
     OPEN = "open"
-    HALF_OPEN = "half-open"
-    FORCED_OPEN = "forced-open"
+    HALF_OPEN = "half_open"
+    FORCED_OPEN = "forced_open"
     DISABLED = "disabled"
-    METRICS_ONLY = "metrics-only"
+    METRICS_ONLY = "metrics_only"
 
 
 class BreakerEvent(Enum):

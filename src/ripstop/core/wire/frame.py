@@ -2,7 +2,7 @@
 
     offset  size  what
     0       4     magic `RSF1`
-    4       32    digest (SHA-256) of the vocabulary whose signal order the indices follow
+    4       32    digest (SHA-256) of the vocabulary; indices count its signals in the order of their names
     36      2     number of agents, each: 2 bytes length, UTF-8 id
     ...     4     number of samples, each: t_us i64, value f64, agent u16, signal u16, flags u32
 

@@ -1,0 +1,147 @@
+"""The sampler: sense often, send on error. What the ground can still guess well enough is not sent.
+
+A reading is sent when it has left a dead band around the last one that was sent, when it crossed a threshold
+of a policy, or when the heartbeat is due. The band is a share of the signal's declared range (else of the
+value), and narrows to half the distance from the nearest threshold. When one signal is due the others that
+are half due go along, so that signals share frames. After an alarm every reading is sent for a while.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from ripstop.core.vocabulary import SignalSpec
+from ripstop.core.wire.frame import FLAG_ALARM, Row
+
+_HEARTBEAT_MAX_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class SamplerSettings:
+    """How coarse the ground's picture may be.
+
+    `band` is the dead band as a share of the declared range, narrowed to `narrow` near a threshold;
+    `urgent_s` is how long every reading is sent after an alarm.
+    """
+
+    band: float = 0.02
+    narrow: float = 0.002
+    urgent_s: float = 60.0
+
+
+class _Track:
+    """What was last sent of one signal."""
+
+    __slots__ = (
+        "band",
+        "due_us",
+        "heartbeat_us",
+        "index",
+        "narrow",
+        "relative",
+        "sent",
+        "side",
+        "thresholds",
+    )
+
+    def __init__(
+        self, index: int, spec: SignalSpec, settings: SamplerSettings, thresholds: tuple[float, ...]
+    ) -> None:
+        self.index = index
+        self.relative = spec.low is None or spec.high is None
+        width = 1.0 if spec.low is None or spec.high is None else spec.high - spec.low
+        self.narrow = settings.narrow * width
+        self.band = settings.band * width
+        self.thresholds = thresholds
+        age_s = _HEARTBEAT_MAX_S if spec.max_age_s is None else spec.max_age_s / 3
+        self.heartbeat_us = round(min(_HEARTBEAT_MAX_S, age_s) * 1e6)
+        self.sent: float | None = None
+        self.side = 0
+        self.due_us = 0
+
+    def reach(self, value: float) -> float:
+        """Give the half-width of the dead band around the value last sent."""
+        band = self.band * max(abs(value), 1e-9) if self.relative else self.band
+        if self.thresholds:
+            near = min(abs(value - threshold) for threshold in self.thresholds)
+            band = min(band, max(near / 2, self.narrow))
+        return band
+
+
+class Sampler:
+    """Decides which readings leave the agent, in the order of the vocabulary's signal names.
+
+    Args:
+        signals: the vocabulary's signals; others are never sent (a frame has no number for them).
+        settings: bands.
+        thresholds: values of a signal at which a policy changes its mind.
+    """
+
+    def __init__(
+        self,
+        signals: Mapping[str, SignalSpec],
+        settings: SamplerSettings | None = None,
+        thresholds: Mapping[str, Iterable[float]] | None = None,
+    ) -> None:
+        settings = settings or SamplerSettings()
+        marks = thresholds or {}
+        self._urgent_us = round(settings.urgent_s * 1e6)
+        self._until_us = 0
+        self._tracks = {
+            name: _Track(index, signals[name], settings, tuple(sorted(marks.get(name, ()))))
+            for index, name in enumerate(sorted(signals))
+            if signals[name].type in ("number", "boolean", "timestamp")
+        }
+
+    @property
+    def urgent_until_us(self) -> int:
+        """Until when (monotonic) every reading is sent."""
+        return self._until_us
+
+    def alarm(self, mono_us: int) -> None:
+        """Send every reading for a while from now."""
+        self._until_us = mono_us + self._urgent_us
+
+    def pick(
+        self, values: Mapping[str, float], t_us: int, mono_us: int, alarmed: frozenset[str] = frozenset()
+    ) -> list[Row]:
+        """Give the rows to send of these readings (finite numbers) sensed at `t_us`."""
+        tracks = self._tracks
+        if mono_us >= self._until_us:
+            for name, value in values.items():
+                track = tracks.get(name)
+                if track is not None and _is_due(track, value, mono_us):
+                    break
+            else:
+                return []
+            everything = False
+        else:
+            everything = True
+        rows: list[Row] = []
+        for name, value in values.items():
+            track = tracks.get(name)
+            if track is not None and (everything or _goes_along(track, value, mono_us)):
+                track.sent = value
+                track.due_us = mono_us + track.heartbeat_us
+                if track.thresholds:
+                    track.side = bisect(track.thresholds, value)
+                rows.append((t_us, value, 0, track.index, FLAG_ALARM if name in alarmed else 0))
+        return rows
+
+
+def _is_due(track: _Track, value: float, mono_us: int) -> bool:
+    sent = track.sent
+    if sent is None or mono_us >= track.due_us:
+        return True
+    if track.thresholds and bisect(track.thresholds, value) != track.side:
+        return True
+    return abs(value - sent) > track.reach(sent)
+
+
+def _goes_along(track: _Track, value: float, mono_us: int) -> bool:
+    sent = track.sent
+    if sent is None or mono_us >= track.due_us - track.heartbeat_us // 2:
+        return True
+    return abs(value - sent) > track.reach(sent) / 2
