@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench soak lock clean
+.PHONY: help demo test check bench soak docs lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -43,6 +43,9 @@ bench: $(DEV) ## run the benchmarks and print their figures
 
 soak: $(DEV) ## run the property tests with many more examples
 	@HYPOTHESIS_PROFILE=soak $(BIN)/pytest -n $(JOBS) $(ARGS)
+
+docs: $(DEV) ## write the generated pages of docs/ again
+	@$(BIN)/python docs/reference/write_cli.py
 
 lock: $(DEV) ## make the lock files in requirements/ again
 	@$(compile) --all-extras --group dev -o requirements/dev.txt

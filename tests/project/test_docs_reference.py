@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import ast
-import importlib
+import importlib.util
 import re
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -35,12 +35,13 @@ def codes_in_reference() -> list[str]:
     return re.findall(r"^(?:\|\s*|#+\s+)`?([ECWX]\d{4})`?", text, re.M)
 
 
-def commands(parser: argparse.ArgumentParser, words: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
-    """Every command line that ends in something to run, as words."""
-    groups = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
-    if not groups:
-        return [words]
-    return [leaf for name, child in groups[0].choices.items() for leaf in commands(child, (*words, name))]
+def writer() -> ModuleType:
+    """The program that writes cli.md."""
+    spec = importlib.util.spec_from_file_location("write_cli", REFERENCE / "write_cli.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def test_every_error_code_has_an_entry() -> None:
@@ -56,14 +57,17 @@ def test_an_error_code_has_one_entry() -> None:
     assert sorted(code for code in set(found) if found.count(code) > 1) == []
 
 
+def test_the_command_line_s_page_is_what_the_commands_say() -> None:
+    assert (REFERENCE / "cli.md").read_text() == writer().page(), "run `make docs`"
+
+
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_a_section_and_examples(command: str) -> None:
-    page = (REFERENCE / "cli.md").read_text()
-    leaves = [words for words in commands(build_parser([command])) if words[0] == command]
-    for words in leaves:
-        assert f"## `ripstop {' '.join(words)}`" in page
-    module = importlib.import_module(COMMANDS[command].module)
-    assert "examples:" in (Path(module.__file__ or "").read_text())
+def test_every_command_has_examples_and_json(command: str) -> None:
+    found = [leaf for leaf in writer().leaves(build_parser([command])) if leaf.prog.split()[1] == command]
+    assert found
+    for leaf in found:
+        assert "examples:" in (leaf.epilog or ""), leaf.prog
+        assert "--json" in leaf._option_string_actions, leaf.prog
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -1,0 +1,98 @@
+"""Write docs/reference/cli.md from the parsers themselves: `make docs`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+from ripstop.cli.root import COMMANDS, build_parser
+
+PAGE = Path(__file__).with_name("cli.md")
+
+HEAD = """# The command line
+
+This page is written by `make docs` from the commands' own help. Exit codes are the same everywhere: 0 fine,
+1 finding, 2 usage or configuration (a missing extra, for example), 130 interrupted. An error is one line on
+stderr; with a bare `--json` it is `{"error": {...}}` on stdout, with code, place and hint apart. Every code
+has an entry in [errors.md](errors.md).
+Tab completion: `pip install 'ripstop[tools]'`, then `eval "$(register-python-argcomplete ripstop)"`.
+"""
+
+
+def page() -> str:
+    """Give the whole page."""
+    sections = [
+        section(leaf)
+        for name in COMMANDS
+        for leaf in leaves(build_parser([name]))
+        if leaf.prog.split()[1] == name
+    ]
+    return "\n".join([HEAD, *sections])
+
+
+def leaves(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    """Find the parsers that end in something to run."""
+    groups = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    if not groups:
+        yield parser
+        return
+    for child in groups[0].choices.values():
+        yield from leaves(child)
+
+
+def section(parser: argparse.ArgumentParser) -> str:
+    """Describe one command line: what it does, its words, its options, its examples."""
+    actions = [action for action in parser._actions if action.help != argparse.SUPPRESS]
+    words = " ".join([parser.prog, *(usage(action) for action in actions if action.dest != "help")])
+    rows = [f"| `{spelled(action)}` | {meaning(action)} |" for action in actions if action.dest != "help"]
+    table = ["| word | meaning |", "|---|---|", *rows, ""] if rows else []
+    epilog = [line.rstrip() for line in (parser.epilog or "").strip().splitlines()]
+    parts = [
+        f"## `{parser.prog}`",
+        "",
+        (parser.description or "").strip(),
+        "",
+        "```",
+        words,
+        "```",
+        "",
+        *table,
+    ]
+    return "\n".join([*parts, "```", *epilog, "```", ""])
+
+
+def usage(action: argparse.Action) -> str:
+    """Give the word of a usage line."""
+    text = spelled(action) if action.option_strings else argument(action)
+    return text if action.required else f"[{text}]"
+
+
+def spelled(action: argparse.Action) -> str:
+    """Give an option's long name with its argument, or a positional's name."""
+    if not action.option_strings:
+        return argument(action)
+    name = max(action.option_strings, key=len)
+    if isinstance(action, argparse.BooleanOptionalAction):
+        return "/".join(action.option_strings)
+    return name if action.nargs == 0 else f"{name} {argument(action)}"
+
+
+def argument(action: argparse.Action) -> str:
+    """Give an argument's name as often as it may stand."""
+    name = action.metavar
+    if not isinstance(name, str):
+        name = "|".join(map(str, action.choices)) if action.choices else action.dest.upper()
+    return f"{name}..." if action.nargs in ("+", "*") else name
+
+
+def meaning(action: argparse.Action) -> str:
+    """Give an action's help with its default filled in."""
+    text = action.help or ""
+    return " ".join(
+        text.replace("%(default)s", str(action.default)).replace("%%", "%").replace("|", "\\|").split()
+    )
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())
