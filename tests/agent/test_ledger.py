@@ -1,0 +1,212 @@
+import resource
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from ripstop.agent.ledger import FileLedger, LedgerError, MemoryLedger
+from ripstop.core.chance import stream
+from ripstop.core.wire.chain import genesis, head
+
+RECORDS = [bytes([i]) * (i % 7 * 9) for i in range(12)]
+
+
+def written(folder: Path, records=RECORDS) -> Path:
+    ledger = FileLedger(folder, "drone-1")
+    for record in records:
+        ledger.append("ledger", record)
+    ledger.close()
+    return folder / "ledger.log"
+
+
+def reopened(folder: Path):
+    ledger = FileLedger(folder, "drone-1")
+    tail = ledger.tail("ledger")
+    ledger.close()
+    return tail, ledger.recoveries
+
+
+@contextmanager
+def no_file_longer_than(size: int):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("make", [lambda p: MemoryLedger("drone-1"), lambda p: FileLedger(p, "drone-1")])
+def test_both_ledgers_hold_append_drop_and_chain_alike(make, tmp_path):
+    ledger = make(tmp_path)
+    assert ledger.tail("ledger").last == 0
+    for record in RECORDS:
+        ledger.append("ledger", record)
+    ledger.append("state", b"other stream")
+    ledger.sync()
+    ledger.drop("ledger", 0)
+    ledger.drop("nothing", 5)
+    tail = ledger.tail("ledger")
+    assert (tail.first, tail.last, tail.records) == (1, 12, tuple(RECORDS))
+    assert tail.previous == genesis("drone-1")
+    ledger.drop("ledger", 12)
+    tail = ledger.tail("ledger")
+    assert (tail.first, tail.last, tail.records) == (13, 12, ())
+    assert tail.previous == head(genesis("drone-1"), 1, RECORDS)
+    ledger.append("ledger", b"next")
+    assert ledger.tail("ledger").last == 13
+    ledger.close()
+
+
+def test_a_reopened_ledger_goes_on_where_it_was(tmp_path):
+    written(tmp_path)
+    tail, recoveries = reopened(tmp_path)
+    assert tail.records == tuple(RECORDS)
+    assert [(r.torn, r.damaged) for r in recoveries] == [(0, "")]
+    ledger = FileLedger(tmp_path, "drone-1")
+    ledger.append("ledger", b"more")
+    ledger.close()
+    assert reopened(tmp_path)[0].last == 13
+
+
+def test_a_ledger_cut_at_any_byte_keeps_every_whole_record_and_reports_the_rest(tmp_path):
+    whole = written(tmp_path / "whole").read_bytes()
+    ends = [len(whole)]
+    for record in reversed(RECORDS):
+        ends.append(ends[-1] - len(record) - 52)
+    ends.reverse()  # the file's length after 0, 1, 2, ... records
+    assert ends[0] == 48
+    folder = tmp_path / "cut"
+    folder.mkdir()
+    for size in range(ends[0], len(whole)):
+        (folder / "ledger.log").write_bytes(whole[:size])
+        tail, (recovery,) = reopened(folder)
+        kept = sum(size >= end for end in ends) - 1
+        assert tail.records == tuple(RECORDS[:kept])
+        assert recovery.torn == size - ends[kept]
+        assert not recovery.damaged
+        assert (folder / "ledger.log").stat().st_size == ends[kept]
+
+
+def test_a_file_cut_within_its_head_is_kept_aside_and_begun_anew(tmp_path):
+    path = written(tmp_path)
+    path.write_bytes(path.read_bytes()[:47])
+    tail, (recovery,) = reopened(tmp_path)
+    assert tail.last == 0
+    assert (tmp_path / recovery.damaged).exists()
+
+
+def test_every_changed_byte_is_noticed_and_nothing_false_is_read(tmp_path):
+    whole = written(tmp_path / "whole", RECORDS[:4]).read_bytes()
+    folder = tmp_path / "changed"
+    folder.mkdir()
+    for at in range(len(whole)):
+        raw = bytearray(whole)
+        raw[at] ^= 0x41
+        (folder / "ledger.log").write_bytes(raw)
+        tail, (recovery,) = reopened(folder)
+        assert recovery.torn or recovery.damaged
+        assert len(tail.records) < 4
+        assert tail.records == tuple(RECORDS[: len(tail.records)])
+        if recovery.damaged:
+            assert (folder / recovery.damaged).read_bytes() == raw
+            (folder / recovery.damaged).unlink()
+
+
+def test_garbage_behind_the_last_record_is_cut_off(tmp_path):
+    rng = stream(5, "garbage")
+    path = written(tmp_path)
+    size = path.stat().st_size
+    for length in (1, 51, 52, 53, 4096):
+        with path.open("ab") as file:
+            file.write(rng.octets(length))
+        tail, (recovery,) = reopened(tmp_path)
+        assert (tail.records, recovery.torn) == (tuple(RECORDS), length)
+        assert path.stat().st_size == size
+
+
+def test_dropping_gives_space_back_and_survives_reopening(tmp_path):
+    ledger = FileLedger(tmp_path, "drone-1")
+    for i in range(40):
+        ledger.append("ledger", bytes([i]) * 100_000)
+    ledger.drop("ledger", 5)
+    assert ledger.tail("ledger").first == 1  # half a megabyte is not worth a rewrite yet
+    ledger.drop("ledger", 30)
+    expected = ledger.tail("ledger")
+    assert (expected.first, expected.last) == (31, 40)
+    ledger.append("ledger", b"after")
+    ledger.close()
+    assert (tmp_path / "ledger.log").stat().st_size < 1_100_000
+    tail, (recovery,) = reopened(tmp_path)
+    assert tail.records == (*expected.records, b"after")
+    assert tail.previous == expected.previous
+    assert recovery.records == 11
+
+
+def test_a_full_disk_fails_the_append_and_leaves_the_ledger_as_it_was(tmp_path):
+    path = written(tmp_path)
+    size = path.stat().st_size
+    ledger = FileLedger(tmp_path, "drone-1")
+    with no_file_longer_than(size + 100):
+        ledger.append("ledger", b"fits")
+        with pytest.raises(OSError, match="File too large"):
+            ledger.append("ledger", b"x" * 200)
+    ledger.append("ledger", b"room again")
+    ledger.close()
+    tail, (recovery,) = reopened(tmp_path)
+    assert tail.records == (*RECORDS, b"fits", b"room again")
+    assert recovery.torn == 0
+
+
+def test_two_processes_cannot_hold_one_ledger(tmp_path):
+    ledger = FileLedger(tmp_path, "drone-1")
+    code = f"from ripstop.agent.ledger import FileLedger; FileLedger({str(tmp_path)!r}, 'drone-1')"
+    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    assert "C0401" in other.stderr
+    ledger.close()
+
+
+def test_a_ledger_of_another_agent_is_refused(tmp_path):
+    written(tmp_path)
+    with pytest.raises(LedgerError) as caught:
+        FileLedger(tmp_path, "drone-2")
+    assert caught.value.code == "C0403"
+    reopened(tmp_path)
+
+
+def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(LedgerError) as caught:
+        FileLedger(tmp_path / "file" / "ledger", "drone-1")
+    assert caught.value.code == "C0402"
+    assert "cannot be opened" in str(caught.value)
+
+
+def test_nothing_acknowledged_is_lost_at_random_crash_points(tmp_path):
+    """A crash loses any part of what was written after the last sync, never what was before it."""
+    rng = stream(11, "crash")
+    for round_number in range(150):
+        folder = tmp_path / str(round_number)
+        records = [rng.octets(int(rng.uniform(0, 60))) for _ in range(int(rng.uniform(1, 12)))]
+        synced = int(rng.uniform(0, len(records) + 1))
+        ledger = FileLedger(folder, "drone-1")
+        ledger.append("ledger", b"first")
+        safe = (folder / "ledger.log").stat().st_size
+        for number, record in enumerate(records, 1):
+            ledger.append("ledger", record)
+            if number == synced:
+                ledger.sync()
+                safe = (folder / "ledger.log").stat().st_size
+        ledger.close()
+        path = folder / "ledger.log"
+        raw = bytearray(path.read_bytes())
+        del raw[int(rng.uniform(safe, len(raw) + 1)) :]
+        for _ in range(int(rng.uniform(0, 3))):
+            if len(raw) > safe:
+                raw[int(rng.uniform(safe, len(raw)))] = 0
+        path.write_bytes(raw)
+        tail, _ = reopened(folder)
+        assert tail.records[: synced + 1] == (b"first", *records[:synced])
+        assert tail.records == (b"first", *records)[: len(tail.records)]
