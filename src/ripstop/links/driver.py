@@ -37,7 +37,7 @@ from ..core.node import (
     Synced,
     Timer,
 )
-from .durable import Disk, MemoryDisk
+from .durable import Disk, MemoryDisk, is_asked
 from .errors import LinkDownError
 from .nats import NatsLink
 
@@ -226,7 +226,7 @@ class NodeDriver:
     # ---- durable keys ---------------------------------------------------------------------------------
 
     def _request(self, effect: Fetch | Store) -> None:
-        if isinstance(effect, Fetch) and effect in self._requests:
+        if is_asked(self._requests, effect):
             return
         self._requests.append(effect)
         if self._worker is None or self._worker.done():

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
+
+from ..core.node import Fetch, Store
 
 
 class DurableKeys:
@@ -31,6 +34,20 @@ class DurableKeys:
         self._revision += 1
         self._held[key] = (data, self._revision)
         return self._revision
+
+
+def is_asked(questions: Iterable[Fetch | Store], effect: Fetch | Store) -> bool:
+    """Tell whether one of the questions that still wait for their turn will answer this one, too.
+
+    The first may be under way already and its answer older than the wish for a fresh one; and no read may
+    move before a write of its key.
+    """
+    waiting = list(questions)[1:]
+    return (
+        isinstance(effect, Fetch)
+        and effect in waiting
+        and not any(isinstance(other, Store) and other.key == effect.key for other in waiting)
+    )
 
 
 class Disk(Protocol):

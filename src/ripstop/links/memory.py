@@ -12,6 +12,7 @@ node is connected, however often the link breaks meanwhile; a node does not hear
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TypeAlias, assert_never
 
@@ -42,7 +43,7 @@ from ..core.node import (
     Timer,
 )
 from .conditions import ClockSkew, Conditions, Counts
-from .durable import DurableKeys, MemoryDisk
+from .durable import DurableKeys, MemoryDisk, is_asked
 from .routing import matches
 from .timeline import Timeline
 
@@ -55,7 +56,7 @@ class _Port:
     """One node's connection, clock, disk and timers."""
 
     __slots__ = (
-        "boot", "disk", "drift", "ends", "is_connected", "is_up", "mono", "name", "node", "requests",
+        "asked", "boot", "disk", "drift", "ends", "is_connected", "is_up", "mono", "name", "node", "requests",
         "rng", "side", "step", "timers", "waiting", "wall",
     )  # fmt: skip
 
@@ -74,7 +75,8 @@ class _Port:
         self.side = 0
         self.ends: dict[str, int] = {}
         self.timers: dict[str, tuple[int, int]] = {}
-        self.requests: dict[int, Fetch | Store] = {}
+        self.requests: deque[Fetch | Store] = deque()
+        self.asked = 0
         self.waiting = 0
 
 
@@ -93,7 +95,6 @@ class MemoryNetwork:
         self._ports: dict[str, _Port] = {}
         self._boots: dict[str, int] = {}
         self._routes: dict[str, tuple[_Port, ...]] = {}
-        self._requests = 0
         self._armed = 0
         self._is_split = False
         self.conditions = conditions or Conditions()
@@ -210,7 +211,7 @@ class MemoryNetwork:
             port.side = 0
         self._is_split = False
         for port in self._ports.values():
-            self._repeat_requests(port)
+            self._ask(port, is_repeat=True)
 
     # ---- events in ------------------------------------------------------------------------------------
 
@@ -230,7 +231,7 @@ class MemoryNetwork:
         if port.is_up and not port.is_connected:
             port.is_connected = True
             self._give(port, Connected())
-            self._repeat_requests(port)
+            self._ask(port, is_repeat=True)
 
     def _notice(self, port: _Port) -> None:
         if not port.is_connected:
@@ -365,24 +366,24 @@ class MemoryNetwork:
     # ---- durable keys ---------------------------------------------------------------------------------
 
     def _request(self, port: _Port, effect: Fetch | Store) -> None:
-        if isinstance(effect, Fetch) and effect in port.requests.values():
+        """Queue a question for the store: a node's are answered one after the other."""
+        if is_asked(port.requests, effect):
             return
-        self._requests += 1
-        port.requests[self._requests] = effect
-        if port.is_connected:
-            self.timeline.after(self._delay_us, self._reach, port, self._requests, False)
+        port.requests.append(effect)
+        if len(port.requests) == 1:
+            self._ask(port, is_repeat=False)
 
-    def _repeat_requests(self, port: _Port) -> None:
-        """Ask again for what was not answered before the link broke."""
-        if port.is_connected:
-            for number in port.requests:
-                self.timeline.after(self._delay_us, self._reach, port, number, True)
+    def _ask(self, port: _Port, *, is_repeat: bool) -> None:
+        """Send the first question, in place of any earlier sending of it."""
+        if port.requests and port.is_connected:
+            port.asked += 1
+            self.timeline.after(self._delay_us, self._reach, port, port.asked, is_repeat)
 
-    def _reach(self, port: _Port, number: int, is_repeat: bool) -> None:
-        """The request is at the store: carry it out and send the answer back."""
-        effect = port.requests.get(number)
-        if effect is None or not port.is_connected or port.side:
+    def _reach(self, port: _Port, asked: int, is_repeat: bool) -> None:
+        """The question is at the store: carry it out and send the answer back."""
+        if asked != port.asked or not port.is_connected or port.side:
             return
+        effect = port.requests[0]
         event: Event
         if isinstance(effect, Fetch):
             event = Fetched(effect.key, *self.keys.fetch(effect.key))
@@ -391,8 +392,10 @@ class MemoryNetwork:
             revision = self.keys.store(effect.key, effect.data, effect.expected, is_repeat=is_repeat)
             event = Stored(effect.key, revision)
             back_us = self._delay_us + round(self._conditions.store_s * 1e6)
-        self.timeline.after(back_us, self._resolve, port, number, event)
+        self.timeline.after(back_us, self._resolve, port, asked, event)
 
-    def _resolve(self, port: _Port, number: int, event: Event) -> None:
-        if port.is_connected and not port.side and port.requests.pop(number, None) is not None:
+    def _resolve(self, port: _Port, asked: int, event: Event) -> None:
+        if asked == port.asked and port.is_connected and not port.side:
+            port.requests.popleft()
+            self._ask(port, is_repeat=False)
             self._give(port, event)

@@ -236,7 +236,7 @@ class NatsLink:
         refused = _REFUSED.search(str(error))
         if refused is None:
             return
-        log.warning("link.refused", extra={"link": self.login.name, "subject": refused[1]})
+        log.warning("link.refused", extra={"link": self.login.name, "error": str(error)})
         for question in self._questions:
             if question.subject.lower() == refused[1].lower():  # nats-py gives the error in lower case
                 message = f"`{self.login.name}` may not use `{question.subject}`"

@@ -18,6 +18,17 @@ def enrol_subject(fleet: str) -> str:
     return f"ripstop.{fleet}.enrol"
 
 
+def check_agent_id(agent: str) -> str:
+    """Give the id back if an agent may have it.
+
+    Raises:
+        ConfigurationError: C0101 for an id that cannot stand in a subject, C0504 for a reserved one.
+    """
+    if check_id(agent) in RESERVED:
+        raise ConfigurationError(f"`{agent}` is a reserved name", code="C0504")
+    return agent
+
+
 def _permissions(publish: Sequence[str], subscribe: Sequence[str]) -> dict[str, object]:
     """Name what is allowed; an empty list would allow everything, so nothing is denied by name."""
     nothing = {"deny": [">"]}
@@ -28,13 +39,7 @@ def _permissions(publish: Sequence[str], subscribe: Sequence[str]) -> dict[str, 
 
 
 def agent_user(fleet: str, agent: str, key: str, bucket: str) -> User:
-    """Give an agent's user: its own subjects, its own inbox, and reading the keys that concern it.
-
-    Raises:
-        ConfigurationError: C0101 for an id that cannot stand in a subject, C0504 for a reserved one.
-    """
-    if check_id(agent) in RESERVED:
-        raise ConfigurationError(f"`{agent}` is a reserved name", code="C0504")
+    """Give an agent's user: its own subjects, its own inbox, and reading the keys that concern it."""
     names = Subjects(fleet)
     scopes = ("fleet", f"agent-{agent}")
     keys = [names.bundle_key, *(names.intent_key(scope) for scope in scopes)]
@@ -49,12 +54,10 @@ def agent_user(fleet: str, agent: str, key: str, bucket: str) -> User:
 def control_user(fleet: str, key: str, bucket: str) -> User:
     """Give the control plane's user: the fleet's subjects and the durable keys."""
     allowed = [f"ripstop.{fleet}.>", f"$KV.{bucket}.>"]
-    rights = _permissions([*allowed, f"$JS.API.STREAM.CREATE.KV_{bucket}",
-                           f"$JS.API.DIRECT.GET.KV_{bucket}.>"],
-                          [*allowed, "_INBOX.control.>"])  # fmt: skip
-    # It may answer an enrolment in the inbox of whoever asked, once.
-    rights["allow_responses"] = {"max": 1, "expires": "10s"}
-    return {"nkey": key, "permissions": rights}
+    api = [f"$JS.API.STREAM.CREATE.KV_{bucket}", f"$JS.API.DIRECT.GET.KV_{bucket}.>"]
+    # It answers enrolments by name: a response permission would be lost in the reload that lets the agent in.
+    publish = [*allowed, *api, "_INBOX.enrol.>"]
+    return {"nkey": key, "permissions": _permissions(publish, [*allowed, "_INBOX.control.>"])}
 
 
 def observer_user(fleet: str, password: str) -> User:

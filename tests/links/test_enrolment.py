@@ -1,0 +1,115 @@
+"""A device joins with a one-time token and keys of its own; nobody else gets in with it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from ripstop.core.clock import ManualClock
+from ripstop.core.errors import ConfigurationError
+from ripstop.core.node import Connected, Event
+from ripstop.core.wire.envelope import Role, TrustedKey
+from ripstop.links.enrolment import EnrolmentDesk, enrol
+from ripstop.links.identity import Identity
+from ripstop.links.nats import NatsLink
+from ripstop.links.permissions import enrol_subject
+from ripstop.links.server import NatsServer
+
+pytestmark = pytest.mark.nats
+KEYS = (TrustedKey(b"c" * 32, Role.COMMAND), TrustedKey(b"r" * 32, Role.RELEASE))
+Body = Callable[[NatsServer, EnrolmentDesk, ManualClock], Awaitable[None]]
+
+
+def with_desk(folder: Path, body: Body) -> None:
+    async def run() -> None:
+        server = NatsServer(folder, "test")
+        await server.start()
+        clock = ManualClock()
+        desk = EnrolmentDesk(server, KEYS, clock=clock)
+        link = NatsLink(server.address, server.login("control"))
+        link.serve(enrol_subject("test"), desk.answer)
+        link.start((), lambda event: None)
+        await link.connected()
+        try:
+            await body(server, desk, clock)
+        finally:
+            await link.close()
+            await server.stop()
+
+    asyncio.run(run())
+
+
+def test_an_enrolled_device_connects_with_the_key_that_it_made(tmp_path: Path) -> None:
+    async def body(server: NatsServer, desk: EnrolmentDesk, clock: ManualClock) -> None:
+        path = tmp_path / "device" / "identity.json"
+        identity = await enrol(server.address, desk.issue(), "drone-7", path)
+        assert identity == Identity.load(path)
+        assert (identity.fleet, identity.trusted) == ("test", KEYS)
+        assert desk.signing_keys == {"drone-7": identity.signer().public}
+        assert path.stat().st_mode & 0o777 == 0o600
+        assert identity.nkey_seed not in (server.folder / "agents.json").read_text()
+        events: list[Event] = []
+        link = NatsLink(server.address, identity.login())
+        link.start(("ripstop.test.tick",), events.append)
+        await link.connected()
+        await link.close()
+        assert Connected() in events
+        # The registry outlives the desk.
+        assert EnrolmentDesk(server, KEYS).signing_keys == desk.signing_keys
+
+    with_desk(tmp_path, body)
+
+
+def test_a_device_may_repeat_its_request_and_another_may_not_use_its_token(tmp_path: Path) -> None:
+    async def body(server: NatsServer, desk: EnrolmentDesk, clock: ManualClock) -> None:
+        token, path = desk.issue(), tmp_path / "a.json"
+        identity = await enrol(server.address, token, "a", path)
+        # As if the answer had been lost: the file holds the keys, and no trust yet.
+        Identity(identity.agent, "", identity.address, identity.nkey_seed, identity.signing_seed).save(path)
+        assert await enrol(server.address, token, "a", path) == identity
+        with pytest.raises(ConfigurationError, match="used by another device"):
+            await enrol(server.address, token, "b", tmp_path / "b.json")
+        with pytest.raises(ConfigurationError, match="enrolled with another key"):
+            await enrol(server.address, desk.issue(), "a", tmp_path / "false.json")
+        assert set(server.agents) == {"a"}
+
+    with_desk(tmp_path, body)
+
+
+def test_a_token_expires_and_a_wrong_one_opens_nothing(tmp_path: Path) -> None:
+    async def body(server: NatsServer, desk: EnrolmentDesk, clock: ManualClock) -> None:
+        token = desk.issue(valid_s=60)
+        clock.advance(61)
+        with pytest.raises(ConfigurationError, match="expired"):
+            await enrol(server.address, token, "a", tmp_path / "a.json")
+        with pytest.raises(ConfigurationError, match="does not answer"):
+            await enrol(server.address, token + "x", "b", tmp_path / "b.json")
+        with pytest.raises(ConfigurationError, match="not an enrolment token"):
+            await enrol(server.address, "nonsense", "c", tmp_path / "c.json")
+        with pytest.raises(ConfigurationError, match="reserved"):
+            await enrol(server.address, desk.issue(), "control", tmp_path / "d.json")
+        assert not server.agents
+
+    with_desk(tmp_path, body)
+
+
+def test_the_desk_says_nothing_to_garbage(tmp_path: Path) -> None:
+    async def body(server: NatsServer, desk: EnrolmentDesk, clock: ManualClock) -> None:
+        for data in (b"", b"\x00", os.urandom(200), b"\x82\x40\x40"):
+            assert await desk.answer(data) == b""
+
+    with_desk(tmp_path, body)
+
+
+def test_an_identity_file_that_is_broken_or_another_agents_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "identity.json"
+    path.write_text("{")
+    with pytest.raises(ConfigurationError, match="not a device's identity"):
+        Identity.load(path)
+    Identity.make("a", "nats://127.0.0.1:1").save(path)
+    with pytest.raises(ConfigurationError, match="belongs to agent `a`"):
+        asyncio.run(enrol("nats://127.0.0.1:1", "f.d.s", "b", path))
