@@ -6,6 +6,8 @@ import itertools
 from collections.abc import Hashable
 
 import networkx as nx
+import numpy as np
+from numpy.typing import NDArray
 
 from ripstop.risk import ItemLoad
 
@@ -70,3 +72,34 @@ def play_load(load: ItemLoad, failing: list[int], noise: list[float]) -> dict[st
                     dropped += 1
         failed.extend(j for j in dict.fromkeys(took) if room[j] + noise[j] < 0)
     return {"failed": sorted(int(v) for v in failed), "moved": moved, "dropped": dropped, "cycles": cycles}
+
+
+def play_overload(
+    graph: nx.Graph, load: dict[Hashable, float], capacity: dict[Hashable, float], first: Hashable
+) -> set[Hashable]:
+    """Play one world of load redistribution on a plain graph, as the documentation of `OverloadRun` reads."""
+    carried = dict(load)
+    failed, wave = {first}, [first]
+    while wave:
+        touched = []
+        for v in wave:
+            alive = {u: d["weight"] for u, d in graph[v].items() if u not in failed and d["weight"] > 0}
+            for u, weight in alive.items():
+                carried[u] += carried[v] * weight / sum(alive.values())
+                touched.append(u)
+        wave = [u for u in dict.fromkeys(touched) if carried[u] > capacity[u]]
+        failed.update(wave)
+    return failed
+
+
+def fall_by_threshold(
+    weights: NDArray[np.float64], thresholds: NDArray[np.float64], first: int
+) -> NDArray[np.bool_]:
+    """Let every node fail once its failed in-neighbours' weights exceed its threshold, in each world (row)."""
+    failed = np.zeros(thresholds.shape, np.bool_)
+    failed[:, first] = True
+    while True:
+        more = failed | (failed @ weights > thresholds)
+        if (more == failed).all():
+            return failed
+        failed = more

@@ -15,6 +15,7 @@ import numpy as np
 from ripstop.risk.assessment import assess
 from ripstop.risk.calibration import Bin, Calibration, auc, brier, calibrate
 from ripstop.risk.errors import RiskInputError
+from ripstop.risk.files import graph_from_json, graph_to_json, parse_graph, read_graph
 from ripstop.risk.graph import Cause, Graph
 from ripstop.risk.intervals import Standing, clopper_pearson, confidence_sequence, decide
 from ripstop.risk.itemload import ItemLoad, LoadMitigation
@@ -57,6 +58,10 @@ __all__ = [
     "compare_load",
     "confidence_sequence",
     "decide",
+    "graph_from_json",
+    "graph_to_json",
+    "parse_graph",
+    "read_graph",
     "simulate_load",
     "warmup",
 ]
@@ -67,6 +72,8 @@ def warmup() -> None:
     for directed in (False, True):
         graph = Graph.from_edges("ab", [("a", "b")], [0.5], directed=directed)
         assess(graph, theta=0.5, trials=1)
+    for model in ("threshold", "load"):
+        assess(graph, theta=0.5, trials=1, model=model)
     load = ItemLoad(
         nodes=("a", "b"),
         item_owner=np.zeros(1, np.int32),

@@ -13,12 +13,11 @@ from ripstop.risk.intervals import (
     share_confidence,
     standings,
 )
-from ripstop.risk.percolation import PercolationRun
+from ripstop.risk.models import MODELS, Run
 from ripstop.risk.report import RiskReport
 from ripstop.risk.settings import Settings, check_seed, check_theta, check_trials
 
 FIRST_LOOK = 256
-MODELS = {"percolation": PercolationRun}
 
 
 def assess(
@@ -37,7 +36,8 @@ def assess(
         theta: a cascade counts when the share failed, weighted by consequence, exceeds it.
         trials: sampled worlds (at most, where `settings.threshold` lets sampling stop early).
         seed: 0 to 2**64 - 1; the same seed gives the same bytes, whatever the number of workers.
-        model: `percolation`.
+        model: `percolation` (a failure crosses each edge with its weight's probability), `threshold` (linear
+            threshold) or `load` (overload by redistributed load; here a weight says how load is shared).
         settings: confidence, threshold, workers and the like.
 
     Raises:
@@ -60,7 +60,7 @@ def assess(
     return replace(report, theta=theta, seed=seed, model=model)
 
 
-def _sample_until_settled(run: PercolationRun, trials: int, threshold: float, confidence: float) -> None:
+def _sample_until_settled(run: Run, trials: int, threshold: float, confidence: float) -> None:
     """Look after 256, 512, 1024 ... worlds, and stop when every node is settled."""
     look = min(FIRST_LOOK, trials)
     while True:
@@ -70,7 +70,7 @@ def _sample_until_settled(run: PercolationRun, trials: int, threshold: float, co
         look = min(2 * look, trials)
 
 
-def _counted(graph: Graph, run: PercolationRun, how: Settings) -> RiskReport:
+def _counted(graph: Graph, run: Run, how: Settings) -> RiskReport:
     if how.threshold is None:
         low, high = clopper_pearson(run.hits, run.trials, how.confidence)
         standing = None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from numbers import Real
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -237,12 +239,15 @@ class Graph:
         causes = [Cause(name, float(p[edge])) for name, p in self.channels.items() if p[edge] > 0]
         return tuple(sorted(causes, key=lambda cause: -cause.probability))
 
-    def with_weight(self, weight: NDArray[np.float64]) -> Graph:
-        """Give the same edges with other weights, in one channel; common random numbers stay in step."""
-        checked = _checked_weights(WEIGHT, weight, ())
-        return Graph(
-            self.nodes, self.directed, self.source, self.target, {WEIGHT: _frozen(checked)}, self.quantities
-        )
+    def with_weight(self, weight: ArrayLike) -> Graph:
+        """Give the same edges with other weights, in one channel; common random numbers stay in step.
+
+        Raises:
+            RiskInputError: R0004, for a weight that is no probability.
+        """
+        ends = [(self.nodes[a], self.nodes[b]) for a, b in zip(self.source, self.target, strict=True)]
+        channels = {WEIGHT: _frozen(_checked_weights(WEIGHT, weight, ends))}
+        return replace(self, channels=channels)
 
 
 def _frozen(array: NDArray[S]) -> NDArray[S]:
@@ -260,30 +265,49 @@ def _checked_names(nodes: Iterable[Hashable]) -> tuple[Hashable, ...]:
     return names
 
 
-def _as_numbers(what: str, values: ArrayLike, code: str) -> NDArray[np.float64]:
+def _as_numbers(values: ArrayLike) -> NDArray[np.float64]:
+    """Give the values as floats; what is no number becomes NaN, which no check lets pass."""
     try:
-        return np.array(values, dtype=np.float64)
-    except (TypeError, ValueError, OverflowError):
-        raise RiskInputError(f"{what} are not all numbers", code=code) from None
+        given = np.asarray(values)
+    except ValueError:
+        return np.full(len(values) if isinstance(values, Sequence) else 0, np.nan)
+    if given.dtype.kind in "iuf":
+        return np.array(given, np.float64)
+    return np.array([_as_number(value) for value in given.ravel().tolist()], np.float64).reshape(given.shape)
+
+
+def _as_number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return math.nan
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
 
 
 def _checked_weights(
     name: str, values: ArrayLike, edges: Sequence[tuple[Hashable, Hashable]]
 ) -> NDArray[np.float64]:
-    p = _as_numbers(f"the weights `{name}`", values, "R0004")
-    if len(edges) and p.shape != (len(edges),):
+    p = _as_numbers(values)
+    if p.shape != (len(edges),):
         raise RiskInputError(
             f"`{name}` has shape {p.shape}, expected one weight for each of {len(edges)} edges", code="R0004"
         )
     wrong = np.flatnonzero(~((p >= 0.0) & (p <= 1.0)))
     if len(wrong):
-        where = f"edge `{edges[wrong[0]][0]}` to `{edges[wrong[0]][1]}`" if edges else f"edge {wrong[0]}"
+        first = int(wrong[0])
         raise RiskInputError(
-            f"{where} has `{name}` {p[wrong[0]]:g}, expected a probability in 0..1",
+            f"edge `{edges[first][0]}` to `{edges[first][1]}` has `{name}` {_shown(values, first)}, "
+            "expected a probability in 0..1",
             code="R0004",
             hint="a weight is the probability that a failure at one end causes one at the other",
         )
     return p
+
+
+def _shown(values: ArrayLike, at: int) -> str:
+    value = np.asarray(values, dtype=object)[at]
+    return f"{value:g}" if isinstance(value, float) else f"`{value}`"
 
 
 def _checked_quantities(
@@ -295,7 +319,7 @@ def _checked_quantities(
             raise RiskInputError(
                 f"`{name}` is not known of a node, expected one of {', '.join(QUANTITIES)}", code="R0006"
             )
-        q = _as_numbers(f"the values of `{name}`", values, "R0006")
+        q = _as_numbers(values)
         if q.shape != (len(names),):
             raise RiskInputError(
                 f"`{name}` has shape {q.shape}, expected one value for each of {len(names)} nodes",
@@ -303,8 +327,10 @@ def _checked_quantities(
             )
         wrong = np.flatnonzero(~(np.isfinite(q) & (q >= 0.0)))
         if len(wrong):
+            first = int(wrong[0])
             raise RiskInputError(
-                f"node `{names[wrong[0]]}` has `{name}` {q[wrong[0]]:g}, expected a finite number, 0 or more",
+                f"node `{names[first]}` has `{name}` {_shown(values, first)}, "
+                "expected a finite number, 0 or more",
                 code="R0006",
             )
         checked[name] = _frozen(q)

@@ -30,17 +30,23 @@ DENSE = 1.0
 
 def network_of(graph: Graph) -> Network:
     """Lay a graph out for the kernels."""
+    out, back = adjacencies(graph)
+    mass = whole_masses(graph.consequence)
+    unit = bool((mass == 1).all())
+    source, target = np.array(graph.source), np.array(graph.target)
+    return Network(source, target, thresholds(graph.weight), out, back, mass, unit)
+
+
+def adjacencies(graph: Graph) -> tuple[Adjacency, Adjacency]:
+    """Give the edges by node, outwards and inwards; in an undirected graph both are the same."""
     n = len(graph.nodes)
     source, target = np.array(graph.source), np.array(graph.target)
     edge = np.arange(len(source), dtype=np.int32)
     if graph.directed:
-        out = _adjacency(n, source, target, edge)
-        back = _adjacency(n, target, source, edge)
-    else:
-        both = np.concatenate([source, target]), np.concatenate([target, source])
-        out = back = _adjacency(n, *both, np.concatenate([edge, edge]))
-    mass = whole_masses(graph.consequence)
-    return Network(source, target, thresholds(graph.weight), out, back, mass, bool((mass == 1).all()))
+        return _adjacency(n, source, target, edge), _adjacency(n, target, source, edge)
+    both = np.concatenate([source, target]), np.concatenate([target, source])
+    adjacency = _adjacency(n, *both, np.concatenate([edge, edge]))
+    return adjacency, adjacency
 
 
 def _adjacency(
@@ -101,7 +107,7 @@ class PercolationRun:
         self._total = int(self.network.mass.sum())
         self._need = least_mass_above(theta, self._total) if n else 1
         self._key = np.uint64(seed)
-        self._tally = _empty_tally(n)
+        self._tally = empty_tally(n)
         strength = np.bincount(graph.source, graph.weight, n) + np.bincount(graph.target, graph.weight, n)
         self._pivot = int(strength.argmax()) if n else 0
         single = int(self.network.mass.max(initial=0)) < self._need
@@ -154,7 +160,7 @@ class PercolationRun:
             run(self.network, question, first, last, self._tally)
             return
         cuts = np.linspace(first, last, 4 * workers + 1).astype(int).tolist()
-        parts = [_empty_tally(len(self.network.mass)) for _ in cuts[1:]]
+        parts = [empty_tally(len(self.network.mass)) for _ in cuts[1:]]
         with ThreadPoolExecutor(workers) as pool:
             list(pool.map(lambda a, b, part: run(self.network, question, a, b, part), cuts, cuts[1:], parts))
         for part in parts:
@@ -162,5 +168,6 @@ class PercolationRun:
                 mine += theirs
 
 
-def _empty_tally(n: int) -> Tally:
+def empty_tally(n: int) -> Tally:
+    """Give a tally of nothing for n nodes."""
     return Tally(np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(1, np.int64))

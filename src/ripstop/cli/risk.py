@@ -1,0 +1,162 @@
+"""`ripstop risk`: rank a graph's nodes by how likely their failure is to cascade."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ripstop.cli.root import Subparsers
+    from ripstop.risk import Graph, RiskReport
+
+_EPILOG = """examples:
+  ripstop risk fleet.json
+  ripstop risk fleet.json --theta 0.2 --trials 10000 --expected --top 10
+  ripstop risk fleet.json --threshold 0.3 --json
+  ripstop risk grid.json --model load --tolerance 0.3
+  ripstop risk fleet.json --why drone-7 drone-12
+
+A graph is {"directed": false, "nodes": [...], "edges": [["a", "b", 0.4], ...]}; the form that networkx's
+node_link_data gives is read too. A weight is the probability that a failure at one end causes one at the
+other.
+
+exit codes: 0 fine, 1 a node lies above --threshold, 2 usage
+"""
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Add the command to the root parser."""
+    parser = subparsers.add_parser(
+        "risk",
+        help="rank a graph's nodes by how likely their failure is to cascade",
+        description="Estimate for every node the probability that its failure brings down more than THETA.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("graph", metavar="GRAPH.json", help="the risk graph")
+    parser.add_argument(
+        "--theta", type=float, default=0.5, help="share failed that counts as a cascade (default 0.5)"
+    )
+    parser.add_argument("--trials", type=int, default=1000, help="sampled worlds (default 1000)")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="the same seed gives the same figures (default 0)"
+    )
+    parser.add_argument("--model", default="percolation", help="percolation (default), threshold or load")
+    parser.add_argument("--confidence", type=float, default=0.95, help="of each interval (default 0.95)")
+    parser.add_argument(
+        "--threshold", type=float, help="decide each node against this probability, and stop once settled"
+    )
+    parser.add_argument("--expected", action="store_true", help="give the expected share failed too")
+    parser.add_argument(
+        "--tolerance", type=float, default=0.2, help="model load: spare capacity (default 0.2)"
+    )
+    parser.add_argument("--spread", type=float, default=0.1, help="model load: its deviation (default 0.1)")
+    parser.add_argument(
+        "--workers", type=int, default=1, help="threads; the result stays the same (default 1)"
+    )
+    parser.add_argument("--top", type=int, default=20, help="lines shown, 0 for all (default 20)")
+    parser.add_argument("--why", nargs=2, metavar=("FROM", "TO"), help="explain one edge's weight instead")
+    parser.add_argument("--json", action="store_true", help="print the whole report as JSON")
+    parser.set_defaults(func=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Assess the graph and print the ranking."""
+    from ripstop.risk import Settings, assess, read_graph
+
+    graph = read_graph(args.graph)
+    if args.why:
+        return _explain(graph, args)
+    settings = Settings(
+        confidence=args.confidence,
+        threshold=args.threshold,
+        expected=args.expected,
+        workers=args.workers,
+        tolerance=args.tolerance,
+        spread=args.spread,
+    )
+    report = assess(
+        graph, theta=args.theta, trials=args.trials, seed=args.seed, model=args.model, settings=settings
+    )
+    if args.json:
+        print(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
+    else:
+        _print_ranking(report, args.top)
+    return 1 if any(s.value == "above" for s in report.standing or ()) else 0
+
+
+def _named(graph: Graph, word: str) -> str | int:
+    """Take a word as the name it stands for: node names in a file may be whole numbers."""
+    if word not in graph.position and word.lstrip("-").isdecimal() and int(word) in graph.position:
+        return int(word)
+    return word
+
+
+def _explain(graph: Graph, args: argparse.Namespace) -> int:
+    source, target = (_named(graph, word) for word in args.why)
+    causes = graph.why(source, target)
+    total = float(graph.weight[graph.edge(source, target)])
+    if args.json:
+        channels = {cause.channel: cause.probability for cause in causes}
+        print(json.dumps({"source": source, "target": target, "weight": total, "channels": channels}))
+        return 0
+    print(f"{source} -> {target}: {total:.4g} = 1 - product of (1 - p) over")
+    for cause in causes:
+        print(f"  {cause.channel}  {cause.probability:.4g}")
+    return 0
+
+
+def _print_ranking(report: RiskReport, top: int) -> None:
+    lines = report.ranking(top or None)
+    percent = f"{100 * report.confidence:g} %"
+    header = ["#", "node", f"P(share > {report.theta:g})", f"{percent} interval"]
+    rows = [
+        [str(i), _printable(line.node), f"{line.probability:.4f}", f"{line.low:.4f} .. {line.high:.4f}"]
+        for i, line in enumerate(lines, 1)
+    ]
+    if report.expected_share is not None:
+        header.append("expected share")
+        for row, line in zip(rows, lines, strict=True):
+            row.append(f"{line.expected_share:.4f}")
+    if report.standing is not None:
+        header.append(f"against {report.threshold:g}")
+        for row, line in zip(rows, lines, strict=True):
+            row.append("" if line.standing is None else line.standing.value)
+    facts = f"{report.model}, {len(report)} nodes, {report.trials} trials, seed {report.seed}"
+    _printer()(facts, header, rows)
+    for note in report.notes:
+        print(f"note: {note}")
+    if len(lines) < len(report):
+        print(f"{len(report) - len(lines)} more: --top 0 shows all")
+
+
+def _printable(node: object) -> str:
+    text = str(node)
+    return text if text.isprintable() else ascii(text)
+
+
+def _printer() -> Callable[[str, list[str], list[list[str]]], None]:
+    try:
+        from rich.console import Console
+        from rich.table import Table
+    except ModuleNotFoundError:
+        return _print_plain
+
+    def print_rich(title: str, header: list[str], rows: list[list[str]]) -> None:
+        table = Table(title=title, title_justify="left")
+        for i, name in enumerate(header):
+            table.add_column(name, justify="left" if i == 1 else "right")
+        for row in rows:
+            table.add_row(*row)
+        Console(highlight=False, markup=False).print(table)
+
+    return print_rich
+
+
+def _print_plain(title: str, header: list[str], rows: list[list[str]]) -> None:
+    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
+    print(title)
+    for row in [header, *rows]:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -1,0 +1,130 @@
+"""The other cascade models on a plain graph: linear threshold, and overload by redistributed load."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ripstop.risk.graph import Graph
+from ripstop.risk.kernels import overload, threshold
+from ripstop.risk.kernels.shapes import Tally
+from ripstop.risk.percolation import (
+    PercolationRun,
+    adjacencies,
+    empty_tally,
+    least_mass_above,
+    whole_masses,
+)
+from ripstop.risk.settings import Settings
+
+BLOCK = 64
+
+
+class Run(Protocol):
+    """Worlds sampled so far under one model, and what they showed."""
+
+    trials: int
+
+    @property
+    def hits(self) -> NDArray[np.int64]:
+        """Worlds in which each node's cascade exceeded theta."""
+        ...
+
+    @property
+    def expected_share(self) -> NDArray[np.float64] | None:
+        """Each node's mean share failed."""
+        ...
+
+    def extend(self, trials: int) -> None:
+        """Sample on until `trials` worlds are done; all but the last call ask for multiples of 64."""
+        ...
+
+
+class _CountedRun:
+    def __init__(self, graph: Graph, theta: float) -> None:
+        self.trials = 0
+        self.mass = whole_masses(graph.consequence)
+        self.total = int(self.mass.sum())
+        self.need = least_mass_above(theta, self.total) if len(graph.nodes) else 1
+        self.tally: Tally = empty_tally(len(graph.nodes))
+
+    @property
+    def hits(self) -> NDArray[np.int64]:
+        return self.tally.hits
+
+    @property
+    def expected_share(self) -> NDArray[np.float64]:
+        return self.tally.mass / (max(self.trials, 1) * max(self.total, 1))
+
+
+class ThresholdRun(_CountedRun):
+    """Linear threshold: a node fails once its failed neighbours' weights reach a uniform random number.
+
+    Where the weights into a node add up to more than one they are scaled down to one. Equal weights of
+    1 / degree make it: a node fails when the share of its neighbours that failed exceeds a random one.
+    """
+
+    def __init__(self, graph: Graph, theta: float, seed: int, settings: Settings) -> None:
+        del settings  # nothing in them concerns this model
+        super().__init__(graph, theta)
+        self._key = np.uint64(seed)
+        _, back = adjacencies(graph)
+        weight = graph.weight[back.edge]
+        node = np.repeat(np.arange(len(graph.nodes)), np.diff(back.start))
+        into = np.bincount(node, weight, len(graph.nodes))
+        upto = np.cumsum(weight)
+        before = np.concatenate([[0.0], upto])[back.start[:-1]]
+        upto = (upto - before[node]) / np.maximum(into, 1.0)[node]
+        self._picks = threshold.Picks(back.start, back.neighbour, upto, self.mass)
+
+    def extend(self, trials: int) -> None:
+        """Sample on until `trials` worlds are done."""
+        worlds = np.array([self.trials, trials], np.int64)
+        threshold.run_worlds(self._picks, self._key, worlds, self.need, self.tally)
+        self.trials = trials
+
+
+class OverloadRun(_CountedRun):
+    """Overload: a failed node's load is shared out to its surviving neighbours by edge weight.
+
+    A node that took load fails when it carries more than its capacity, which in each world is the declared
+    one times 1 + `spread` * a standard normal number. Load with no surviving neighbour is lost. Without a
+    `load` a node carries the sum of its edges' weights; without a `capacity` it can carry 1 + `tolerance`
+    times its load. Here a weight says how load is shared, not how likely a failure is.
+
+    References:
+        Motter, Lai (2002), Cascade-based attacks on complex networks, Phys. Rev. E 66: capacity in
+        proportion to load. They send load over shortest paths anew; here it stays with the neighbours, as
+        in Wang, Rong (2009), Cascade-based attack vulnerability on the US power grid, Safety Science 47.
+    """
+
+    def __init__(self, graph: Graph, theta: float, seed: int, settings: Settings) -> None:
+        super().__init__(graph, theta)
+        self._seed = seed
+        self._spread = settings.spread
+        out, _ = adjacencies(graph)
+        n = len(graph.nodes)
+        strength = np.bincount(graph.source, graph.weight, n) + np.bincount(graph.target, graph.weight, n)
+        load = np.array(graph.quantities.get("load", strength), np.float64)
+        self._capacity = graph.quantities.get("capacity", (1.0 + settings.tolerance) * load)
+        self._grid = overload.Grid(out.start, out.neighbour, graph.weight[out.edge], load, self.mass)
+
+    def extend(self, trials: int) -> None:
+        """Sample on until `trials` worlds are done, in blocks of 64 with a stream each."""
+        for first in range(self.trials, trials, BLOCK):
+            rng = np.random.Generator(np.random.SFC64(np.random.SeedSequence([self._seed, first // BLOCK])))
+            drawn = rng.standard_normal((BLOCK, len(self.mass)))[: trials - first]
+            capacity = np.maximum(self._capacity * (1.0 + self._spread * drawn), 0.0)
+            overload.run_worlds(self._grid, capacity, self.need, self.tally)
+        self.trials = trials
+
+
+MODELS: Mapping[str, Callable[[Graph, float, int, Settings], Run]] = {
+    "percolation": PercolationRun,
+    "threshold": ThresholdRun,
+    "load": OverloadRun,
+}
+"""Every model by its name; each is built from (graph, theta, seed, settings)."""
