@@ -206,7 +206,9 @@ class NatsLink:
             self._by_sid[(await client.subscribe(subject))._id] = None
         for subject, handler in self._handlers.items():
             self._by_sid[(await client.subscribe(subject))._id] = handler
-        await client.flush(timeout=self.settings.connect_s)  # type: ignore[arg-type]  # seconds, any number
+        # nats-py writes a PING past subscriptions that it still holds; only the second is behind them.
+        for _ in range(2):
+            await client.flush(timeout=self.settings.connect_s)  # type: ignore[arg-type]  # any number
 
     async def _be_connected(self, client: Client, lost: asyncio.Event) -> None:
         pump = asyncio.create_task(self._pump(client), name=f"pump {self.login.name}")
