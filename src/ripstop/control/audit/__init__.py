@@ -1,1 +1,1 @@
-"""TBD."""
+"""The evidence: ledger segments taken in, kept, receipted and verified."""

@@ -1,1 +1,1 @@
-"""TBD."""
+"""The policy store: Git commits become releases and signed bundles."""

@@ -1,0 +1,148 @@
+"""Takes sealed ledger segments in: each agent's chain grows without gap or fork, and receipts say how far.
+
+A segment is signed by its agent's key, follows the head on file and hashes to its own head. Then it is
+appended and synced, and only then a signed receipt goes back: the agent may forget what it covers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ripstop.core.errors import WireError
+from ripstop.core.messages import Receipt, Segment
+from ripstop.core.node import Append, Effect, Report, Scalar, Send, Sync
+from ripstop.core.subjects import Subjects
+from ripstop.core.wire.chain import check_segment, genesis
+from ripstop.core.wire.envelope import (
+    EnvelopeType,
+    Header,
+    Keyring,
+    Role,
+    Signer,
+    TrustedKey,
+    open_envelope,
+    seal,
+)
+from ripstop.core.wire.record import pack, unpack
+
+_ASK_AGAIN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ChainHead:
+    """How far an agent's chain is on file; `first` is where the last segment began."""
+
+    incarnation: int
+    last: int
+    head: bytes
+    first: int = 0
+
+
+@dataclass(slots=True)
+class LedgerIntake:
+    """Holds the head of every agent's chain; `heads` is what the files held at the start."""
+
+    subjects: Subjects
+    signer: Signer
+    heads: dict[str, ChainHead] = field(default_factory=dict)
+    accepted: int = 0
+    repeated: int = 0
+    _keyrings: dict[str, Keyring] = field(default_factory=dict)
+    _waiting: dict[int, tuple[str, Receipt]] = field(default_factory=dict)
+    _sequence: int = 0
+    _asked: dict[str, int] = field(default_factory=dict)
+
+    def trust(self, agents: Mapping[str, bytes]) -> None:
+        """Know these agents' public keys."""
+        for agent, public in agents.items():
+            self._keyrings[agent] = Keyring({public[:8]: TrustedKey(public, Role.AGENT)})
+
+    def take(self, agent: str, data: bytes, epoch: int) -> list[Effect]:
+        """Take a segment that arrived on an agent's subject."""
+        try:
+            segment = self._opened(agent, data)
+        except WireError as error:
+            return [_refused(agent, error)]
+        known = self.heads.get(agent)
+        if known is None or self._restarts(segment, known):
+            known = ChainHead(segment.incarnation, 0, genesis(agent))
+        if segment.last <= known.last:
+            return self._again(agent, segment, known)
+        if segment.first > known.last + 1 and self._asked.get(agent, 0) < _ASK_AGAIN:
+            self._asked[agent] = self._asked.get(agent, 0) + 1
+            gap: dict[str, Scalar] = {"agent": agent, "expected": known.last + 1, "got": segment.first}
+            return [self._send(agent, _receipt(agent, known), epoch), Report("ledger.gapped", gap)]
+        return self._append(agent, segment, known, data)
+
+    def _opened(self, agent: str, data: bytes) -> Segment:
+        keyring = self._keyrings.get(agent)
+        if keyring is None:
+            raise WireError(f"agent `{agent}` is not enrolled", code="W0207")
+        envelope = open_envelope(keyring, self.subjects.fleet, EnvelopeType.SEGMENT, data)
+        segment = unpack(Segment, envelope.body)
+        if segment.agent != agent or not segment.records:
+            raise WireError("segment names another agent or holds no record", code="W0404")
+        return segment
+
+    @staticmethod
+    def _restarts(segment: Segment, known: ChainHead) -> bool:
+        """A ledger that began anew: a higher start of the device, numbered from 1."""
+        return segment.first == 1 and segment.incarnation > known.incarnation
+
+    def _again(self, agent: str, segment: Segment, known: ChainHead) -> list[Effect]:
+        """What is on file already: the receipt was lost, or somebody tells two stories."""
+        if segment.last == known.last and segment.head != known.head:
+            return self._fork(agent, segment)
+        self.repeated += 1
+        self._sequence += 1
+        self._waiting[self._sequence] = (agent, _receipt(agent, known))
+        return [Sync(self._sequence)]
+
+    def _fork(self, agent: str, segment: Segment) -> list[Effect]:
+        where: dict[str, Scalar] = {"agent": agent, "incarnation": segment.incarnation, "last": segment.last}
+        return [Append("forks", pack(segment)), Report("ledger.forked", where)]
+
+    def _append(self, agent: str, segment: Segment, known: ChainHead, data: bytes) -> list[Effect]:
+        is_gap = segment.first > known.last + 1
+        if segment.first <= known.last:
+            return self._fork(agent, segment)
+        try:
+            check_segment(segment, segment.previous if is_gap else known.head)
+        except WireError as error:
+            if error.code == "W0401":
+                return self._fork(agent, segment)
+            return [_refused(agent, error)]
+        self._asked.pop(agent, None)
+        head = ChainHead(segment.incarnation, segment.last, segment.head, segment.first)
+        self.heads[agent] = head
+        self.accepted += 1
+        self._sequence += 1
+        self._waiting[self._sequence] = (agent, _receipt(agent, head))
+        told: list[Effect] = []
+        if is_gap:
+            told.append(Report("ledger.lost", {"agent": agent, "after": known.last, "before": segment.first}))
+        elif not known.last and segment.incarnation > 1:
+            told.append(Report("ledger.restarted", {"agent": agent, "incarnation": segment.incarnation}))
+        return [*told, Append(f"segments.{agent}", data), Sync(self._sequence)]
+
+    def synced(self, sequence: int, epoch: int) -> list[Effect]:
+        """Everything up to `sequence` is on stable storage: the receipts may go."""
+        done = [number for number in self._waiting if number <= sequence]
+        return [self._send(*self._waiting.pop(number), epoch) for number in done]
+
+    def _send(self, agent: str, receipt: Receipt, epoch: int) -> Effect:
+        header = Header(self.subjects.fleet, agent, epoch)
+        return Send(
+            self.subjects.of("receipt", agent),
+            seal(self.signer, EnvelopeType.RECEIPT, header, pack(receipt)),
+        )
+
+
+def _refused(agent: str, error: WireError) -> Report:
+    return Report("segment.refused", {"agent": agent, "code": error.code, "reason": error.message})
+
+
+def _receipt(agent: str, head: ChainHead) -> Receipt:
+    """The checkpoint stays empty until there is a Merkle log to take it from."""
+    return Receipt(agent, head.incarnation, head.first, head.last, head.head, b"")

@@ -1,0 +1,400 @@
+"""The control plane as a pure node: events in, effects out; what runs live runs in virtual time as well."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from ripstop.core.clock import Instant
+from ripstop.core.errors import WireError
+from ripstop.core.intent import Position, Release
+from ripstop.core.messages import Ack, AckStatus, Beat, Notice, PeerMessage, Workload
+from ripstop.core.node import (
+    Append,
+    Computed,
+    Connected,
+    Disconnected,
+    Effect,
+    Effects,
+    Event,
+    Fetched,
+    Message,
+    Report,
+    Scalar,
+    Send,
+    SetTimer,
+    Started,
+    Store,
+    Stored,
+    Synced,
+    Timer,
+)
+from ripstop.core.subjects import Subjects
+from ripstop.core.vocabulary import Vocabulary
+from ripstop.core.wire.cbor import encode
+from ripstop.core.wire.envelope import Ed25519Signer
+from ripstop.core.wire.record import unpack
+
+from .assessor import Assessor
+from .audit.intake import ChainHead, LedgerIntake
+from .authority import Authority, Will
+from .dispatch import Dispatch, Purpose
+from .evidence import EvidenceBook
+from .incidents import Answer, IncidentDesk, Order
+from .mitigation.assessment import Assessment, Question, Survey, nothing_suspected
+from .mitigation.hub import State
+from .mitigation.plan import Plan
+from .mitigation.playbook import Playbook
+from .mitigation.relay import Relay
+from .registry import Presence, Registry
+from .settings import ControlSettings
+from .telemetry.ingest import Telemetry
+
+_JOIN_TICK_US = 200_000
+_RECORDED = frozenset({"notice", "ack", "work", "peer"})
+_TOPICS = ("beat", "frame", "work", "notice", "ack", "segment")
+_LOGGED = ("incident.", "mitigation.", "intent.", "release.", "approval.", "authority.", "ledger.", "lift.")
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """Whom a control plane governs: the agents' public keys, and how far their ledgers are on file."""
+
+    vocabulary: Vocabulary
+    agents: Mapping[str, bytes] = field(default_factory=dict)
+    heads: Mapping[str, ChainHead] = field(default_factory=dict)
+
+
+class ControlNode:
+    """Watches, assesses, mitigates, records. `subjects` and `step` are what a shell needs of it.
+
+    Application calls (`publish`, `enrol`, `approve`) give effects that the shell carries out as well.
+    """
+
+    def __init__(
+        self, settings: ControlSettings, playbook: Playbook, signer: Ed25519Signer, fleet: Fleet
+    ) -> None:
+        settings.check(playbook)
+        self.settings = settings
+        self.playbook = playbook
+        self.names = Subjects(settings.fleet)
+        self.registry = Registry(settings.beat_s, fleet.agents)
+        self.telemetry = Telemetry(fleet.vocabulary)
+        self.evidence = EvidenceBook(playbook.evidence, round(settings.alarm_s * 1e6))
+        self.desk = IncidentDesk(playbook)
+        self.authority = Authority(self.names, signer, signer.public)
+        self.dispatch = Dispatch(self.authority, self.registry, playbook.lease_s)
+        self.assessor = Assessor(settings)
+        self.workloads: dict[str, Workload] = {}
+        star = playbook.ladder.star
+        self.relay = Relay(star.hub, self.names, playbook.handover) if star else None
+        self.intake = LedgerIntake(self.names, signer, dict(fleet.heads))
+        self.intake.trust(fleet.agents)
+        self._has_begun = False
+        self._prefix = f"ripstop.{settings.fleet}."
+        self._topics: dict[str, Callable[[str, bytes, Instant], list[Effect]]] = {
+            "beat": self._beat,
+            "frame": self._frame,
+            "work": self._work,
+            "notice": self._notice,
+            "ack": self._ack,
+            "segment": self._segment,
+        }
+        self._timers: dict[str, Callable[[Instant], list[Effect]]] = {
+            "tick": self._tick,
+            "assess": self._assess,
+            "survey": self._survey,
+            "renew": self.dispatch.renew,
+            "resend": self._resend,
+            "approval": lambda now: self._ordered(self.desk.settle(None, "deadline", now), now),
+        }
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """Give what the ground hears: every agent's reports, and what peers say to the hub."""
+        own = (self.names.peers_of(self.relay.hub),) if self.relay else ()
+        return (*(self.names.every(topic) for topic in _TOPICS), *own)
+
+    # ---- events ---------------------------------------------------------------------------------------
+
+    def step(self, event: Event, now: Instant) -> Effects:
+        """Take one event and give what is to be done about it."""
+        out = self._take(event, now)
+        logged = [self._logged(e, now) for e in out if isinstance(e, Report) and e.name.startswith(_LOGGED)]
+        return (*out, *logged)
+
+    def _take(self, event: Event, now: Instant) -> list[Effect]:
+        match event:
+            case Message():
+                return self._message(event, now)
+            case Timer():
+                handler = self._timers.get(event.name)
+                return handler(now) if handler else []
+            case Computed():
+                return self._computed(event, now)
+            case Synced():
+                return self.intake.synced(event.sequence, self.authority.position.epoch)
+            case Connected():
+                return [*self.authority.connect(), *self._begin(now)]
+            case Fetched():
+                return [*self.authority.fetched(event), *self._begin(now)]
+            case Stored():
+                return [*self.authority.stored(event), *self._begin(now)]
+            case Started() | Disconnected():
+                return []
+
+    def _begin(self, now: Instant) -> list[Effect]:
+        """Once, as soon as the epoch is held: take over what is in force, and issue it under this epoch."""
+        if self._has_begun or not self.authority.is_active:
+            return []
+        self._has_begun = True
+        earlier = self.authority.adopted
+        out = self.desk.adopt(earlier, now) if earlier is not None else []
+        release = self.authority.will.release
+        if earlier is not None and earlier.release.counter > release.counter:
+            release = earlier.release
+        adopted = bool(self.desk.mitigations or self.desk.topologies)
+        self.authority.will = Will(release)
+        purpose = Purpose.MITIGATION if adopted else Purpose.RELEASE
+        out += self._issue(purpose, now)
+        out.append(SetTimer("tick", now.mono_us + round(self.settings.tick_s * 1e6)))
+        if self.settings.survey_s > 0.0:
+            out.append(SetTimer("survey", now.mono_us + round(self.settings.survey_s * 1e6)))
+        if adopted:
+            out += self.assessor.news(now)
+        return out
+
+    def _message(self, event: Message, now: Instant) -> list[Effect]:
+        if not event.subject.startswith(self._prefix):
+            return []
+        topic, _, rest = event.subject[len(self._prefix) :].partition(".")
+        agent = rest.rpartition(".")[2]
+        try:
+            self._check_enrolled(agent)
+            handler = self._peer if topic == "peer" else self._topics.get(topic)
+            out = handler(agent, event.data, now) if handler else []
+        except WireError as error:
+            fields = {"agent": agent, "topic": topic, "code": error.code, "reason": error.message}
+            return [Report("message.refused", fields)]
+        if topic in _RECORDED or (self.desk.hub.incident is not None and topic != "segment"):
+            out.append(Append("messages", encode([now.wall_us, event.subject, event.data])))
+        return out
+
+    def _check_enrolled(self, agent: str) -> None:
+        if self.registry.get(agent) is None:
+            raise WireError(f"agent `{agent[:64]}` is not enrolled", code="W0207")
+
+    def _logged(self, report: Report, now: Instant) -> Append:
+        return Append("incidents", encode([1, report.name, now.wall_us, dict(report.fields)]))
+
+    # ---- messages -------------------------------------------------------------------------------------
+
+    def _beat(self, agent: str, data: bytes, now: Instant) -> list[Effect]:
+        beat = _own(unpack(Beat, data), agent)
+        out: list[Effect] = [*self.registry.heed(beat, now.mono_us)]
+        if out and self.authority.is_active:
+            out.append(SetTimer("tick", now.mono_us + _JOIN_TICK_US))
+        if beat.position > self.authority.position and self.authority.is_active:
+            fields: dict[str, Scalar] = {
+                "agent": agent,
+                "epoch": beat.position.epoch,
+                "generation": beat.position.generation,
+            }
+            out.append(Report("agent.ahead", fields))
+        out += self._answered(agent, beat.position, (AckStatus.APPLIED, "", "beat"), now)
+        if self.evidence.breaker(agent, beat.breaker):
+            out += self.assessor.news(now)
+        return out
+
+    def _frame(self, agent: str, data: bytes, now: Instant) -> list[Effect]:
+        before = self.telemetry.last_alarm(agent)
+        self.telemetry.take(agent, data, now.wall_us)
+        if self.telemetry.last_alarm(agent) != before and self.evidence.alarm(agent, now.mono_us):
+            return self.assessor.news(now)
+        return []
+
+    def _work(self, agent: str, data: bytes, now: Instant) -> list[Effect]:
+        work = _own(unpack(Workload, data), agent)
+        self.workloads[agent] = work
+        if self.relay:
+            self.relay.reported(agent)
+        return self.assessor.news(now) if self.evidence.workload(work) else []
+
+    def _notice(self, agent: str, data: bytes, now: Instant) -> list[Effect]:
+        notice = _own(unpack(Notice, data), agent)
+        told = {**notice.fields, "agent": agent, "notice": notice.name, "sensed_us": notice.t_us}
+        out: list[Effect] = [Report("notice.received", told)]
+        if self.evidence.notice(notice, now.mono_us):
+            out += self.assessor.news(now)
+        return out
+
+    def _ack(self, agent: str, data: bytes, now: Instant) -> list[Effect]:
+        ack = _own(unpack(Ack, data), agent)
+        return self._answered(agent, ack.position, (ack.status, ack.reason, "ack"), now)
+
+    def _answered(
+        self, agent: str, position: Position, answer: tuple[AckStatus, str, str], now: Instant
+    ) -> list[Effect]:
+        out = self.dispatch.answered(agent, position, answer, now)
+        if out and self.desk.hub.state is State.LIFTING and self.dispatch.is_lift_over(now):
+            out += self._lifted("acknowledged by all", now)
+        return out
+
+    def _segment(self, agent: str, data: bytes, now: Instant) -> list[Effect]:
+        return self.intake.take(agent, data, self.authority.position.epoch)
+
+    def _peer(self, agent: str, data: bytes, now: Instant) -> list[Effect]:
+        if self.relay is None:
+            return []
+        return self.relay.take(agent, unpack(PeerMessage, data), self.workloads)
+
+    # ---- timers ---------------------------------------------------------------------------------------
+
+    def _tick(self, now: Instant) -> list[Effect]:
+        if self.desk.tokens is not None:
+            self.desk.tokens.sweep(now.mono_us)
+        again = SetTimer("tick", now.mono_us + round(self.settings.tick_s * 1e6))
+        return [*self.dispatch.tick(now), *self.registry.sweep(now.mono_us), again]
+
+    def _resend(self, now: Instant) -> list[Effect]:
+        out = self.dispatch.retry(now)
+        if self.desk.hub.state is State.LIFTING and self.dispatch.is_lift_over(now):
+            out += self._lifted("every lease is over", now)
+        return out
+
+    def _lifted(self, reason: str, now: Instant) -> list[Effect]:
+        tokens = self.desk.tokens
+        for agent in tokens.held if tokens is not None else ():
+            member = self.registry.get(agent)
+            if tokens is not None and member is not None and member.position >= self.authority.position:
+                tokens.give_back(agent)
+        return self.desk.finish(reason, now)
+
+    def _assess(self, now: Instant) -> list[Effect]:
+        suspects = self.evidence.suspects(now.mono_us)
+        if suspects:
+            return self.assessor.assess(lambda seed: self._question(suspects, seed), now)
+        if self.desk.hub.state is State.WATCHING:
+            return []
+        airborne = sum(1 for work in self.workloads.values() if work.active)
+        return self._assessed(nothing_suspected(airborne, self.playbook), is_computed=False, now=now)
+
+    def _survey(self, now: Instant) -> list[Effect]:
+        again = SetTimer("survey", now.mono_us + round(self.settings.survey_s * 1e6))
+        return [*self.assessor.survey(lambda seed: self._question({}, seed)), again]
+
+    def _question(self, suspects: Mapping[str, float], seed: int) -> Question:
+        """Freeze what is known; an agent that is gone takes no work any more."""
+        works = []
+        for member in self.registry:
+            work = self.workloads.get(member.id)
+            if work is not None:
+                is_gone = member.presence is Presence.GONE
+                works.append(replace(work, available=False, active=False) if is_gone else work)
+        tokens = self.desk.tokens.held if self.desk.tokens is not None else None
+        present = self.registry.present()
+        return Question(
+            tuple(works), suspects, present, len(self.registry), self.playbook, seed, self.desk.area, tokens
+        )
+
+    # ---- computations ---------------------------------------------------------------------------------
+
+    def _computed(self, event: Computed, now: Instant) -> list[Effect]:
+        if event.error:
+            out: list[Effect] = [Report("computation.failed", {"name": event.name, "reason": event.error})]
+        else:
+            out = []
+        result = event.result
+        if event.name == "survey":
+            self.assessor.is_surveying = False
+            if isinstance(result, Survey):
+                told: dict[str, Scalar] = {
+                    "agent": result.agent, "probability": result.probability, "airborne": result.airborne,
+                    "theta": self.playbook.risk.theta, "model": "percolation",
+                }  # fmt: skip
+                out.append(Report("risk.surveyed", told))
+        elif event.name == "assess":
+            self.assessor.is_assessing = False
+            if isinstance(result, Assessment):
+                out += self._assessed(result, is_computed=True, now=now)
+            else:
+                out += self.assessor.again(is_computed=True, now=now)
+        elif event.name == "plan":
+            self.assessor.is_planning = False
+            out += self._planned(result if isinstance(result, Plan) else None, now)
+        return out
+
+    def _assessed(self, found: Assessment, *, is_computed: bool, now: Instant) -> list[Effect]:
+        answer = self.desk.assessed(found, self.authority.position.epoch, now)
+        out = self._ordered(answer, now)
+        return [*out, *self.assessor.again(is_computed=is_computed, now=now)]
+
+    def _planned(self, plan: Plan | None, now: Instant) -> list[Effect]:
+        available = sum(1 for work in self.workloads.values() if work.available and work.active)
+        self.desk.grant(plan, len(self.registry), available)
+        suspects = frozenset(self.evidence.suspects(now.mono_us))
+        return self._ordered(self.desk.planned(plan, suspects, now), now)
+
+    def _ordered(self, answer: Answer, now: Instant) -> list[Effect]:
+        out, order = answer
+        if order is Order.PLAN:
+            suspects = self.evidence.suspects(now.mono_us)
+            return [*out, *self.assessor.plan(lambda seed: self._question(suspects, seed))]
+        if order is Order.ISSUE:
+            is_lift = self.desk.hub.state is State.LIFTING
+            return [*out, *self._issue(Purpose.LIFT if is_lift else Purpose.MITIGATION, now)]
+        return out
+
+    def _issue(self, purpose: Purpose, now: Instant) -> list[Effect]:
+        will = replace(
+            self.authority.will, mitigations=self.desk.mitigations, topologies=self.desk.topologies
+        )
+        if purpose is Purpose.RELEASE:
+            targets = frozenset(self.registry.present())
+        else:
+            targets = frozenset(self.desk.members)
+        return self.dispatch.issue(will, purpose, targets, self.desk.incident_id, now)
+
+    # ---- what the application asks for ----------------------------------------------------------------
+
+    def publish(self, release: Release, sealed: bytes, now: Instant) -> Effects:
+        """Put a release in force: `sealed` is its bundle, signed by the release key.
+
+        A counter that does not rise is refused: an agent would refuse it as well.
+        """
+        if release.counter <= self.authority.will.release.counter:
+            fields: dict[str, Scalar] = {"release": release.counter, "reason": "the counter does not rise"}
+            return (Report("release.refused", fields),)
+        self.authority.will = replace(self.authority.will, release=release)
+        out: list[Effect] = [
+            Append("bundles", sealed),
+            Store(self.names.bundle_key, sealed),
+            Send(self.names.bundle, sealed),
+            Report("release.published", {"release": release.counter, "digest": release.digest}),
+        ]
+        if self._has_begun:
+            out += self._issue(Purpose.RELEASE, now)
+        return (*out, *(self._logged(e, now) for e in out if isinstance(e, Report)))
+
+    def enrol(self, agent: str, public: bytes, now: Instant) -> Effects:
+        """Add an agent with its public key."""
+        self.registry.enrol(agent, public)
+        self.intake.trust({agent: public})
+        return (Report("agent.enrolled", {"agent": agent, "key": public[:8].hex()}),)
+
+    def approve(self, incident: str, who: str, now: Instant, *, is_approved: bool) -> Effects:
+        """Answer for a plan that waits for a person; without effect where none waits for this incident."""
+        if incident != self.desk.incident_id:
+            return ()
+        return tuple(self._ordered(self.desk.settle(is_approved, who, now), now))
+
+
+_Told = TypeVar("_Told", Beat, Workload, Notice, Ack)
+
+
+def _own(told: _Told, agent: str) -> _Told:
+    """An agent speaks for itself only; the server grants it no other subject, and neither do we."""
+    if told.agent != agent:
+        raise WireError(f"agent `{agent}` speaks for `{told.agent[:64]}`", code="W0208")
+    return told

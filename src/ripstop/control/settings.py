@@ -1,0 +1,50 @@
+"""What a control plane is told at its start: fleet, cadences, bounds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ripstop.core.errors import ConfigurationError
+from ripstop.core.subjects import check_id
+
+from .mitigation.playbook import Playbook
+
+
+@dataclass(frozen=True, slots=True)
+class ControlSettings:
+    """Cadences in seconds; `beat_s` and `work_s` are what the agents were told.
+
+    The fleet is assessed every `incident_s` at first, when something is wrong; where nothing changes the
+    interval stretches by half each time, up to `calm_s`. Every `survey_s` all agents are ranked by
+    percolation (0: never). An alarm of an agent's monitor counts as evidence for `alarm_s`.
+    `assess_cost_s` and `plan_cost_s` are what virtual time charges for a computation.
+    """
+
+    fleet: str
+    beat_s: float = 5.0
+    work_s: float = 10.0
+    tick_s: float = 5.0
+    incident_s: float = 1.0
+    calm_s: float = 10.0
+    survey_s: float = 60.0
+    alarm_s: float = 15.0
+    assess_cost_s: float = 0.05
+    plan_cost_s: float = 0.1
+    seed: int = 0
+
+    def check(self, playbook: Playbook) -> None:
+        """Refuse cadences that cannot work together.
+
+        Raises:
+            ConfigurationError: C0101 for a fleet's name that is no id, C0210 for a lease that would be over
+                before the beats and ticks that renew it have made their round.
+        """
+        check_id(self.fleet)
+        least = 2.0 * self.beat_s + 1.0
+        if playbook.lease_s < least:
+            raise ConfigurationError(
+                f"a lease of {playbook.lease_s:g} s is too short for beats every {self.beat_s:g} s, "
+                f"expected at least {least:g} s",
+                code="C0210",
+                hint="lengthen `lease_s` in the playbook, or let the agents beat more often",
+            )
