@@ -95,7 +95,7 @@ def play_overload(
 def fall_by_threshold(
     weights: NDArray[np.float64], thresholds: NDArray[np.float64], first: int
 ) -> NDArray[np.bool_]:
-    """Let every node fail once its failed in-neighbours' weights exceed its threshold, in each world (row)."""
+    """Let every node fail once its failed in-neighbours' weights exceed its threshold, in each row."""
     failed = np.zeros(thresholds.shape, np.bool_)
     failed[:, first] = True
     while True:

@@ -39,11 +39,11 @@ def pair(weight: object) -> nx.Graph:
     "weight", [-0.1, 1.1, math.nan, math.inf, -math.inf, None, "0.5", True, 10**400, [0.5], 1 + 0j]
 )
 def test_a_weight_that_is_no_probability_is_refused(weight: object) -> None:
-    assert code_of(Graph.from_networkx, pair(weight)) == "R0004"
+    assert code_of(Graph.from_networkx, pair(weight)) == "C0704"
 
 
 def test_an_edge_without_the_attribute_is_refused_not_taken_for_certain() -> None:
-    assert code_of(Graph.from_networkx, nx.path_graph(3)) == "R0004"
+    assert code_of(Graph.from_networkx, nx.path_graph(3)) == "C0704"
 
 
 def test_a_self_loop_is_left_out_and_reported() -> None:
@@ -74,8 +74,8 @@ def test_channels_combine_and_explain_themselves() -> None:
     assert graph.weight[graph.edge("a", "b")] == pytest.approx(1 - 0.7 * 0.9)
     assert [(c.channel, c.probability) for c in graph.why("a", "b")] == [("load", 0.3), ("radio", 0.1)]
     assert [c.channel for c in graph.why("c", "b")] == ["radio"]
-    assert code_of(graph.why, "a", "c") == "R0003"
-    assert code_of(graph.why, "a", "z") == "R0002"
+    assert code_of(graph.why, "a", "c") == "C0703"
+    assert code_of(graph.why, "a", "z") == "C0702"
 
 
 def test_isolated_nodes_and_disconnected_fleets_have_their_own_answers() -> None:
@@ -117,14 +117,14 @@ def test_certain_and_impossible_edges_are_exact() -> None:
 @pytest.mark.parametrize(
     ("given", "code"),
     [
-        ({"theta": 1.5}, "R0101"),
-        ({"theta": math.nan}, "R0101"),
-        ({"theta": "half"}, "R0101"),
-        ({"trials": 0}, "R0102"),
-        ({"trials": 2.5}, "R0102"),
-        ({"seed": -1}, "R0103"),
-        ({"seed": 2**64}, "R0103"),
-        ({"model": "magic"}, "R0104"),
+        ({"theta": 1.5}, "C0711"),
+        ({"theta": math.nan}, "C0711"),
+        ({"theta": "half"}, "C0711"),
+        ({"trials": 0}, "C0712"),
+        ({"trials": 2.5}, "C0712"),
+        ({"seed": -1}, "C0713"),
+        ({"seed": 2**64}, "C0713"),
+        ({"model": "magic"}, "C0714"),
     ],
 )
 def test_a_question_that_makes_no_sense_is_refused(given: dict[str, object], code: str) -> None:
@@ -139,18 +139,18 @@ def test_settings_that_make_no_sense_are_refused() -> None:
         {"spread": -1.0},
         {"tolerance": math.nan},
     ):
-        assert code_of(Settings, **given) == "R0105"
+        assert code_of(Settings, **given) == "C0715"
 
 
 def test_nodes_and_quantities_are_checked() -> None:
-    assert code_of(Graph.from_edges, ["a", "a"], [], []) == "R0002"
-    assert code_of(Graph.from_edges, ["a"], [("a", "b")], [0.5]) == "R0003"
-    assert code_of(Graph.from_edges, ["a", "b"], [("a", "b")], [0.5, 0.5]) == "R0004"
+    assert code_of(Graph.from_edges, ["a", "a"], [], []) == "C0702"
+    assert code_of(Graph.from_edges, ["a"], [("a", "b")], [0.5]) == "C0703"
+    assert code_of(Graph.from_edges, ["a", "b"], [("a", "b")], [0.5, 0.5]) == "C0704"
     for values in ([1.0], [1.0, -1.0], [1.0, math.inf], ["x", 1.0]):
-        assert code_of(Graph.from_edges, ["a", "b"], [], [], quantities={"consequence": values}) == "R0006"
-    assert code_of(Graph.from_edges, ["a"], [], [], quantities={"mood": [1.0]}) == "R0006"
+        assert code_of(Graph.from_edges, ["a", "b"], [], [], quantities={"consequence": values}) == "C0706"
+    assert code_of(Graph.from_edges, ["a"], [], [], quantities={"mood": [1.0]}) == "C0706"
     nothing = Graph.from_edges(["a", "b"], [], [], quantities={"consequence": [0.0, 0.0]})
-    assert code_of(assess, nothing) == "R0006"
+    assert code_of(assess, nothing) == "C0706"
 
 
 def test_a_graph_cannot_change_while_it_is_read() -> None:
@@ -197,29 +197,29 @@ def test_what_networkx_writes_as_node_link_data_is_read() -> None:
 @pytest.mark.parametrize(
     ("text", "code"),
     [
-        ("", "R0001"),
-        ("{", "R0001"),
-        ("[]", "R0001"),
-        ("[" * 100_000, "R0001"),
-        ('{"edges": [], "edges": []}', "R0001"),
-        ('{"edges": [["a", "b", NaN]]}', "R0001"),
-        ('{"edges": {}}', "R0001"),
-        ('{"edges": [], "direced": true}', "R0001"),
-        ('{"edges": [], "directed": "yes"}', "R0001"),
-        ('{"edges": [["a", "b"]]}', "R0003"),
-        ('{"edges": [{"source": "a"}]}', "R0003"),
-        ('{"edges": [{"source": "a", "target": "b"}]}', "R0004"),
-        ('{"edges": [{"source": "a", "target": "b", "weight": 0.1, "channels": {"x": 0.1}}]}', "R0004"),
-        ('{"edges": [{"source": "a", "target": "b", "channels": {}}]}', "R0004"),
-        ('{"edges": [["a", "b", 2]]}', "R0004"),
-        ('{"edges": [["a", "b", "0.5"]]}', "R0004"),
-        ('{"edges": [["a", "b", 1e999]]}', "R0004"),
-        ('{"edges": [["a", "b", 0.5], ["b", "a", 0.5]]}', "R0005"),
-        ('{"nodes": ["a"], "edges": [["a", "b", 0.5]]}', "R0003"),
-        ('{"nodes": ["a", "a"], "edges": []}', "R0002"),
-        ('{"nodes": [null], "edges": []}', "R0002"),
-        ('{"nodes": [{"id": "a", "consequence": -1}], "edges": []}', "R0006"),
-        ('{"nodes": [{"id": "a", "load": 1}, "b"], "edges": []}', "R0006"),
+        ("", "C0701"),
+        ("{", "C0701"),
+        ("[]", "C0701"),
+        ("[" * 100_000, "C0701"),
+        ('{"edges": [], "edges": []}', "C0701"),
+        ('{"edges": [["a", "b", NaN]]}', "C0701"),
+        ('{"edges": {}}', "C0701"),
+        ('{"edges": [], "direced": true}', "C0701"),
+        ('{"edges": [], "directed": "yes"}', "C0701"),
+        ('{"edges": [["a", "b"]]}', "C0703"),
+        ('{"edges": [{"source": "a"}]}', "C0703"),
+        ('{"edges": [{"source": "a", "target": "b"}]}', "C0704"),
+        ('{"edges": [{"source": "a", "target": "b", "weight": 0.1, "channels": {"x": 0.1}}]}', "C0704"),
+        ('{"edges": [{"source": "a", "target": "b", "channels": {}}]}', "C0704"),
+        ('{"edges": [["a", "b", 2]]}', "C0704"),
+        ('{"edges": [["a", "b", "0.5"]]}', "C0704"),
+        ('{"edges": [["a", "b", 1e999]]}', "C0704"),
+        ('{"edges": [["a", "b", 0.5], ["b", "a", 0.5]]}', "C0705"),
+        ('{"nodes": ["a"], "edges": [["a", "b", 0.5]]}', "C0703"),
+        ('{"nodes": ["a", "a"], "edges": []}', "C0702"),
+        ('{"nodes": [null], "edges": []}', "C0702"),
+        ('{"nodes": [{"id": "a", "consequence": -1}], "edges": []}', "C0706"),
+        ('{"nodes": [{"id": "a", "load": 1}, "b"], "edges": []}', "C0706"),
     ],
 )
 def test_a_file_that_is_no_graph_is_refused_with_a_code(text: str, code: str) -> None:
@@ -229,7 +229,7 @@ def test_a_file_that_is_no_graph_is_refused_with_a_code(text: str, code: str) ->
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     (tmp_path / "latin").write_bytes(b'{"edges": [["\xe9", "b", 0.5]]}')
     for name in ("missing.json", "latin", "."):
-        assert code_of(read_graph, tmp_path / name) == "R0001"
+        assert code_of(read_graph, tmp_path / name) == "C0701"
 
 
 def test_a_report_ranks_looks_up_and_writes_json() -> None:
@@ -238,7 +238,7 @@ def test_a_report_ranks_looks_up_and_writes_json() -> None:
     ranking = report.ranking()
     assert [line.node for line in ranking] == ["a", "b", "c"]
     assert report.of("a") == ranking[0]
-    assert code_of(report.of, "z") == "R0002"
+    assert code_of(report.of, "z") == "C0702"
     written = json.loads(json.dumps(report.to_json()))
     assert [row["standing"] for row in written["nodes"]] == ["above", "below", "below"]
     assert np.all((report.low <= report.probability) & (report.probability <= report.high))

@@ -167,15 +167,15 @@ def test_a_fleet_without_items_keeps_its_failures_to_themselves() -> None:
 @pytest.mark.parametrize(
     ("given", "code"),
     [
-        ({"margin": np.full(12, np.nan)}, "R0201"),
-        ({"cost": np.full((40, 4), -1.0)}, "R0201"),
-        ({"cost": np.zeros((40, 3))}, "R0201"),
-        ({"targets": np.full((40, 4), 12)}, "R0201"),
-        ({"targets": np.full((40, 4), 0.5)}, "R0201"),
-        ({"item_owner": np.full(40, -1)}, "R0201"),
-        ({"sigma": "loud"}, "R0201"),
-        ({"per_cycle": 0}, "R0201"),
-        ({"nodes": ("a",) * 12}, "R0002"),
+        ({"margin": np.full(12, np.nan)}, "C0721"),
+        ({"cost": np.full((40, 4), -1.0)}, "C0721"),
+        ({"cost": np.zeros((40, 3))}, "C0721"),
+        ({"targets": np.full((40, 4), 12)}, "C0721"),
+        ({"targets": np.full((40, 4), 0.5)}, "C0721"),
+        ({"item_owner": np.full(40, -1)}, "C0721"),
+        ({"sigma": "loud"}, "C0721"),
+        ({"per_cycle": 0}, "C0721"),
+        ({"nodes": ("a",) * 12}, "C0702"),
     ],
 )
 def test_a_state_that_makes_no_sense_is_refused_with_a_code(given: dict[str, object], code: str) -> None:
@@ -188,9 +188,9 @@ def test_a_state_that_makes_no_sense_is_refused_with_a_code(given: dict[str, obj
 def test_an_unknown_failing_node_or_a_mask_of_the_wrong_shape_is_refused() -> None:
     load = random_load(0)
     for failing, mitigation, code in (
-        ("drone-99", LoadMitigation(), "R0002"),
-        ([], LoadMitigation(), "R0201"),
-        ("drone-1", LoadMitigation(paused=np.zeros(3, bool)), "R0201"),
+        ("drone-99", LoadMitigation(), "C0702"),
+        ([], LoadMitigation(), "C0721"),
+        ("drone-1", LoadMitigation(paused=np.zeros(3, bool)), "C0721"),
     ):
         with pytest.raises(RiskInputError) as caught:
             simulate_load(load, failing, mitigation=mitigation)

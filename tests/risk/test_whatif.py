@@ -42,10 +42,10 @@ def test_shedding_works_on_its_channel_alone() -> None:
 
 def test_measures_on_what_is_not_there_are_refused() -> None:
     for measure, code in (
-        (GraphMitigation(isolated=frozenset({99})), "R0002"),
-        (GraphMitigation(cut=frozenset({(0, 6)})), "R0003"),
-        (GraphMitigation(shed={"smell": 0.5}), "R0105"),
-        (GraphMitigation(shed={"load": 2.0}), "R0105"),
+        (GraphMitigation(isolated=frozenset({99})), "C0702"),
+        (GraphMitigation(cut=frozenset({(0, 6)})), "C0703"),
+        (GraphMitigation(shed={"smell": 0.5}), "C0715"),
+        (GraphMitigation(shed={"load": 2.0}), "C0715"),
     ):
         with pytest.raises(RiskInputError) as caught:
             measure.apply(ring())

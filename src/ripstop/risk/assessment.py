@@ -41,13 +41,13 @@ def assess(
         settings: confidence, threshold, workers and the like.
 
     Raises:
-        RiskInputError: R0101 to R0105, or R0006.
+        RiskInputError: C0711 to C0715, or C0706.
     """
     how = settings or Settings()
     theta, trials, seed = check_theta(theta), check_trials(trials), check_seed(seed)
     if model not in MODELS:
         raise RiskInputError(
-            f"model is `{model}`, expected one of {', '.join(f'`{name}`' for name in MODELS)}", code="R0104"
+            f"model is `{model}`, expected one of {', '.join(f'`{name}`' for name in MODELS)}", code="C0714"
         )
     if how.fleet_wide:
         how = replace(how, confidence=share_confidence(how.confidence, len(graph.nodes)))

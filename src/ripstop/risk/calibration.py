@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import rankdata
 
 from ripstop.risk.errors import RiskInputError
 from ripstop.risk.intervals import clopper_pearson
@@ -65,14 +64,14 @@ def calibrate(predicted: ArrayLike, happened: ArrayLike, bins: int = 10) -> Cali
         bins: equal widths over 0..1.
 
     Raises:
-        RiskInputError: R0105, for nothing to compare, unequal lengths or a value out of range.
+        RiskInputError: C0715, for nothing to compare, unequal lengths or a value out of range.
 
     References:
         Brier (1950), Verification of forecasts expressed in terms of probability, Mon. Weather Rev. 78.
     """
     p, y = _checked(predicted, happened)
     if bins < 1:
-        raise RiskInputError(f"`bins` is {bins}, expected 1 or more", code="R0105")
+        raise RiskInputError(f"`bins` is {bins}, expected 1 or more", code="C0715")
     base = float(y.mean())
     reference = base * (1.0 - base)
     score = brier(p, y)
@@ -104,8 +103,9 @@ def auc(predicted: ArrayLike, happened: ArrayLike) -> float | None:
     negatives = len(y) - positives
     if positives == 0 or negatives == 0:
         return None
-    ranks = float(rankdata(p)[y == 1].sum())
-    return (ranks - positives * (positives + 1) / 2) / (positives * negatives)
+    _, place, count = np.unique(p, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(count) - (count - 1) / 2.0)[place]  # ties share their mean rank
+    return float((ranks[y == 1].sum() - positives * (positives + 1) / 2) / (positives * negatives))
 
 
 def _reliability(p: Floats, y: Floats, bins: int) -> tuple[Bin, ...]:
@@ -136,12 +136,12 @@ def _checked(predicted: ArrayLike, happened: ArrayLike) -> tuple[Floats, Floats]
     try:
         p, y = np.asarray(predicted, np.float64).ravel(), np.asarray(happened, np.float64).ravel()
     except (TypeError, ValueError):
-        raise RiskInputError("predictions and outcomes are not all numbers", code="R0105") from None
+        raise RiskInputError("predictions and outcomes are not all numbers", code="C0715") from None
     if len(p) == 0 or len(p) != len(y):
         raise RiskInputError(
             f"{len(p)} predictions and {len(y)} outcomes, expected as many of each, at least one",
-            code="R0105",
+            code="C0715",
         )
     if not ((p >= 0) & (p <= 1)).all() or not ((y == 0) | (y == 1)).all():
-        raise RiskInputError("expected predictions in 0..1 and outcomes that are 0 or 1", code="R0105")
+        raise RiskInputError("expected predictions in 0..1 and outcomes that are 0 or 1", code="C0715")
     return p, y

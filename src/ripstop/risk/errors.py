@@ -6,8 +6,8 @@ from ripstop.core.errors import ConfigurationError
 
 
 class RiskInputError(ConfigurationError):
-    """A graph, a load state or a setting that the risk engine cannot take (codes R0xxx).
+    """A graph, a load state or a setting that the risk engine cannot take (codes C07xx).
 
-    R0001 file or shape; R0002 node; R0003 edge end; R0004 weight; R0005 edge given twice; R0006 node
-    quantity; R0101 theta; R0102 trials; R0103 seed; R0104 model; R0105 another setting; R0201 item state.
+    C0701 file or shape; C0702 node; C0703 edge end; C0704 weight; C0705 edge given twice; C0706 node
+    quantity; C0711 theta; C0712 trials; C0713 seed; C0714 model; C0715 another setting; C0721 item state.
     """

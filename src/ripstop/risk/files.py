@@ -31,18 +31,18 @@ def read_graph(path: str | Path) -> Graph:
     """Read a risk graph from a JSON file.
 
     Raises:
-        RiskInputError: R0001 for a file that cannot be read or is no graph; R0002 to R0006 for what is in it.
+        RiskInputError: C0701 for a file that cannot be read or is no graph; C0702 to C0706 for what is in it.
     """
     file = Path(path)
     try:
         if file.stat().st_size > LARGEST:
-            raise RiskInputError(f"`{path}` is larger than {LARGEST} bytes", code="R0001")
+            raise RiskInputError(f"`{path}` is larger than {LARGEST} bytes", code="C0701")
         text = file.read_text(encoding="utf-8")
     except OSError as error:
         reason = (error.strerror or "cannot be read").lower()
-        raise RiskInputError(f"`{path}`: {reason}", code="R0001") from None
+        raise RiskInputError(f"`{path}`: {reason}", code="C0701") from None
     except UnicodeDecodeError:
-        raise RiskInputError(f"`{path}` is not UTF-8 text, expected JSON", code="R0001") from None
+        raise RiskInputError(f"`{path}` is not UTF-8 text, expected JSON", code="C0701") from None
     return parse_graph(text, str(path))
 
 
@@ -50,13 +50,13 @@ def parse_graph(text: str, name: str = "") -> Graph:
     """Read a risk graph from JSON text; `name` says in errors where it came from.
 
     Raises:
-        RiskInputError: R0001 to R0006.
+        RiskInputError: C0701 to C0706.
     """
     try:
         document = json.loads(text, object_pairs_hook=_without_duplicates, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
         place = Place(name, error.lineno, error.colno)
-        raise RiskInputError(f"not JSON: {error.msg.lower()}", code="R0001", place=place) from None
+        raise RiskInputError(f"not JSON: {error.msg.lower()}", code="C0701", place=place) from None
     except RecursionError:
         raise _refused(name, "nested too deeply for a graph") from None
     except ValueError as error:
@@ -72,7 +72,7 @@ def graph_from_json(document: object) -> Graph:
     """Build a graph from parsed JSON.
 
     Raises:
-        RiskInputError: R0001 to R0006.
+        RiskInputError: C0701 to C0706.
     """
     if not isinstance(document, Mapping):
         raise _refused("", "expected an object with `edges`")
@@ -114,7 +114,7 @@ def _plain(node: Hashable) -> str | int:
 
 
 def _refused(name: str, why: str) -> RiskInputError:
-    return RiskInputError(why, code="R0001", place=Place(name, 1, 1) if name else None)
+    return RiskInputError(why, code="C0701", place=Place(name, 1, 1) if name else None)
 
 
 def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -139,7 +139,7 @@ def _flag(document: Mapping[str, object], key: str) -> bool:
 
 def _name(value: object, where: str) -> str | int:
     if isinstance(value, bool) or not isinstance(value, str | int):
-        raise RiskInputError(f"{where} is `{value}`, expected a string or a whole number", code="R0002")
+        raise RiskInputError(f"{where} is `{value}`, expected a string or a whole number", code="C0702")
     return value
 
 
@@ -150,7 +150,7 @@ def _edge(row: object, at: int) -> tuple[str | int, str | int, Mapping[str, obje
     if not isinstance(row, Mapping) or "source" not in row or "target" not in row:
         raise RiskInputError(
             f"{where} is `{_short(row)}`, expected [source, target, weight] or an object with both ends",
-            code="R0003",
+            code="C0703",
         )
     source, target = (
         _name(row["source"], f"the start of {where}"),
@@ -161,7 +161,7 @@ def _edge(row: object, at: int) -> tuple[str | int, str | int, Mapping[str, obje
         raise RiskInputError(
             f"edge `{source}` to `{target}` has {'no' if channels is None else 'a'} `weight`"
             f"{'' if channels is None else ' and `channels`'}, expected a `weight` or `channels`",
-            code="R0004",
+            code="C0704",
         )
     if channels is None:
         return source, target, {WEIGHT: row[WEIGHT]}
@@ -169,7 +169,7 @@ def _edge(row: object, at: int) -> tuple[str | int, str | int, Mapping[str, obje
         raise RiskInputError(
             f"`channels` of edge `{source}` to `{target}` is `{_short(channels)}`, "
             "expected an object of probabilities",
-            code="R0004",
+            code="C0704",
         )
     return source, target, channels
 
@@ -185,7 +185,7 @@ def _refuse_parallel(ends: list[tuple[str | int, str | int]], directed: bool) ->
         if (a, b) in seen or (not directed and (b, a) in seen):
             raise RiskInputError(
                 f"edge `{a}` to `{b}` stands twice",
-                code="R0005",
+                code="C0705",
                 hint='say "directed": true, or "multigraph": true if both are independent causes',
             )
         seen.add((a, b))

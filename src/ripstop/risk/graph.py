@@ -76,7 +76,7 @@ class Graph:
             quantities: by name (`consequence`, `load`, `capacity`), one value per node.
 
         Raises:
-            RiskInputError: R0002 to R0006.
+            RiskInputError: C0702 to C0706.
         """
         names = _checked_names(nodes)
         position = {name: i for i, name in enumerate(names)}
@@ -87,7 +87,7 @@ class Graph:
                 if place is None:
                     raise RiskInputError(
                         f"edge `{pair[0]}` to `{pair[1]}` ends at `{pair[side]}`, expected one of the nodes",
-                        code="R0003",
+                        code="C0703",
                         hint="list every node",
                     )
                 ends[e, side] = place
@@ -140,7 +140,7 @@ class Graph:
             quantities: node attributes to take along where every node has them.
 
         Raises:
-            RiskInputError: R0004 for an edge without the attribute or with one that is no probability.
+            RiskInputError: C0704 for an edge without the attribute or with one that is no probability.
         """
         names = (weight,) if isinstance(weight, str) else tuple(weight)
         edges = list(graph.edges(data=True))
@@ -149,7 +149,7 @@ class Graph:
             if not any(name in attributes for name in names):
                 raise RiskInputError(
                     f"edge `{u}` to `{v}` has no `{names[0]}`, expected a probability in 0..1",
-                    code="R0004",
+                    code="C0704",
                     hint="name the attribute that holds it: from_networkx(graph, weight=...)",
                 )
             for name in names:
@@ -208,18 +208,18 @@ class Graph:
         """Give a node's position.
 
         Raises:
-            RiskInputError: R0002, if there is no such node.
+            RiskInputError: C0702, if there is no such node.
         """
         place = self.position.get(node)
         if place is None:
-            raise RiskInputError(f"there is no node `{node}` in the graph", code="R0002")
+            raise RiskInputError(f"there is no node `{node}` in the graph", code="C0702")
         return place
 
     def edge(self, source: Hashable, target: Hashable) -> int:
         """Give the position of the edge between two nodes.
 
         Raises:
-            RiskInputError: R0003, if there is no such edge.
+            RiskInputError: C0703, if there is no such edge.
         """
         a, b = self.index(source), self.index(target)
         if not self.directed and a > b:
@@ -227,7 +227,7 @@ class Graph:
         first, last = np.searchsorted(self.source, [a, a + 1])
         at = first + np.searchsorted(self.target[first:last], b)
         if at == last or self.target[at] != b:
-            raise RiskInputError(f"there is no edge from `{source}` to `{target}`", code="R0003")
+            raise RiskInputError(f"there is no edge from `{source}` to `{target}`", code="C0703")
         return int(at)
 
     def why(self, source: Hashable, target: Hashable) -> tuple[Cause, ...]:
@@ -243,7 +243,7 @@ class Graph:
         """Give the same edges with other weights, in one channel; common random numbers stay in step.
 
         Raises:
-            RiskInputError: R0004, for a weight that is no probability.
+            RiskInputError: C0704, for a weight that is no probability.
         """
         ends = [(self.nodes[a], self.nodes[b]) for a, b in zip(self.source, self.target, strict=True)]
         channels = {WEIGHT: _frozen(_checked_weights(WEIGHT, weight, ends))}
@@ -260,7 +260,7 @@ def _checked_names(nodes: Iterable[Hashable]) -> tuple[Hashable, ...]:
     seen: set[Hashable] = set()
     for name in names:
         if name in seen:
-            raise RiskInputError(f"node `{name}` stands twice", code="R0002", hint="give each node once")
+            raise RiskInputError(f"node `{name}` stands twice", code="C0702", hint="give each node once")
         seen.add(name)
     return names
 
@@ -291,7 +291,7 @@ def _checked_weights(
     p = _as_numbers(values)
     if p.shape != (len(edges),):
         raise RiskInputError(
-            f"`{name}` has shape {p.shape}, expected one weight for each of {len(edges)} edges", code="R0004"
+            f"`{name}` has shape {p.shape}, expected one weight for each of {len(edges)} edges", code="C0704"
         )
     wrong = np.flatnonzero(~((p >= 0.0) & (p <= 1.0)))
     if len(wrong):
@@ -299,7 +299,7 @@ def _checked_weights(
         raise RiskInputError(
             f"edge `{edges[first][0]}` to `{edges[first][1]}` has `{name}` {_shown(values, first)}, "
             "expected a probability in 0..1",
-            code="R0004",
+            code="C0704",
             hint="a weight is the probability that a failure at one end causes one at the other",
         )
     return p
@@ -317,13 +317,13 @@ def _checked_quantities(
     for name, values in quantities.items():
         if name not in QUANTITIES:
             raise RiskInputError(
-                f"`{name}` is not known of a node, expected one of {', '.join(QUANTITIES)}", code="R0006"
+                f"`{name}` is not known of a node, expected one of {', '.join(QUANTITIES)}", code="C0706"
             )
         q = _as_numbers(values)
         if q.shape != (len(names),):
             raise RiskInputError(
                 f"`{name}` has shape {q.shape}, expected one value for each of {len(names)} nodes",
-                code="R0006",
+                code="C0706",
             )
         wrong = np.flatnonzero(~(np.isfinite(q) & (q >= 0.0)))
         if len(wrong):
@@ -331,7 +331,7 @@ def _checked_quantities(
             raise RiskInputError(
                 f"node `{names[first]}` has `{name}` {_shown(values, first)}, "
                 "expected a finite number, 0 or more",
-                code="R0006",
+                code="C0706",
             )
         checked[name] = _frozen(q)
     return checked

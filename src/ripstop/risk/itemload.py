@@ -38,7 +38,7 @@ class ItemLoad:
         cycles: stop after so many cycles; 0 plays to the end.
 
     Raises:
-        RiskInputError: R0002 or R0201.
+        RiskInputError: C0702 or C0721.
     """
 
     nodes: tuple[Hashable, ...]
@@ -60,7 +60,7 @@ class ItemLoad:
         object.__setattr__(self, "nodes", names)
         n, m = len(names), np.size(self.item_owner)
         if len(set(names)) != n:
-            raise RiskInputError("a node stands twice, expected each once", code="R0002")
+            raise RiskInputError("a node stands twice, expected each once", code="C0702")
         self._set("item_owner", np.int32, (m,), low=0, high=n - 1)
         choices = np.shape(self.targets)[1] if np.ndim(self.targets) == 2 else 0
         self._set("targets", np.int32, (m, choices), low=-1, high=n - 1)
@@ -75,7 +75,7 @@ class ItemLoad:
         if self.per_cycle < 1 or self.cycles < 0:
             raise RiskInputError(
                 f"`per_cycle` {self.per_cycle} and `cycles` {self.cycles}, expected at least 1 and 0",
-                code="R0201",
+                code="C0721",
             )
 
     def _set(
@@ -95,11 +95,11 @@ class ItemLoad:
         """Give a node's position.
 
         Raises:
-            RiskInputError: R0002, if there is no such node.
+            RiskInputError: C0702, if there is no such node.
         """
         place = self._position().get(node)
         if place is None:
-            raise RiskInputError(f"there is no node `{node}` in the load state", code="R0002")
+            raise RiskInputError(f"there is no node `{node}` in the load state", code="C0702")
         return place
 
     def _position(self) -> dict[Hashable, int]:
@@ -135,16 +135,16 @@ def checked_array(
     """Give a read-only copy of the wanted kind and shape; one value stands for all.
 
     Raises:
-        RiskInputError: R0201, with the name and the first wrong value.
+        RiskInputError: C0721, with the name and the first wrong value.
     """
     try:
         given = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError, OverflowError):
-        raise RiskInputError(f"`{name}` are not all numbers", code="R0201") from None
+        raise RiskInputError(f"`{name}` are not all numbers", code="C0721") from None
     if given.size == 0 and 0 in shape:
         given = np.zeros(shape)
     if given.ndim and given.shape != shape:
-        raise RiskInputError(f"`{name}` has shape {given.shape}, expected {shape}", code="R0201")
+        raise RiskInputError(f"`{name}` has shape {given.shape}, expected {shape}", code="C0721")
     low, high = limits
     wrong = given[~(np.isfinite(given) & (given >= low) & (given <= high))]
     if wrong.size:
@@ -152,11 +152,11 @@ def checked_array(
             f"`{name}` has {wrong.flat[0]:g}, expected finite numbers"
             + (f" from {low:g}" if np.isfinite(low) else "")
             + (f" to {high:g}" if np.isfinite(high) else ""),
-            code="R0201",
+            code="C0721",
         )
     whole = np.issubdtype(kind, np.integer)
     if whole and (given != np.floor(given)).any():
-        raise RiskInputError(f"`{name}` has a fraction, expected whole numbers", code="R0201")
+        raise RiskInputError(f"`{name}` has a fraction, expected whole numbers", code="C0721")
     most = np.iinfo(np.int32).max
     array = np.ascontiguousarray(
         np.broadcast_to(np.minimum(given, most) if whole else given, shape), dtype=kind

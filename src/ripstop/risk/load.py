@@ -63,7 +63,7 @@ class LoadReport:
 
     def quantile(self, q: float) -> float:
         """Give the share failed that a fraction `q` of the worlds does not exceed."""
-        return float(np.quantile(self.shares, check_share("q", q, "R0105"), method="inverted_cdf"))
+        return float(np.quantile(self.shares, check_share("q", q, "C0715"), method="inverted_cdf"))
 
     def to_json(self) -> dict[str, object]:
         """Give the figures as plain JSON values, the shares as quantiles."""
@@ -107,7 +107,7 @@ def simulate_load(
         mitigation: measures to try.
 
     Raises:
-        RiskInputError: R0002, R0101 to R0103, R0201.
+        RiskInputError: C0702, C0711 to C0713, C0721.
     """
     theta, trials, seed = check_theta(theta), check_trials(trials), check_seed(seed)
     first = _positions(load, failing)
@@ -152,7 +152,7 @@ def assess_load(
     settled against it.
 
     Raises:
-        RiskInputError: R0101 to R0103, R0105, R0201.
+        RiskInputError: C0711 to C0713, C0715, C0721.
     """
     how = settings or Settings()
     theta, trials, seed = check_theta(theta), check_trials(trials), check_seed(seed)
@@ -224,7 +224,7 @@ def state_of(load: ItemLoad, mitigation: LoadMitigation) -> ItemState:
     """Lay a state out for the kernel, with the mitigation applied.
 
     Raises:
-        RiskInputError: R0201, for a mask of the wrong shape.
+        RiskInputError: C0721, for a mask of the wrong shape.
     """
     n, m = len(load.nodes), len(load.item_owner)
     paused = _mask("paused", mitigation.paused, m)
@@ -274,7 +274,7 @@ def _positions(load: ItemLoad, failing: Hashable | Iterable[Hashable]) -> NDArra
         names = (failing,)
     places = sorted({load.index(name) for name in names})
     if not places:
-        raise RiskInputError("`failing` is empty, expected at least one node", code="R0201")
+        raise RiskInputError("`failing` is empty, expected at least one node", code="C0721")
     return np.array(places, np.int32)
 
 

@@ -71,13 +71,13 @@ def whole_masses(consequence: NDArray[np.float64]) -> NDArray[np.int64]:
     Whole numbers add up to the same whatever the order, so neither threads nor methods change a result.
 
     Raises:
-        RiskInputError: R0006, if nothing has any consequence.
+        RiskInputError: C0706, if nothing has any consequence.
     """
     if len(consequence) == 0:
         return np.zeros(0, np.int64)
     total = float(consequence.sum())
     if not 0.0 < total < math.inf:
-        raise RiskInputError("the consequences add up to nothing, expected a positive sum", code="R0006")
+        raise RiskInputError("the consequences add up to nothing, expected a positive sum", code="C0706")
     if (consequence == consequence[0]).all():
         return np.ones(len(consequence), np.int64)
     if total <= MASS_UNITS and (consequence == np.floor(consequence)).all():

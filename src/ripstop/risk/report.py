@@ -74,11 +74,11 @@ class RiskReport:
         """Give one node's line.
 
         Raises:
-            RiskInputError: R0002, if the report has no such node.
+            RiskInputError: C0702, if the report has no such node.
         """
         place = self._position.get(node)
         if place is None:
-            raise RiskInputError(f"there is no node `{node}` in the report", code="R0002")
+            raise RiskInputError(f"there is no node `{node}` in the report", code="C0702")
         return self._line(place)
 
     def _line(self, i: int) -> NodeRisk:

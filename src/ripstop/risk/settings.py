@@ -34,15 +34,15 @@ class Settings:
     spread: float = 0.1
 
     def __post_init__(self) -> None:
-        check_share("confidence", self.confidence, "R0105", ends=False)
+        check_share("confidence", self.confidence, "C0715", ends=False)
         if self.threshold is not None:
-            check_share("threshold", self.threshold, "R0105", ends=False)
+            check_share("threshold", self.threshold, "C0715", ends=False)
         if self.workers < 1:
-            raise RiskInputError(f"`workers` is {self.workers}, expected 1 or more", code="R0105")
+            raise RiskInputError(f"`workers` is {self.workers}, expected 1 or more", code="C0715")
         for name, value in (("tolerance", self.tolerance), ("spread", self.spread)):
             if not (math.isfinite(value) and value >= 0.0):
                 raise RiskInputError(
-                    f"`{name}` is {value}, expected a finite number, 0 or more", code="R0105"
+                    f"`{name}` is {value}, expected a finite number, 0 or more", code="C0715"
                 )
 
 
@@ -60,7 +60,7 @@ def check_share(name: str, value: float, code: str, *, ends: bool = True) -> flo
 
 def check_theta(theta: float) -> float:
     """Give theta if it is a share: a cascade counts when the share failed exceeds it."""
-    return check_share("theta", theta, "R0101")
+    return check_share("theta", theta, "C0711")
 
 
 def check_whole(name: str, value: int, code: str, *, least: int, below: int) -> int:
@@ -78,9 +78,9 @@ def check_whole(name: str, value: int, code: str, *, least: int, below: int) -> 
 
 def check_trials(trials: int) -> int:
     """Give the number of trials if it is at least one."""
-    return check_whole("trials", trials, "R0102", least=1, below=MOST_TRIALS)
+    return check_whole("trials", trials, "C0712", least=1, below=MOST_TRIALS)
 
 
 def check_seed(seed: int) -> int:
     """Give the seed if it fits 64 bits."""
-    return check_whole("seed", seed, "R0103", least=0, below=1 << 64)
+    return check_whole("seed", seed, "C0713", least=0, below=1 << 64)

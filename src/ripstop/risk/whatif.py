@@ -96,7 +96,7 @@ class GraphMitigation:
         """Give the graph with the measures taken; nodes and edges keep their places.
 
         Raises:
-            RiskInputError: R0002, R0003 or R0105 for a node, an edge or a channel that is not there.
+            RiskInputError: C0702, C0703 or C0715 for a node, an edge or a channel that is not there.
         """
         around = np.ones(len(graph.source), np.bool_)
         if self.shed_around is not None:
@@ -104,13 +104,13 @@ class GraphMitigation:
             around = near[graph.source] | near[graph.target]
         spared = np.ones(len(graph.source))
         for name, p in graph.channels.items():
-            factor = check_share(f"shed {name}", self.shed.get(name, 1.0), "R0105")
+            factor = check_share(f"shed {name}", self.shed.get(name, 1.0), "C0715")
             spared *= 1.0 - np.where(around, factor * p, p)
         for name in self.shed:
             if name not in graph.channels:
                 raise RiskInputError(
                     f"there is no channel `{name}`, expected one of {', '.join(graph.channels)}",
-                    code="R0105",
+                    code="C0715",
                 )
         weight = 1.0 - spared if self.shed else np.array(graph.weight)
         gone = _marked(graph, self.isolated)

@@ -1,0 +1,133 @@
+"""Cascade risk for every node at once: how fast, against the plain networkx loop in the same run.
+
+    python benchmarks/bench_risk.py [--sizes 150,1000,10000] [--rival-trials 3]
+
+CPU time of one thread, best of a few runs, kernels warm. Graphs are random geometric ones of mean degree 8, the
+weights uniform around the one shown: below, near and above the critical point. The rival is the loop as commonly
+written: in every trial, for every node, draw the edges on the way of a breadth-first search. It runs a few
+trials only, and its time is scaled up.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import time
+from collections import deque
+from collections.abc import Callable
+
+import networkx as nx
+import numpy as np
+
+from ripstop.risk import Graph, ItemLoad, Settings, assess, assess_load, simulate_load, warmup
+
+TRIALS, THETA = 1000, 0.5
+
+
+def geometric(n: int, weight: float, *, directed: bool) -> nx.Graph:
+    graph = nx.random_geometric_graph(n, (8 / (np.pi * n)) ** 0.5, seed=1)
+    if directed:
+        graph = graph.to_directed()
+    rng = np.random.default_rng(1)
+    for _, _, d in graph.edges(data=True):
+        d["weight"] = float(rng.uniform(0, min(2 * weight, 1)))
+    return graph
+
+
+def plain_loop(graph: nx.Graph, trials: int) -> None:
+    for node in graph:
+        for _ in range(trials):
+            failed, waiting = {node}, deque([node])
+            while waiting:
+                v = waiting.popleft()
+                for u in graph.neighbors(v):
+                    if u not in failed and random.random() < graph[v][u]["weight"]:
+                        failed.add(u)
+                        waiting.append(u)
+            len(failed) / len(graph)
+
+
+def cpu_s(call: Callable[[], object], runs: int) -> float:
+    best = float("inf")
+    for _ in range(runs):
+        start = time.thread_time()
+        call()
+        best = min(best, time.thread_time() - start)
+    return best
+
+
+def bench_graphs(sizes: list[int], rival_trials: int) -> None:
+    print(f"{'nodes':>7} {'':10} {'weight':>6} {'ripstop ms':>11} {'networkx s':>11} {'times':>8}  mean P")
+    for n in sizes:
+        for directed in (False, True):
+            for weight in (0.08, 0.16, 0.30, 0.45):
+                source = geometric(n, weight, directed=directed)
+                graph = Graph.from_networkx(source)
+                report = assess(graph, theta=THETA, trials=TRIALS, seed=1)
+                ours = cpu_s(
+                    lambda g=graph: assess(g, theta=THETA, trials=TRIALS, seed=2), 5 if n < 5000 else 2
+                )
+                rival = ratio = float("nan")
+                if n <= 1000 and rival_trials:
+                    trials = rival_trials if n <= 150 else 1
+                    rival = cpu_s(lambda g=source, t=trials: plain_loop(g, t), 1) * TRIALS / trials
+                    ratio = rival / ours
+                kind = "directed" if directed else "undirected"
+                print(
+                    f"{n:7} {kind:10} {weight:6.2f} {1e3 * ours:11.2f} {rival:11.2f} {ratio:8.0f}"
+                    f"  {report.probability.mean():.3f}",
+                    flush=True,
+                )
+
+
+def bench_items() -> None:
+    rng = np.random.default_rng(0)
+    n, m, k = 150, 500, 12
+    shared = {
+        "nodes": tuple(range(n)),
+        "item_owner": rng.integers(0, n, m),
+        "targets": rng.integers(0, n, (m, k)),
+        "cost": rng.uniform(0, 3, (m, k)),
+        "sigma": 1.0,
+        "slots": 6,
+    }
+    for name, margin in (("cascading", rng.uniform(0, 4, n)), ("calm", rng.uniform(4, 14, n))):
+        load = ItemLoad(margin=margin, **shared)
+        one = cpu_s(lambda l=load: simulate_load(l, 3, theta=0.2, trials=200), 5)
+        every = cpu_s(lambda l=load: assess_load(l, theta=0.2, trials=200), 1)
+        settled = cpu_s(
+            lambda l=load: assess_load(l, theta=0.2, trials=200, settings=Settings(threshold=0.3)), 1
+        )
+        print(
+            f"load by item, {n} nodes, {m} items, 200 trials, {name}: one seed {1e3 * one:.2f} ms, "
+            f"all seeds {1e3 * every:.0f} ms, all settled against 0.3 in {1e3 * settled:.0f} ms"
+        )
+
+
+def bench_threads() -> None:
+    graph = Graph.from_networkx(geometric(10_000, 0.30, directed=False))
+    walls = []
+    for workers in (1, 2):
+        start = time.perf_counter()
+        assess(graph, theta=THETA, trials=TRIALS, seed=2, settings=Settings(workers=workers))
+        walls.append(time.perf_counter() - start)
+    print(f"two threads: {walls[0] / walls[1]:.2f} times one (10,000 nodes, wall time)")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--sizes", default="150,1000,10000")
+    parser.add_argument("--rival-trials", type=int, default=3, help="0 leaves the networkx loop out")
+    args = parser.parse_args()
+    start = time.perf_counter()
+    warmup()
+    print(f"warm-up: {time.perf_counter() - start:.2f} s")
+    bench_items()
+    bench_graphs([int(size) for size in args.sizes.split(",")], args.rival_trials)
+    bench_threads()
+
+
+if __name__ == "__main__":
+    main()
