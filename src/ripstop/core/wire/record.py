@@ -12,6 +12,7 @@ import types
 from collections.abc import Callable, Mapping
 from enum import Enum
 from functools import cache
+from operator import attrgetter
 from typing import TypeVar, Union, get_args, get_origin, get_type_hints
 
 from ..errors import WireError
@@ -56,17 +57,31 @@ def _same(value: object) -> Value:
 def _writer(kind: object) -> _Writer:
     if isinstance(kind, type) and issubclass(kind, Enum):
         return lambda item: item.value  # type: ignore[attr-defined]
-    if dataclasses.is_dataclass(kind):
-        hints = get_type_hints(kind)
-        plan = [(f.name, _writer(hints[f.name])) for f in dataclasses.fields(kind)]
-        return lambda item: [write(getattr(item, name)) for name, write in plan]
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+        return _fields_writer(kind)
     origin, args = get_origin(kind), get_args(kind)
     if origin is tuple:
         inner = _writer(args[0])
-        if inner is _same:
-            return lambda item: list(item)  # type: ignore[call-overload]
-        return lambda item: [inner(x) for x in item]  # type: ignore[attr-defined]
+        return _same if inner is _same else lambda item: [inner(x) for x in item]  # type: ignore[attr-defined]
     return _same
+
+
+def _fields_writer(kind: type) -> _Writer:
+    """Write a record's fields: all at once, then again those that are not written as they are."""
+    hints = get_type_hints(kind)
+    names = [field.name for field in dataclasses.fields(kind)]
+    # The first name twice: `attrgetter` gives a tuple for two names and more.
+    values_of = attrgetter(names[0], *names)
+    changes = [(at, _writer(hints[name])) for at, name in enumerate(names)]
+    changes = [(at, write) for at, write in changes if write is not _same]
+
+    def write_fields(item: object) -> Value:
+        values = list(values_of(item)[1:])
+        for at, write in changes:
+            values[at] = write(values[at])
+        return values
+
+    return write_fields
 
 
 def _scalar(kind: type) -> _Reader:
@@ -91,13 +106,19 @@ def _enum(kind: type[Enum]) -> _Reader:
 
 
 def _record(kind: type) -> _Reader:
+    """Read a record; a scalar that has its field's very type is taken as it is."""
     hints = get_type_hints(kind)
-    plan = [_reader(hints[f.name]) for f in dataclasses.fields(kind)]
+    plan = [(hints[f.name], _reader(hints[f.name])) for f in dataclasses.fields(kind)]
 
     def read(value: Value) -> object:
         if type(value) is not list or len(value) != len(plan):
             raise WireError(f"fields do not fit `{kind.__name__}`", code="W0102")
-        return kind(*[reader(item) for reader, item in zip(plan, value, strict=True)])
+        return kind(
+            *[
+                item if type(item) is expected else reader(item)
+                for (expected, reader), item in zip(plan, value, strict=True)
+            ]
+        )
 
     return read
 
