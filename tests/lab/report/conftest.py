@@ -241,12 +241,12 @@ def make_report(live: Live | None, outcome: Outcome | None) -> Report:
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def report() -> Report:
     return make_report(make_live(), make_outcome())
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def variants() -> dict[str, Callable[[], Report]]:
     """Minimal and odd reports, each of which must still make a page and tables."""
     return {

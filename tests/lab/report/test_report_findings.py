@@ -13,7 +13,8 @@ def figure(report, label):
 
 
 @pytest.mark.parametrize(
-    ("value", "state"), [(2.0, State.MET), (2.0001, State.MISSED), (None, State.OPEN), (math.nan, State.OPEN)]
+    ("value", "state"),
+    [(2.0, State.MET), (2.0001, State.MISSED), (None, State.UNREACHED), (math.nan, State.OPEN)],
 )
 def test_the_last_acknowledgement_is_held_against_its_bar(report, value, state):
     changed = replace(report, live=replace(report.live, fault_to_last_ack_s=value))
@@ -43,8 +44,8 @@ def test_one_cascade_with_both_layers_misses_the_bar(report):
     runs = (replace(both.runs[0], collapse=True), *both.runs[1:])
     arms = tuple(replace(arm, runs=runs) if arm.arm == "both" else arm for arm in report.outcome.arms)
     bad = replace(report, outcome=replace(report.outcome, arms=arms))
-    assert figure(report, "Fleet grounded").state is State.MET
-    assert figure(bad, "Fleet grounded").state is State.MISSED
+    assert figure(report, "Grounded with").state is State.MET
+    assert figure(bad, "Grounded with").state is State.MISSED
 
 
 def test_a_record_that_does_not_verify_is_missed(report):

@@ -68,4 +68,4 @@ def test_the_summary_names_what_missed_its_bar(report):
     slow = replace(report, live=replace(report.live, fault_to_last_ack_s=2.01))
     assert "Missed: fault to last acknowledgement." in tables.summary(slow)
     assert "Missed" not in tables.summary(report)
-    assert "the last acknowledgement came 2.01 s after the fault" in tables.summary(slow)
+    assert "the last acknowledgement 2.01 s after the fault" in tables.summary(slow)

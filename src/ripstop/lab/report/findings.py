@@ -29,8 +29,18 @@ class State(Enum):
 
     MET = "met"
     MISSED = "missed"
-    OPEN = "open"  # there is a bar, and no measurement that it could be held against
+    UNREACHED = "unreached"  # what the bar is about did not come to pass
+    OPEN = "open"  # measured, but not by what the bar is made for; or not measured
     PLAIN = "plain"  # there is no bar
+
+
+_VERDICTS: Final = {
+    State.MET: ("met", "✓"),
+    State.MISSED: ("missed", "✕"),
+    State.UNREACHED: ("not reached", "–"),
+    State.OPEN: ("no verdict", "–"),
+    State.PLAIN: ("", " "),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +56,12 @@ class KeyFigure:
     @property
     def verdict(self) -> str:
         """The state in a word, empty where there is no bar."""
-        return {
-            State.MET: "met",
-            State.MISSED: "missed",
-            State.OPEN: "no verdict",
-            State.PLAIN: "",
-        }[self.state]
+        return _VERDICTS[self.state][0]
+
+    @property
+    def mark(self) -> str:
+        """The state as a sign, so that it can be told without colour."""
+        return _VERDICTS[self.state][1]
 
 
 def headline(report: Report) -> str:
@@ -74,7 +84,7 @@ def _outcome_clause(outcome: Outcome) -> str:
         )
         governed: tuple[ArmName, ...] = ("both", "global", "local")
         name = next((arm for arm in governed if arm in shares), None)
-        text += f" and {shares[name]} with {_with(name)}" if name else ""
+        text += f", {shares[name]} with {_with(name)}" if name else ""
         return f"{text} (mean of {seeds})"
     name, share = next(iter(shares.items()))
     return f"One arm, {ARM_TITLES[name]}: {share} of the fleet grounded (mean of {seeds})"
@@ -85,11 +95,15 @@ def _with(name: ArmName) -> str:
 
 
 def _live_clause(live: Live) -> str:
-    reached = f"{reached_steps(live)} of {len(live.steps)} steps were reached"
+    wanted, reached = len(live.steps), reached_steps(live)
+    steps = (
+        f"all {wanted} steps were reached"
+        if reached == wanted
+        else f"{reached} of {wanted} steps were reached"
+    )
     if live.fault_to_last_ack_s is None:
-        return f"no mitigation was acknowledged by all its targets, and {reached}"
-    after = wording.seconds(live.fault_to_last_ack_s)
-    return f"the last acknowledgement came {after} after the fault, and {reached}"
+        return f"{steps}, and no mitigation was acknowledged by all its targets"
+    return f"{steps}, the last acknowledgement {wording.seconds(live.fault_to_last_ack_s)} after the fault"
 
 
 def reached_steps(live: Live) -> int:
@@ -109,7 +123,7 @@ def key_figures(report: Report) -> tuple[KeyFigure, ...]:
     """Give the figures of the first screen, those with a bar first."""
     figures: list[KeyFigure] = []
     if report.live is not None:
-        figures += [_acknowledged(report.live), _dispatched(report.live), _steps(report.live)]
+        figures += [acknowledged(report.live), _dispatched(report.live), _steps(report.live)]
     if report.outcome is not None:
         figures += _outcome_figures(report, report.outcome)
     if report.live is not None:
@@ -123,10 +137,11 @@ def _against(value: float, bar: float, *, at_least: bool = False) -> State:
     return State.MET if (value >= bar if at_least else value <= bar) else State.MISSED
 
 
-def _acknowledged(live: Live) -> KeyFigure:
-    label, bar = "Fault to last acknowledgement", f"at most {live.bar_s:g} s"
+def acknowledged(live: Live) -> KeyFigure:
+    """Hold the time from the fault to the last acknowledgement against its bar."""
+    label, bar = "Fault to last acknowledgement", f"at most {wording.figure(live.bar_s)} s"
     if live.fault_to_last_ack_s is None:
-        return KeyFigure(label, "not reached", State.OPEN, bar, "no mitigation was acknowledged by all")
+        return KeyFigure(label, "not reached", State.UNREACHED, bar, "no mitigation was acknowledged by all")
     state = _against(live.fault_to_last_ack_s, live.bar_s)
     return KeyFigure(label, wording.seconds(live.fault_to_last_ack_s), state, bar, "shedding and star")
 
@@ -135,7 +150,7 @@ def _dispatched(live: Live) -> KeyFigure:
     label, bar = "One signed intent to all, p95", f"at most {wording.milliseconds(DISPATCH_BAR_MS)}"
     worst = slowest_dispatch(live)
     if worst is None:
-        return KeyFigure(label, "not reached", State.OPEN, bar, "no intent was sent")
+        return KeyFigure(label, "not reached", State.UNREACHED, bar, "no intent was sent")
     note = f"{wording.plural(worst.targets, 'agent')}, verified and answered"
     state = _against(worst.total_p95_ms, DISPATCH_BAR_MS)
     if worst.targets > BAR_AGENTS:
@@ -147,7 +162,7 @@ def _steps(live: Live) -> KeyFigure:
     reached, wanted = reached_steps(live), len(live.steps)
     missing = [str(step.number) for step in live.steps if not step.reached]
     note = f"not reached: {', '.join(missing)}" if missing else f"seed {live.seed}"
-    state = State.MET if wanted and not missing else State.OPEN
+    state = State.MET if wanted and not missing else State.UNREACHED
     return KeyFigure("Steps of the loop reached", f"{reached} of {wanted}", state, f"all {wanted}", note)
 
 
@@ -173,9 +188,7 @@ def _held(report: Report, both: ArmSummary, ungoverned: ArmSummary | None) -> Ke
         note += f"; ungoverned {collapses(ungoverned)} of {len(ungoverned.runs)}"
     state = State.OPEN if not both.runs else State.MISSED if bad else State.MET
     bar = f"no seed over {wording.percent(report.scenario.theta)}"
-    return KeyFigure(
-        "Fleet grounded with both layers", wording.percent(both.grounded_share.mean), state, bar, note
-    )
+    return KeyFigure("Grounded with both layers", wording.percent(both.grounded_share.mean), state, bar, note)
 
 
 def _speed(report: Report, outcome: Outcome) -> KeyFigure:
@@ -212,7 +225,7 @@ def calibration_sentence(pairs: tuple[CalibrationPair, ...], model: str, enter: 
     false = sum(f and not h for f, h in zip(foretold, happened, strict=True))
     quiet = len(happened) - sum(happened)
     return (
-        f"above {enter:g} before {caught} of {wording.plural(sum(happened), 'cascade')}, "
+        f"above {wording.figure(enter)} before {caught} of {wording.plural(sum(happened), 'cascade')}, "
         f"and in {false} of {wording.plural(quiet, 'seed')} without one"
     )
 

@@ -18,8 +18,13 @@ if TYPE_CHECKING:
 # Columns of the terminal from which on an interval stands beside its mean, and all figures have room.
 _WIDE: Final = 110
 _ROOMY: Final = 80
-_STYLES: Final = {State.MET: "green", State.MISSED: "bold red", State.OPEN: "yellow", State.PLAIN: ""}
-_MARKS: Final = {State.MET: "✓", State.MISSED: "✕", State.OPEN: "–", State.PLAIN: " "}
+_STYLES: Final = {
+    State.MET: "green",
+    State.MISSED: "bold red",
+    State.UNREACHED: "yellow",
+    State.OPEN: "yellow",
+    State.PLAIN: "",
+}
 
 
 def _table(title: str, *, plain: bool) -> Table:
@@ -110,7 +115,7 @@ def figures_table(report: Report, *, plain: bool = False) -> Table:
     for figure in findings.key_figures(report):
         style = _STYLES[figure.state]
         table.add_row(
-            Text(_MARKS[figure.state], style=style),
+            Text(figure.mark, style=style),
             Text(figure.label),
             Text(figure.value, style=style),
             Text(f"{figure.bar}: {figure.verdict}" if figure.bar else ""),

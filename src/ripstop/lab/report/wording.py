@@ -66,6 +66,11 @@ def count(value: float) -> str:
     return f"{value:,.1f}" if abs(value) < 10 and value != round(value) else f"{value:,.0f}"
 
 
+def figure(value: float, form: str = "g") -> str:
+    """Give a bare number in a form of `format`."""
+    return format(value, form) if math.isfinite(value) else _MISSING
+
+
 def times(value: float) -> str:
     """Give a factor: `183×`."""
     return f"{value:,.0f}×" if math.isfinite(value) else _MISSING
@@ -99,3 +104,10 @@ def moment(made_us: int) -> str:
         return datetime.fromtimestamp(made_us / 1e6, tz=UTC).strftime("%Y-%m-%d %H:%M UTC")
     except (OverflowError, ValueError, OSError):
         return _MISSING
+
+
+def model(name: str) -> str:
+    """Give a risk model's name in words."""
+    return {"load": "load redistribution", "load_redistribution": "load redistribution"}.get(
+        name, clean(name, 40)
+    )
