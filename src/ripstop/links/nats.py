@@ -92,7 +92,7 @@ class NatsLink:
         self.login = login
         self.settings = settings or LinkSettings()
         self.on_refusal: Callable[[str], None] | None = None
-        self.last_error = ""
+        self.last_error = self._heard_error = ""
         self.dropped = 0
         self._rng = stream(int.from_bytes(os.urandom(8), "little"), login.name, "link")
         self._on_event: OnEvent | None = None
@@ -169,7 +169,7 @@ class NatsLink:
                 async with asyncio.timeout(settings.connect_s):
                     await self._open(client, lost)
             except Exception as error:  # noqa: BLE001 - whatever kept us out, trying again is all there is
-                self.last_error = self.last_error or str(error) or type(error).__name__
+                self._note(self._heard_error or str(error) or type(error).__name__)
                 failures += 1
                 await _quietly_close(client)
             else:
@@ -184,7 +184,7 @@ class NatsLink:
 
         login = self.login
         self._by_sid = {}
-        self.last_error = ""
+        self._heard_error = ""
         await client.connect(
             self.address,
             name=login.name,
@@ -213,6 +213,7 @@ class NatsLink:
     async def _be_connected(self, client: Client, lost: asyncio.Event) -> None:
         pump = asyncio.create_task(self._pump(client), name=f"pump {self.login.name}")
         self._client = client
+        self.last_error = ""
         self._up.set()
         try:
             self._emit(Connected())
@@ -229,12 +230,18 @@ class NatsLink:
         self._emit(Disconnected())
         await asyncio.gather(pump, return_exceptions=True)
 
+    def _note(self, error: str) -> None:
+        """Keep why we are out; a refusal is worth more than the reset that may cut its answer off."""
+        if "Authorization" not in self.last_error or "reset" not in error:
+            self.last_error = error
+
     def _emit(self, event: Event) -> None:
         if self._on_event is not None:
             self._on_event(event)
 
     async def _on_error(self, error: Exception) -> None:
-        self.last_error = str(error).removeprefix("nats: ").strip("'\" ")
+        self._heard_error = str(error).removeprefix("nats: ").strip("'\" ")
+        self._note(self._heard_error)
         refused = _REFUSED.search(str(error))
         if refused is None:
             return
