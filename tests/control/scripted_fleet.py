@@ -38,7 +38,7 @@ class ScriptedAgent:
     is_mute: bool = False
     is_stubborn: bool = False
     breaker: str = "closed"
-    position: Position = Position()
+    position: Position = field(default_factory=Position)
     intent: Intent | None = None
     intents: list[Intent] = field(default_factory=list)
     peer: list[tuple[str, bytes]] = field(default_factory=list)

@@ -13,6 +13,7 @@ from ripstop.core.errors import WireError
 from ripstop.core.messages import Receipt, Segment
 from ripstop.core.node import Append, Effect, Report, Scalar, Send, Sync
 from ripstop.core.subjects import Subjects
+from ripstop.core.wire.cbor import encode
 from ripstop.core.wire.chain import check_segment, genesis
 from ripstop.core.wire.envelope import (
     EnvelopeType,
@@ -72,7 +73,7 @@ class LedgerIntake:
         if segment.first > known.last + 1 and self._asked.get(agent, 0) < _ASK_AGAIN:
             self._asked[agent] = self._asked.get(agent, 0) + 1
             gap: dict[str, Scalar] = {"agent": agent, "expected": known.last + 1, "got": segment.first}
-            return [self._send(agent, _receipt(agent, known), epoch), Report("ledger.gapped", gap)]
+            return [*self._send(agent, _receipt(agent, known), epoch), Report("ledger.gapped", gap)]
         return self._append(agent, segment, known, data)
 
     def _opened(self, agent: str, data: bytes) -> Segment:
@@ -124,19 +125,17 @@ class LedgerIntake:
             told.append(Report("ledger.lost", {"agent": agent, "after": known.last, "before": segment.first}))
         elif not known.last and segment.incarnation > 1:
             told.append(Report("ledger.restarted", {"agent": agent, "incarnation": segment.incarnation}))
-        return [*told, Append(f"segments.{agent}", data), Sync(self._sequence)]
+        return [*told, Append("segments", encode([agent, data])), Sync(self._sequence)]
 
     def synced(self, sequence: int, epoch: int) -> list[Effect]:
         """Everything up to `sequence` is on stable storage: the receipts may go."""
         done = [number for number in self._waiting if number <= sequence]
-        return [self._send(*self._waiting.pop(number), epoch) for number in done]
+        return [effect for number in done for effect in self._send(*self._waiting.pop(number), epoch)]
 
-    def _send(self, agent: str, receipt: Receipt, epoch: int) -> Effect:
+    def _send(self, agent: str, receipt: Receipt, epoch: int) -> tuple[Effect, ...]:
         header = Header(self.subjects.fleet, agent, epoch)
-        return Send(
-            self.subjects.of("receipt", agent),
-            seal(self.signer, EnvelopeType.RECEIPT, header, pack(receipt)),
-        )
+        sealed = seal(self.signer, EnvelopeType.RECEIPT, header, pack(receipt))
+        return Append("receipts", sealed), Send(self.subjects.of("receipt", agent), sealed)
 
 
 def _refused(agent: str, error: WireError) -> Report:

@@ -21,15 +21,15 @@ def _shown(value: object) -> str:
 
 
 class DocumentReader:
-    """Reads one document; `findings` holds what does not fit."""
+    """Reads one document; `findings` holds what does not fit, `places` tells where each pointer stands."""
 
-    def __init__(self, file: str = "") -> None:
-        self.file = file
+    def __init__(self, places: Mapping[str, Place] | None = None) -> None:
+        self._places = places or {}
         self.findings: list[ConfigurationError] = []
 
     def find(self, message: str, pointer: str, hint: str = "") -> None:
         """Note one finding (code C0201)."""
-        place = Place(self.file, pointer=pointer or "/")
+        place = self._places.get(pointer) or Place(pointer=pointer or "/")
         self.findings.append(ConfigurationError(message, code="C0201", hint=hint, place=place))
 
     def record(self, kind: type[T], value: object, pointer: str = "") -> T | None:

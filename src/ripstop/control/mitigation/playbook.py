@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from ripstop.core.canonical import Json, digest
-from ripstop.core.errors import ConfigurationError
+from ripstop.core.errors import ConfigurationError, Place
 from ripstop.core.intent import OnSilence
 
 from .document import DocumentReader
@@ -205,13 +205,13 @@ class Playbook:
 EVIDENCE = ("anomaly", "breaker_open", "work_abandoned")
 
 
-def read_playbook(document: Mapping[str, Json], file: str = "") -> Playbook:
-    """Build a playbook from a parsed document.
+def read_playbook(document: Mapping[str, Json], places: Mapping[str, Place] | None = None) -> Playbook:
+    """Build a playbook from a parsed document; `places` tells where its values stand, by JSON pointer.
 
     Raises:
         ConfigurationError: C0201 with every finding, where it does not fit.
     """
-    reader = DocumentReader(file)
+    reader = DocumentReader(places)
     found = reader.record(Playbook, {key: value for key, value in document.items() if key != "digest"})
     if "digest" in document:
         reader.find("unknown key `digest`", "/digest")

@@ -18,14 +18,14 @@ FIELDS = (
 class Trigger:
     """A checked trigger; it reads the fields of `FIELDS` and nothing else."""
 
-    def __init__(self, rule: Mapping[str, object], file: str = "") -> None:
+    def __init__(self, rule: Mapping[str, object], place: Place | None = None) -> None:
         """Check the rule against a report of zeros.
 
         Raises:
             ConfigurationError: C0202 for an unknown field or an expression that cannot be evaluated.
         """
         self._rule = cast(Json, rule)  # a playbook is read from JSON or YAML
-        place = Place(file, pointer="/trigger")
+        place = place or Place(pointer="/trigger")
         for name in _variables(rule):
             if name not in FIELDS:
                 raise ConfigurationError(

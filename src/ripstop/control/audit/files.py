@@ -1,0 +1,221 @@
+"""The ground's append-only files: one log a stream, chained, safe against a power cut at any byte.
+
+Layout of `<stream>.log`, little-endian:
+
+    8 bytes  magic `RSLOG1\\n\\0`
+    records  length u32, CRC-32 of (link + payload) u32, link 32 bytes, payload
+
+The link is that of `core.wire.chain`, with the stream's name in the place of the agent's id: each commits to
+all before it. A record that was only half written is cut off when the log is opened; anything else that does
+not fit is left as it is and reported: evidence is never repaired.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+import threading
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from ripstop.core.errors import ConfigurationError
+from ripstop.core.wire.chain import genesis, link
+
+MAGIC = b"RSLOG1\n\x00"
+_HEAD = struct.Struct("<II32s")
+_MOST = 1 << 26
+STREAMS = ("segments", "receipts", "intents", "bundles", "messages", "incidents", "forks")
+
+
+class AuditError(ConfigurationError):
+    """A log that cannot be written or opened (codes C022x)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """Where a log stops being sound: byte offset, the number of the first record that is lost, and why."""
+
+    stream: str
+    offset: int
+    number: int
+    reason: str
+    is_torn: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LogScan:
+    """A log as read: its sound records, the last link, where they end, and what follows that is not sound."""
+
+    records: tuple[bytes, ...]
+    head: bytes
+    end: int
+    damage: Damage | None
+
+
+def scan(stream: str, raw: bytes) -> LogScan:
+    """Read a log's bytes as far as they are sound."""
+    head = genesis(stream)
+    if not raw:
+        return LogScan((), head, 0, None)
+    if raw[: len(MAGIC)] != MAGIC:
+        return LogScan((), head, 0, Damage(stream, 0, 1, "not a log of this version"))
+    records: list[bytes] = []
+    at = len(MAGIC)
+    while at < len(raw):
+        number = len(records) + 1
+        if len(raw) - at < _HEAD.size:
+            return LogScan(tuple(records), head, at, Damage(stream, at, number, "torn", is_torn=True))
+        length, crc, linked = _HEAD.unpack_from(raw, at)
+        end = at + _HEAD.size + length
+        if length > _MOST:
+            return LogScan(tuple(records), head, at, Damage(stream, at, number, "length out of bounds"))
+        if end > len(raw):
+            return LogScan(tuple(records), head, at, Damage(stream, at, number, "torn", is_torn=True))
+        payload = raw[at + _HEAD.size : end]
+        if zlib.crc32(payload, zlib.crc32(linked)) != crc:
+            is_last = end == len(raw)
+            return LogScan(
+                tuple(records), head, at, Damage(stream, at, number, "checksum does not fit", is_torn=is_last)
+            )
+        if linked != link(head, number, payload):
+            return LogScan(tuple(records), head, at, Damage(stream, at, number, "chain broken"))
+        records.append(payload)
+        head, at = linked, end
+    return LogScan(tuple(records), head, at, None)
+
+
+@dataclass(slots=True)
+class _Log:
+    file: BinaryIO
+    size: int
+    number: int
+    head: bytes
+    is_dirty: bool = False
+
+
+class AuditFiles:
+    """A folder of logs; the shell of the control plane carries out Append and Sync on it.
+
+    A write that failed poisons the folder until it is opened again: `sync` raises from then on, so that no
+    receipt leaves for what is not on disk. `append` and `sync` may be called from different threads.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Open the folder and its logs.
+
+        Raises:
+            AuditError: C0221 where a log cannot be opened, C0222 where one is damaged before its end.
+        """
+        self.folder = folder
+        self.torn: list[Damage] = []
+        self._logs: dict[str, _Log] = {}
+        self._lock = threading.Lock()
+        self._failure: OSError | None = None
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for path in sorted(folder.glob("*.log")):
+            self._logs[path.stem] = self._open(path.stem)
+
+    def _path(self, stream: str) -> Path:
+        return self.folder / f"{stream}.log"
+
+    def _open(self, stream: str) -> _Log:
+        path = self._path(stream)
+        try:
+            found = scan(stream, path.read_bytes() if path.exists() else b"")
+            if found.damage is not None and not found.damage.is_torn:
+                raise AuditError(
+                    f"log `{path.name}` is damaged at byte {found.damage.offset}: {found.damage.reason}",
+                    code="C0222",
+                    hint="keep it as evidence, see `ripstop audit verify`, and start with another folder",
+                )
+            file = path.open("ab", buffering=0)
+            if found.damage is not None:
+                self.torn.append(found.damage)
+                file.truncate(found.end)
+            log = _Log(file, found.end, len(found.records), found.head)
+            if found.end == 0:
+                log.size = file.write(MAGIC)
+        except OSError as error:
+            raise AuditError(f"log `{path}` cannot be opened: {error.strerror}", code="C0221") from error
+        return log
+
+    def append(self, stream: str, data: bytes) -> None:
+        """Append a record to a stream.
+
+        Raises:
+            OSError: the disk does not take it; the half-written record is taken back.
+        """
+        with self._lock:
+            log = self._logs.get(stream)
+            if log is None:
+                log = self._logs[stream] = self._open(stream)
+            head = link(log.head, log.number + 1, data)
+            crc = zlib.crc32(data, zlib.crc32(head))
+            raw = _HEAD.pack(len(data), crc, head) + data
+            try:
+                _write_whole(log.file, raw)
+            except OSError as error:
+                self._failure = error
+                log.file.truncate(log.size)
+                raise
+            log.size += len(raw)
+            log.number += 1
+            log.head, log.is_dirty = head, True
+
+    def sync(self) -> None:
+        """Bring everything appended to stable storage.
+
+        Raises:
+            OSError: an append or an earlier sync has failed.
+        """
+        with self._lock:
+            if self._failure is not None:
+                raise self._failure
+            handles = [os.dup(log.file.fileno()) for log in self._logs.values() if log.is_dirty]
+            for log in self._logs.values():
+                log.is_dirty = False
+        try:
+            for handle in handles:
+                os.fdatasync(handle)
+        except OSError as error:
+            self._failure = error
+            raise
+        finally:
+            for handle in handles:
+                os.close(handle)
+
+    def drop(self, stream: str, sequence: int) -> None:
+        """Keep everything: the ground forgets nothing."""
+
+    def close(self) -> None:
+        """Let go of the files."""
+        with self._lock:
+            for log in self._logs.values():
+                log.file.close()
+            self._logs.clear()
+
+    def heads(self) -> dict[str, tuple[int, bytes]]:
+        """Give each stream's number of records and last link: what a checkpoint commits to."""
+        with self._lock:
+            return {stream: (log.number, log.head) for stream, log in sorted(self._logs.items())}
+
+
+def _write_whole(file: BinaryIO, raw: bytes) -> None:
+    if file.write(raw) != len(raw):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def read_log(folder: Path, stream: str) -> LogScan:
+    """Read a stream of a folder that nobody need have open; a missing one is empty."""
+    path = folder / f"{stream}.log"
+    return scan(stream, path.read_bytes() if path.exists() else b"")
+
+
+def read_all(folder: Path) -> Iterator[tuple[str, LogScan]]:
+    """Read every log of a folder."""
+    for path in sorted(folder.glob("*.log")):
+        yield path.stem, scan(path.stem, path.read_bytes())

@@ -1,0 +1,65 @@
+"""Whose signatures a run's evidence is checked with: the fleet's public keys, as a file beside the logs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ripstop.core.errors import ConfigurationError
+from ripstop.core.subjects import check_id
+from ripstop.core.wire.envelope import Keyring, Role, TrustedKey
+
+FILE = "trust.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """The fleet, the public keys that may command and release, and each agent's public key."""
+
+    fleet: str
+    ground: tuple[TrustedKey, ...]
+    agents: Mapping[str, bytes] = field(default_factory=dict)
+
+    def ground_keys(self) -> Keyring:
+        """Give the keyring for what the ground signed."""
+        return Keyring({key.public[:8]: key for key in self.ground})
+
+    def agent_keys(self, agent: str) -> Keyring:
+        """Give the keyring for what one agent signed; it trusts nobody where the agent is not known."""
+        public = self.agents.get(agent)
+        return Keyring({public[:8]: TrustedKey(public, Role.AGENT)} if public else {})
+
+    def save(self, folder: Path) -> None:
+        """Write the file."""
+        content = {
+            "fleet": self.fleet,
+            "ground": {key.role.value: key.public.hex() for key in self.ground},
+            "agents": {agent: self.agents[agent].hex() for agent in sorted(self.agents)},
+        }
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        beside = folder / f"{FILE}.new"
+        beside.write_text(json.dumps(content, indent=1) + "\n")
+        beside.replace(folder / FILE)
+
+    @classmethod
+    def load(cls, folder: Path) -> Trust:
+        """Read the file.
+
+        Raises:
+            ConfigurationError: C0223 where it is missing or not what `save` writes.
+        """
+        path = folder / FILE
+        try:
+            content = json.loads(path.read_text())
+            ground = tuple(
+                TrustedKey(bytes.fromhex(public), Role(role)) for role, public in content["ground"].items()
+            )
+            agents = {check_id(agent): bytes.fromhex(key) for agent, key in content["agents"].items()}
+            return cls(check_id(content["fleet"]), ground, agents)
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise ConfigurationError(f"cannot read `{path}`: {reason}", code="C0223") from error
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ConfigurationError(f"`{path}` does not hold a fleet's public keys", code="C0223") from error

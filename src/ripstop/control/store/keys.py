@@ -1,0 +1,64 @@
+"""The fleet's private keys: one for each role, made once and kept in the data folder for its owner only."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from ripstop.core.chance import stream
+from ripstop.core.errors import ConfigurationError
+from ripstop.core.wire.envelope import Ed25519Signer, Role, TrustedKey
+
+_ROLES = (Role.COMMAND, Role.RELEASE, Role.STOP)
+
+
+@dataclass(frozen=True, slots=True)
+class FleetKeys:
+    """The signers of the ground's three roles."""
+
+    command: Ed25519Signer
+    release: Ed25519Signer
+    stop: Ed25519Signer
+
+    def trusted(self) -> tuple[TrustedKey, ...]:
+        """Give the public halves: what agents and auditors are told."""
+        return tuple(TrustedKey(s.public, s.role) for s in (self.command, self.release, self.stop))
+
+    @classmethod
+    def from_seed(cls, seed: int, fleet: str) -> FleetKeys:
+        """Give keys drawn from a seed: for runs that must repeat byte for byte, never for a real fleet."""
+        return cls(*(Ed25519Signer(stream(seed, fleet, "key", r.value).octets(32), r) for r in _ROLES))
+
+    @classmethod
+    def load(cls, folder: Path) -> FleetKeys:
+        """Read the keys of a folder; what is missing is made.
+
+        Raises:
+            ConfigurationError: C0231 where a key file is not 32 bytes in hexadecimal, or open to others.
+        """
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return cls(*(Ed25519Signer(_seed(folder / f"{role.value}.key"), role) for role in _ROLES))
+
+
+def _seed(path: Path) -> bytes:
+    if not path.exists():
+        made = secrets.token_bytes(32)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "w") as file:
+            file.write(made.hex() + "\n")
+            file.flush()
+            os.fsync(handle)
+        return made
+    if path.stat().st_mode & 0o077:
+        raise ConfigurationError(
+            f"key file `{path}` can be read by others", code="C0231", hint=f"chmod 600 {path}"
+        )
+    try:
+        seed = bytes.fromhex(path.read_text().strip())
+    except ValueError:
+        seed = b""
+    if len(seed) != 32:
+        raise ConfigurationError(f"key file `{path}` does not hold 32 bytes in hexadecimal", code="C0231")
+    return seed

@@ -1,0 +1,138 @@
+"""Releases: numbered contents of the policy store, as signed bundles that outlive the process."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ripstop.core.canonical import digest
+from ripstop.core.errors import ConfigurationError
+from ripstop.core.intent import Release
+from ripstop.core.messages import Bundle
+from ripstop.core.wire.envelope import Ed25519Signer, EnvelopeType, Header, seal
+from ripstop.core.wire.record import pack
+
+_YEAR_US = 365 * 86_400_000_000
+
+
+def bundle_digest(policies: Sequence[str]) -> str:
+    """Give the digest that names a bundle's content: of its policy documents, in their order.
+
+    It is independent of counter, commit and time, so that a rollback has the digest of what it returns to.
+    """
+    return digest(list(policies))
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A release with its bundle, sealed by the release key."""
+
+    release: Release
+    bundle: Bundle
+    sealed: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a bundle says of itself besides its policies: when issued, for how long, the least counter."""
+
+    issued_us: int
+    valid_us: int = _YEAR_US
+    minimum: int = 0
+
+
+def issue(
+    signer: Ed25519Signer, fleet: str, release: Release, policies: Sequence[str], terms: Terms
+) -> Issued:
+    """Seal policies into a bundle."""
+    bundle = Bundle(
+        fleet=fleet,
+        counter=release.counter,
+        commit=release.commit,
+        issued_us=terms.issued_us,
+        expires_us=terms.issued_us + terms.valid_us,
+        minimum=terms.minimum,
+        policies=tuple(policies),
+    )
+    sealed = seal(
+        signer, EnvelopeType.BUNDLE, Header(fleet, "fleet", generation=release.counter), pack(bundle)
+    )
+    return Issued(release, bundle, sealed)
+
+
+class ReleaseShelf:
+    """The releases that were issued, on disk: the counter only rises, also over a restart.
+
+    `index.json` lists them, `<counter>.bundle` holds each one's signed bytes; the bundle is written first.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Open the shelf.
+
+        Raises:
+            ConfigurationError: C0234 where the index cannot be read.
+        """
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._index = folder / "index.json"
+        self.releases: list[Release] = []
+        if self._index.exists():
+            try:
+                self.releases = [Release(**entry) for entry in json.loads(self._index.read_text())]
+            except (ValueError, TypeError) as error:
+                raise ConfigurationError(
+                    f"`{self._index}` does not list releases", code="C0234",
+                    hint="restore it from a backup: a counter that falls back is refused by every agent",
+                ) from error  # fmt: skip
+
+    @property
+    def last(self) -> Release | None:
+        """Give the release in force."""
+        return self.releases[-1] if self.releases else None
+
+    @property
+    def next_counter(self) -> int:
+        """Give the number of the next release."""
+        return self.releases[-1].counter + 1 if self.releases else 1
+
+    def put(self, issued: Issued) -> None:
+        """Keep a release, durably, before it goes out.
+
+        Raises:
+            ConfigurationError: C0235 where its counter does not rise.
+        """
+        if issued.release.counter < self.next_counter:
+            raise ConfigurationError(
+                f"release {issued.release.counter} is not above {self.next_counter - 1}", code="C0235"
+            )
+        _write(self.folder / f"{issued.release.counter}.bundle", issued.sealed)
+        self.releases.append(issued.release)
+        _write(self._index, json.dumps([asdict(release) for release in self.releases], indent=1).encode())
+
+    def sealed(self, counter: int) -> bytes:
+        """Give the signed bytes of a release.
+
+        Raises:
+            ConfigurationError: C0236 where there is none of this number.
+        """
+        try:
+            return (self.folder / f"{counter}.bundle").read_bytes()
+        except OSError as error:
+            raise ConfigurationError(f"there is no release {counter}", code="C0236") from error
+
+
+def _write(path: Path, content: bytes) -> None:
+    beside = path.with_name(f"{path.name}.new")
+    with beside.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,103 @@
+"""The policy store: watches HEAD, checks each new commit, and makes releases of those that hold.
+
+A commit with any finding is refused whole, with its findings; the last good release stays in force. A commit
+that changes no policy makes no release. A rollback is a new release of an older content.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ripstop.core.errors import RipstopError
+from ripstop.core.intent import Release
+from ripstop.core.messages import Bundle
+from ripstop.core.wire.envelope import Ed25519Signer, EnvelopeType, Keyring, TrustedKey, open_envelope
+from ripstop.core.wire.record import unpack
+
+from .git import PolicyRepository, Snapshot
+from .releases import Issued, ReleaseShelf, Terms, bundle_digest, issue
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A commit that makes no release, and every reason why."""
+
+    commit: str
+    reasons: tuple[str, ...]
+
+
+# Checks policy files and gives their documents in canonical JSON with the vocabularies resolved, safety
+# policies first; raises `RipstopError` with what does not hold.
+Checker = Callable[[Sequence[Path]], tuple[str, ...]]
+
+
+class PolicyStore:
+    """Releases of one fleet, from a repository to a shelf."""
+
+    def __init__(
+        self, repository: PolicyRepository, shelf: ReleaseShelf, signer: Ed25519Signer, fleet: str,
+        checker: Checker,
+    ) -> None:  # fmt: skip
+        self.repository = repository
+        self.shelf = shelf
+        self._signer = signer
+        self._fleet = fleet
+        self._check = checker
+        self._seen = shelf.last.commit if shelf.last else ""
+
+    def current(self) -> Issued | None:
+        """Give the release in force with its bytes, as it was issued."""
+        last = self.shelf.last
+        if last is None:
+            return None
+        sealed = self.shelf.sealed(last.counter)
+        return Issued(last, self._opened(sealed), sealed)
+
+    def _opened(self, sealed: bytes) -> Bundle:
+        keys = Keyring({self._signer.key_id: TrustedKey(self._signer.public, self._signer.role)})
+        return unpack(Bundle, open_envelope(keys, self._fleet, EnvelopeType.BUNDLE, sealed).body)
+
+    def poll(self, now_us: int) -> Issued | Refused | None:
+        """Look at HEAD; give a new release, a refusal, or None where nothing changed."""
+        head = self.repository.head()
+        if not head or head == self._seen:
+            return None
+        self._seen = head
+        with tempfile.TemporaryDirectory(prefix="ripstop-commit-") as folder:
+            try:
+                policies = self._checked(self.repository.read(head), Path(folder))
+            except RipstopError as error:
+                return Refused(head, tuple(r.replace(f"{folder}/", "") for r in _reasons(error)))
+        if not policies:
+            return Refused(head, ("the commit holds no policy",))
+        last = self.shelf.last
+        if last is not None and bundle_digest(policies) == last.digest:
+            return None
+        return self._issue(policies, head, now_us)
+
+    def _checked(self, snapshot: Snapshot, folder: Path) -> tuple[str, ...]:
+        snapshot.write(folder)
+        return self._check([folder / name for name in snapshot.policies])
+
+    def rollback(self, counter: int, now_us: int) -> Issued:
+        """Make a new release of an older one's exact content.
+
+        Raises:
+            ConfigurationError: C0236 where there is no such release.
+        """
+        older = self._opened(self.shelf.sealed(counter))
+        return self._issue(older.policies, older.commit, now_us)
+
+    def _issue(self, policies: Sequence[str], commit: str, now_us: int) -> Issued:
+        release = Release(self.shelf.next_counter, bundle_digest(policies), commit)
+        issued = issue(self._signer, self._fleet, release, policies, Terms(now_us))
+        self.shelf.put(issued)
+        return issued
+
+
+def _reasons(error: RipstopError) -> tuple[str, ...]:
+    findings = getattr(error, "findings", None)
+    return tuple(str(finding) for finding in findings) if findings else (str(error),)
