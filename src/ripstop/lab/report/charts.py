@@ -128,7 +128,8 @@ def _ring(axes: Axes, drone: DroneMark, ink: Ink) -> None:
         textcoords="offset points",
         ha="left" if inward else "right",
         fontweight="bold",
-        zorder=9,
+        bbox={"facecolor": ink.card, "edgecolor": "none", "alpha": 0.75, "pad": 1.0},
+        zorder=8.5,
     )
 
 

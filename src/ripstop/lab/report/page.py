@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 _TEMPLATES: Final = Path(__file__).parent / "templates"
 _LONGEST_TEXT: Final = 2_000  # characters of one value; longer ones are cut
 _LONGEST_TIMELINE: Final = 400
-_JOINED_PERCENT: Final = "\u00a0%"  # no line break before the sign
+_UNIT: Final = re.compile(r"(?<=\d) (?=(?:s|ms|min|km|m)\b|%)")  # no line break between a figure and its unit
 
 
 def render(report: Report) -> str:
@@ -90,7 +91,7 @@ def _environment(loader: jinja2.BaseLoader) -> jinja2.Environment:
 def _finalize(value: object) -> object:
     """Make every text that reaches the page printable; what is marked as our own stays as it is."""
     if isinstance(value, str) and not hasattr(value, "__html__"):
-        return wording.clean(value, _LONGEST_TEXT).replace(" %", _JOINED_PERCENT)
+        return _UNIT.sub("\u00a0", wording.clean(value, _LONGEST_TEXT))
     return value
 
 
