@@ -54,11 +54,12 @@ def test_consequences_weigh_the_share_failed(directed: bool) -> None:
 
 
 @pytest.mark.parametrize("directed", [False, True])
-def test_the_expected_share_agrees_with_the_exact_one(directed: bool) -> None:
+@pytest.mark.parametrize("theta", [0.1, 0.5, 0.95])
+def test_the_expected_share_agrees_with_the_exact_one(directed: bool, theta: float) -> None:
     graph = random_graph(5, directed=directed)
     exact = exact_expected_share(graph)
     report = assess(
-        Graph.from_networkx(graph), theta=0.5, trials=TRIALS, seed=5, settings=Settings(expected=True)
+        Graph.from_networkx(graph), theta=theta, trials=TRIALS, seed=5, settings=Settings(expected=True)
     )
     assert report.expected_share is not None
     for node, share in zip(report.nodes, report.expected_share, strict=True):

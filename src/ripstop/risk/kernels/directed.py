@@ -7,10 +7,12 @@ thing, for the question is only whether a reach has the mass `need`:
 1. *Pivot.* A forward and a backward flood from one well-connected node, 64 worlds at once, give its reach R
    and the set B of nodes that reach it. Where R counts, all of B counts; a node outside B reaches nothing in
    B, so where the mass outside B is below `need` the world is settled. Dense worlds end here.
-2. *Bound.* In the others, Tarjan's algorithm yields the strong components, sinks first. The mass of a
+2. *Weak components.* No reach is heavier than the weak component it lies in, nor than the nodes that any edge
+   enters. Union-find rules out most nodes of sparse worlds, and most sparse worlds.
+3. *Bound.* In the others, Tarjan's algorithm yields the strong components, sinks first. The mass of a
    component plus the bounds of its successors bounds its reach from above (shared descendants count twice),
-   and the largest of its successors' reaches bounds it from below. Sparse worlds end here.
-3. *Anchor.* Near the critical point descendants are shared a lot and the bound is loose. The heaviest reach
+   and the largest of its successors' reaches bounds it from below.
+4. *Anchor.* Near the critical point descendants are shared a lot and the bound is loose. The heaviest reach
    searched so far in this world, the anchor's, is then counted once for all: reach(c) <= anchor's reach +
    what c adds outside it. What even so stays open is searched, and may become the anchor.
 
@@ -25,7 +27,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ripstop.risk.kernels.jit import kernel, popcount
-from ripstop.risk.kernels.shapes import Counts, Indices, Network, Question, Tally, Words
+from ripstop.risk.kernels.shapes import Counts, Flags, Indices, Network, Question, Tally, Words
+from ripstop.risk.kernels.undirected import join_edges, root_of
 from ripstop.risk.kernels.words import (
     LANES,
     ONE,
@@ -34,19 +37,23 @@ from ripstop.risk.kernels.words import (
     draw_words,
     flood,
     lanes_of,
+    promising_lanes,
     split_lanes,
 )
 
 CAP = 1 << 40
 """Bounds stop growing here: shared descendants would double them at every step. No total mass exceeds it."""
 
+COUNTED = -1
+
 
 class World(NamedTuple):
     """One sampled world and the state of the search through it.
 
     `start`, `target`: live edges by source. `component`: the strong component of a node, numbered sinks
-    first; `members` lists the nodes by component, `ends[c]:ends[c + 1]`. `bound[c]`: upper bound of the
-    reach, exact where a search ended below its limit. `seen`: stamp of the last search that met a node.
+    first, -1 where it was left out; `members` lists the nodes by component, `ends[c]:ends[c + 1]`.
+    `bound[c]`: upper bound of the reach, exact where a search ended below its limit. `seen`: stamp of the
+    last search that met a node. `order` to `path`: the depth-first search's own.
     """
 
     start: Counts
@@ -55,94 +62,120 @@ class World(NamedTuple):
     members: Indices
     ends: Counts
     bound: Counts
+    outside: Counts
     seen: Counts
     queue: Indices
+    order: Indices
+    low: Indices
+    cursor: Counts
+    stack: Indices
+    path: Indices
+
+
+class Forest(NamedTuple):
+    """Weak components: union-find trees with the mass at each root, the nodes `wanted`, the last stamp."""
+
+    parent: Indices
+    mass: Counts
+    wanted: Flags
+    stamp: Counts
 
 
 @kernel
-def make_world(n: int) -> World:
-    """Allocate for n nodes; `target` is set per world."""
+def make_world(n: int, most_edges: int) -> World:
+    """Allocate for n nodes and at most so many live edges."""
     return World(
         np.empty(n + 1, np.int64),
-        np.empty(0, np.int32),
+        np.empty(most_edges, np.int32),
         np.empty(n, np.int32),
         np.empty(n, np.int32),
         np.empty(n + 1, np.int64),
         np.empty(n, np.int64),
+        np.empty(n, np.int64),
         np.zeros(n, np.int64),
+        np.empty(n, np.int32),
+        np.empty(n, np.int32),
+        np.empty(n, np.int32),
+        np.empty(n, np.int64),
+        np.empty(n, np.int32),
         np.empty(n, np.int32),
     )
 
 
 @kernel
-def lay_out(network: Network, edges: Indices, start: Counts) -> Indices:
-    """Give the targets of the live edges, by source. The edges come in order of their sources."""
-    target = np.empty(len(edges), np.int32)
+def lay_out(network: Network, edges: Indices, world: World) -> None:
+    """Set the world's live edges, by source. The edges come in order of their sources."""
     v = 0
     for i in range(len(edges)):
         s = network.source[edges[i]]
         while v <= s:
-            start[v] = i
+            world.start[v] = i
             v += 1
-        target[i] = network.target[edges[i]]
-    while v < len(start):
-        start[v] = len(edges)
+        world.target[i] = network.target[edges[i]]
+    while v < len(world.start):
+        world.start[v] = len(edges)
         v += 1
-    return target
 
 
 @kernel
-def find_components(world: World) -> int:
-    """Number the strong components, sinks first, without recursion; give how many there are."""
-    n = len(world.component)
-    order = np.zeros(n, np.int32)  # 0: not visited
-    low = np.empty(n, np.int32)
-    cursor = np.empty(n, np.int64)
-    stack = np.empty(n, np.int32)
-    path = np.empty(n, np.int32)
+def close_component(world: World, root: int, held: int, found: int) -> int:
+    """Pop component `found` off the stack down to its root; give how many nodes are still held."""
+    placed = world.ends[found]
+    while True:
+        held -= 1
+        u = world.stack[held]
+        world.component[u] = found
+        world.members[placed] = u
+        placed += 1
+        if u == root:
+            break
+    world.ends[found + 1] = placed
+    return held
+
+
+@kernel
+def find_components(world: World, wanted: Flags) -> int:
+    """Number the strong components of what `wanted` nodes reach, sinks first; give how many there are.
+
+    A depth-first search without recursion. `order` is 0 before a visit; `low` as in Tarjan.
+    """
+    order, low, cursor, path = world.order, world.low, world.cursor, world.path
+    order[:] = 0
     world.component[:] = -1
-    clock, found, placed, held = 0, 0, 0, 0
     world.ends[0] = 0
-    for first in range(n):
-        if order[first] != 0:
+    clock, found, held = 0, 0, 0
+    for first in range(len(wanted)):
+        if not wanted[first] or order[first] != 0:
             continue
-        depth = 1
         path[0] = first
-        clock += 1
-        order[first] = low[first] = clock
-        cursor[first] = world.start[first]
-        stack[held] = first
-        held += 1
-        while depth > 0:
-            v = path[depth - 1]
-            if cursor[v] < world.start[v + 1]:
+        depth = 0
+        while depth >= 0:
+            v = path[depth]
+            if order[v] == 0:
+                clock += 1
+                order[v] = low[v] = clock
+                cursor[v] = world.start[v]
+                world.stack[held] = v
+                held += 1
+            pushed = False
+            while cursor[v] < world.start[v + 1]:
                 u = world.target[cursor[v]]
                 cursor[v] += 1
                 if order[u] == 0:
-                    clock += 1
-                    order[u] = low[u] = clock
-                    cursor[u] = world.start[u]
-                    stack[held] = u
-                    held += 1
-                    path[depth] = u
                     depth += 1
-                elif world.component[u] < 0:
+                    path[depth] = u
+                    pushed = True
+                    break
+                if world.component[u] < 0:
                     low[v] = min(low[v], order[u])
+            if pushed:
                 continue
-            depth -= 1
-            if depth > 0:
-                low[path[depth - 1]] = min(low[path[depth - 1]], low[v])
             if low[v] == order[v]:
-                while True:
-                    held -= 1
-                    u = stack[held]
-                    world.component[u] = found
-                    world.members[placed] = u
-                    placed += 1
-                    if u == v:
-                        break
+                held = close_component(world, v, held, found)
                 found += 1
-                world.ends[found] = placed
+            depth -= 1
+            if depth >= 0:
+                low[path[depth]] = min(low[path[depth]], low[v])
     return found
 
 
@@ -168,8 +201,11 @@ def search(world: World, mass: Counts, origin: int, stamp: int, limit: int) -> i
 
 
 @kernel
-def bound_reach(world: World, mass: Counts, c: int, value: Counts) -> int:
-    """Bound component c's reach: its own mass and the `value` of each component that an edge of it enters."""
+def bound_reach(world: World, mass: Counts, c: int, value: Counts, need: int) -> int:
+    """Bound component c's reach: its own mass and the `value` of each component that an edge of it enters.
+
+    COUNTED, if it enters one whose value is `need` or more.
+    """
     total = 0
     for i in range(world.ends[c], world.ends[c + 1]):
         v = world.members[i]
@@ -177,93 +213,95 @@ def bound_reach(world: World, mass: Counts, c: int, value: Counts) -> int:
         for j in range(world.start[v], world.start[v + 1]):
             d = world.component[world.target[j]]
             if d != c:
+                if value[d] >= need:
+                    return COUNTED
                 total += value[d]
-    return total
+    return min(total, CAP)
 
 
 @kernel
-def add_outside(world: World, mass: Counts, last: int, outside: Counts, stamp: int) -> None:
+def add_outside(world: World, mass: Counts, last: int, stamp: int) -> None:
     """Bound what each component up to `last` adds to the anchor's reach, which carries `stamp`."""
     for c in range(last + 1):
         if world.seen[world.members[world.ends[c]]] == stamp:
-            outside[c] = 0
+            world.outside[c] = 0
         else:
-            outside[c] = min(bound_reach(world, mass, c, outside), CAP)
+            world.outside[c] = bound_reach(world, mass, c, world.outside, CAP + 1)
 
 
 @kernel
-def enters_counted(world: World, c: int, need: int) -> bool:
-    """Tell whether an edge of component c enters one whose reach is known to count."""
-    for i in range(world.ends[c], world.ends[c + 1]):
-        v = world.members[i]
-        for j in range(world.start[v], world.start[v + 1]):
-            d = world.component[world.target[j]]
-            if d != c and world.bound[d] >= need:
-                return True
-    return False
-
-
-@kernel
-def settle_world(world: World, network: Network, question: Question, tally: Tally, stamp: int) -> int:
-    """Count the nodes whose reach has the mass that is needed; give the last stamp used.
+def bound_components(world: World, network: Network, need: int, found: int, stamp: int) -> int:
+    """Settle every component against `need`; give the last stamp used.
 
     INVARIANT: once component c is done, `bound[c] >= need` means exactly that its reach counts.
     """
-    found = find_components(world)
-    total = network.mass.sum()
-    limit = total + 1 if question.exact else question.need
-    outside = np.empty(found, np.int64)
     anchor, anchored = 0, 0  # the anchor's reach, and its stamp (0: none)
     for c in range(found):
-        first = world.members[world.ends[c]]
-        world.bound[c] = min(bound_reach(world, network.mass, c, world.bound), total)
+        bound = bound_reach(world, network.mass, c, world.bound, need)
         if anchored:
-            outside[c] = min(bound_reach(world, network.mass, c, outside), total)
-        if not question.exact:
-            if world.bound[c] < question.need:
-                continue
-            if enters_counted(world, c, question.need):
-                world.bound[c] = question.need
-                continue
-            if anchored and anchor + outside[c] < question.need:
-                world.bound[c] = anchor + outside[c]
-                continue
+            world.outside[c] = bound_reach(world, network.mass, c, world.outside, CAP + 1)
+        if bound == COUNTED:
+            world.bound[c] = need
+            continue
+        if bound >= need and anchored:
+            bound = min(bound, anchor + world.outside[c])
+        world.bound[c] = bound
+        if bound < need:
+            continue
         stamp += 1
-        world.bound[c] = search(world, network.mass, first, stamp, limit)
-        if world.bound[c] < question.need and not question.exact and world.bound[c] > anchor:
-            anchor, anchored = world.bound[c], stamp
-            add_outside(world, network.mass, c, outside, stamp)
-    for v in range(len(network.mass)):
-        reached = world.bound[world.component[v]]
-        tally.mass[v] += reached
-        if reached >= question.need:
-            tally.hits[v] += 1
+        bound = search(world, network.mass, world.members[world.ends[c]], stamp, need)
+        world.bound[c] = bound
+        if anchor < bound < need:
+            anchor, anchored = bound, stamp
+            add_outside(world, network.mass, c, stamp)
     return stamp
+
+
+@kernel
+def settle_lane(network: Network, question: Question, world: World, forest: Forest, tally: Tally) -> None:
+    """Settle one world whose live edges are laid out and joined.
+
+    Only a node whose weak component has the mass that is needed can reach as much.
+    """
+    mass = network.mass
+    for v in range(len(mass)):
+        heavy = forest.mass[root_of(forest.parent, v)] >= question.need
+        forest.wanted[v] = heavy or question.exact
+    found = find_components(world, forest.wanted)
+    if question.exact:
+        for c in range(found):
+            forest.stamp[0] += 1
+            origin = world.members[world.ends[c]]
+            world.bound[c] = search(world, mass, origin, forest.stamp[0], CAP + 1)
+    else:
+        forest.stamp[0] = bound_components(world, network, question.need, found, forest.stamp[0])
+    for v in range(len(mass)):
+        if world.component[v] >= 0:
+            reached = world.bound[world.component[v]]
+            tally.mass[v] += reached
+            if reached >= question.need:
+                tally.hits[v] += 1
 
 
 @kernel
 def settle_lanes(network: Network, question: Question, words: Words, lanes: np.uint64, tally: Tally) -> None:
     """Settle each of `lanes` by itself. A node without an edge in `words` counts by its own mass only."""
+    n = len(network.mass)
     offsets = np.empty(LANES + 1, np.int64)
     edges = split_lanes(words, np.empty(LANES, np.int64), offsets)
-    world = make_world(len(network.mass))
-    stamp = 0
+    world = make_world(n, np.diff(offsets).max())
+    forest = Forest(
+        np.empty(n, np.int32), np.empty(n, np.int64), np.empty(n, np.bool_), np.zeros(1, np.int64)
+    )
     for lane in range(LANES):
         if (lanes >> np.uint64(lane)) & ONE == ZERO:
             continue
         live = edges[offsets[lane] : offsets[lane + 1]]
-        target = lay_out(network, live, world.start)
-        laid = World(
-            world.start,
-            target,
-            world.component,
-            world.members,
-            world.ends,
-            world.bound,
-            world.seen,
-            world.queue,
-        )
-        stamp = settle_world(laid, network, question, tally, stamp)
+        heaviest = join_edges(network, live, forest.parent, forest.mass)
+        if heaviest < question.need and not question.exact:
+            continue
+        lay_out(network, live, world)
+        settle_lane(network, question, world, forest, tally)
 
 
 @kernel
@@ -314,5 +352,7 @@ def run_blocks(network: Network, question: Question, first: int, last: int, tall
         if question.flood:
             left = flood_block(network, question, words, left, tally)
         tally.left[0] += np.int64(popcount(left))
+        if not question.exact:
+            left &= promising_lanes(network, words, True, question.need)
         if left != ZERO:
             settle_lanes(network, question, words, left, tally)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 Words = NDArray[np.uint64]
 Indices = NDArray[np.int32]
 Counts = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 
 
 class Adjacency(NamedTuple):

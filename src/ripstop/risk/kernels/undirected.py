@@ -14,6 +14,7 @@ from ripstop.risk.kernels.words import (
     draw_words,
     flood,
     lanes_of,
+    promising_lanes,
     split_lanes,
 )
 
@@ -109,5 +110,7 @@ def run_blocks(network: Network, question: Question, first: int, last: int, tall
         if question.flood:
             left = flood_block(network, question, words, left, tally)
         tally.left[0] += np.int64(popcount(left))
+        if not question.exact:
+            left &= promising_lanes(network, words, False, question.need)
         if left != ZERO:
             join_lanes(network, question, words, left, tally)

@@ -20,7 +20,7 @@ from __future__ import annotations
 import numpy as np
 
 from ripstop.risk.kernels.jit import kernel, lowest_bit
-from ripstop.risk.kernels.shapes import Adjacency, Counts, Indices, Words
+from ripstop.risk.kernels.shapes import Adjacency, Counts, Indices, Network, Words
 
 LANES = 64
 FULL = np.uint64(0xFFFFFFFFFFFFFFFF)
@@ -134,6 +134,28 @@ def count_lanes(words: Words, mass: Counts, unit: bool, counts: Counts) -> None:
             for k in range(8):
                 counts[8 * k + j] += np.int64((packed[j] >> np.uint64(8 * k)) & BYTE)
             packed[j] = ZERO
+
+
+@kernel
+def promising_lanes(network: Network, words: Words, directed: bool, need: int) -> np.uint64:
+    """Give the lanes in which live edges touch enough mass for any cascade to weigh `need`.
+
+    A cascade consists of its first node and of nodes that some live edge enters (in an undirected graph:
+    touches).
+    """
+    touched = np.zeros(len(network.mass), np.uint64)
+    for e in range(len(words)):
+        touched[network.target[e]] |= words[e]
+        if not directed:
+            touched[network.source[e]] |= words[e]
+    counts = np.empty(LANES, np.int64)
+    count_lanes(touched, network.mass, network.unit, counts)
+    first = network.mass.max()
+    promising = ZERO
+    for lane in range(LANES):
+        if counts[lane] + first >= need:
+            promising |= ONE << np.uint64(lane)
+    return promising
 
 
 @kernel
