@@ -33,7 +33,7 @@ def test_limits_intersect_and_may_become_empty() -> None:
 
 
 def test_evidence_spreads_out_in_the_order_of_the_policies() -> None:
-    table = EvidenceTable(("a", "b"), (3, 1, 0, 0))
+    table = EvidenceTable(("a", "b"), (0b0111, 0))
     assert list(table) == [Evidence("a", 3, 1), Evidence("b", 0, 0)]
     assert table[-1].policy == "b"
     assert table == (Evidence("a", 3, 1), Evidence("b", 0, 0))

@@ -98,14 +98,14 @@ class Evidence(NamedTuple):
 class EvidenceTable(Sequence[Evidence]):
     """The evidence of many policies, held flat and spread out only when somebody looks.
 
-    `bits` holds read, true, read, true, ... in the order of `digests`.
+    `codes` holds one number for each of `digests`: bit 2i says that atom i was read, bit 2i + 1 that it held.
     """
 
-    __slots__ = ("bits", "digests")
+    __slots__ = ("codes", "digests")
 
-    def __init__(self, digests: tuple[str, ...], bits: tuple[int, ...]) -> None:
+    def __init__(self, digests: tuple[str, ...], codes: tuple[int, ...]) -> None:
         self.digests = digests
-        self.bits = bits
+        self.codes = codes
 
     def __len__(self) -> int:
         return len(self.digests)
@@ -118,7 +118,8 @@ class EvidenceTable(Sequence[Evidence]):
         return tuple(self)[index]
 
     def __iter__(self) -> Iterator[Evidence]:
-        return map(Evidence, self.digests, self.bits[::2], self.bits[1::2])
+        for digest, code in zip(self.digests, self.codes, strict=True):
+            yield Evidence(digest, _every_other_bit(code), _every_other_bit(code >> 1))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sequence) and tuple(self) == tuple(other)
@@ -128,6 +129,10 @@ class EvidenceTable(Sequence[Evidence]):
 
     def __repr__(self) -> str:
         return repr(tuple(self))
+
+
+def _every_other_bit(code: int) -> int:
+    return int(bin(code)[:1:-1][::2][::-1] or "0", 2)
 
 
 @dataclass(frozen=True, slots=True)

@@ -180,7 +180,7 @@ def _climb(args: Sequence[Json], scope: Scope) -> tuple[Scope | None, Sequence[J
         target = target.outer
         level -= 2
     if level and target is not None:
-        target = Scope(target.iterator) if target.outer is not None else None
+        target = Scope(target.iterator, None, target) if target.outer is not None else None
     return target, args[1:]
 
 

@@ -1,0 +1,195 @@
+"""What is wrong with a policy: findings with a place, a stable code and a hint, all of them at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Protocol
+
+from ripstop.core.canonical import Json
+from ripstop.core.errors import Place, PolicyError
+
+CODES: Mapping[str, str] = {
+    "E0101": "the file cannot be read",
+    "E0102": "the text is not valid Unicode",
+    "E0103": "the source is too large",
+    "E0104": "the JSON or YAML is malformed",
+    "E0105": "a key stands twice in one object",
+    "E0106": "the source is nested too deep",
+    "E0107": "a number is not finite",
+    "E0108": "an integer is beyond 2^53",
+    "E0109": "a YAML feature is not taken",
+    "E0110": "a value is not JSON",
+    "E0201": "unknown operator",
+    "E0202": "wrong number of arguments",
+    "E0203": "wrong type of operand",
+    "E0204": "units do not match",
+    "E0205": "unknown signal or parameter",
+    "E0206": "not an expression",
+    "E0207": "an operator that this version does not have yet",
+    "E0208": "a name or a number must be written out here",
+    "E0209": "a value that the signal can never have",
+    "E0301": "unknown key",
+    "E0302": "a key is missing",
+    "E0303": "wrong type of value",
+    "E0304": "a value that is not among the permitted ones",
+    "E0305": "not a policy document of a known version",
+    "E0306": "unknown action",
+    "E0307": "unknown parameter",
+    "E0308": "an empty range",
+    "E0309": "a failsafe action would be restricted",
+    "E0310": "the vocabulary cannot be found",
+    "E0311": "a vocabulary does not fit its parent",
+    "E0312": "two policies of a bundle have the same id",
+    "E0313": "policies of a bundle do not fit one vocabulary",
+    "E0401": "a rule raised an error of JSON-Logic",
+    "L0501": "a bare rule reads like a prohibition",
+    "L0502": "a condition is always the same",
+    "L0503": "a policy permits everything",
+}
+
+
+class Severity(Enum):
+    """How much a finding matters: an error keeps the policy from loading, a lint does not."""
+
+    ERROR = "error"
+    LINT = "lint"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong, or looks wrong."""
+
+    code: str
+    message: str
+    place: Place
+    hint: str = ""
+    severity: Severity = Severity.ERROR
+
+    def as_error(self) -> PolicyError:
+        """Give the finding as an exception."""
+        return PolicyError(self.message, code=self.code, hint=self.hint, place=self.place)
+
+    def __str__(self) -> str:
+        return str(self.as_error())
+
+    def to_json(self) -> dict[str, Json]:
+        """Give the finding's fields for `--json` output."""
+        return {**self.as_error().to_json(), "severity": self.severity.value}
+
+    def rendered(self, source: str = "") -> str:
+        """Give the finding for people: the message, the source line with a caret, the hint."""
+        place = self.place
+        pointer = f" (at `{place.pointer}`)" if place.pointer else ""
+        lines = [
+            f"{place}: {self.code}: {self.message}{pointer}"
+            if str(place)
+            else f"{self.code}: {self.message}{pointer}"
+        ]
+        rows = source.splitlines()
+        if 0 < place.line <= len(rows):
+            row = rows[place.line - 1].replace("\t", " ")
+            start = max(0, place.column - 60)
+            number = str(place.line)
+            lines.append(f"  {number} | {row[start : start + 100]}")
+            lines.append(f"  {' ' * len(number)} | {' ' * (place.column - 1 - start)}^")
+        if self.hint:
+            lines.append(f"  hint: {self.hint}")
+        return "\n".join(lines)
+
+
+class PolicyRejectedError(PolicyError):
+    """A policy or a vocabulary that does not load; `findings` holds everything that is wrong with it."""
+
+    def __init__(self, findings: Sequence[Finding]) -> None:
+        first = findings[0]
+        more = f", and {len(findings) - 1} more" if len(findings) > 1 else ""
+        super().__init__(first.message + more, code=first.code, hint=first.hint, place=first.place)
+        self.findings = tuple(findings)
+
+
+class Located(Protocol):
+    """Anything that knows where it stands in a source."""
+
+    @property
+    def place(self) -> Place:
+        """Where it stands."""
+        ...
+
+
+@dataclass(slots=True)
+class Findings:
+    """Collects findings while a source is read and checked."""
+
+    found: list[Finding] = field(default_factory=list)
+
+    def error(self, code: str, message: str, at: Place | Located, hint: str = "") -> None:
+        """Note something that keeps the policy from loading."""
+        self._note(code, message, at, hint, Severity.ERROR)
+
+    def lint(self, code: str, message: str, at: Place | Located, hint: str = "") -> None:
+        """Note something that is allowed but looks wrong."""
+        self._note(code, message, at, hint, Severity.LINT)
+
+    def _note(self, code: str, message: str, at: Place | Located, hint: str, severity: Severity) -> None:
+        place = at if isinstance(at, Place) else at.place
+        finding = Finding(code, message, place, hint, severity)
+        if finding not in self.found:
+            self.found.append(finding)
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        """The findings that keep the policy from loading, in the order of the source."""
+        return tuple(
+            sorted(
+                (finding for finding in self.found if finding.severity is Severity.ERROR),
+                key=lambda finding: (finding.place.file, finding.place.line, finding.place.column),
+            )
+        )
+
+    @property
+    def lints(self) -> tuple[Finding, ...]:
+        """The findings that do not."""
+        return tuple(finding for finding in self.found if finding.severity is Severity.LINT)
+
+    def raise_errors(self) -> None:
+        """Raise `PolicyRejectedError` when there is an error.
+
+        Raises:
+            PolicyRejectedError: with every error found.
+        """
+        if self.errors:
+            raise PolicyRejectedError(self.errors)
+
+
+def one_of(words: Iterable[str], limit: int = 6) -> str:
+    """List words for a message: `a`, `b` or `c`."""
+    shown = [f"`{word}`" for word in words]
+    if len(shown) > limit:
+        shown = [*shown[:limit], f"{len(shown) - limit} more"]
+    return " or ".join(filter(None, [", ".join(shown[:-1]), shown[-1]])) if shown else "nothing"
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Give a hint that names the known word nearest to a misspelt one, or an empty text."""
+    best = min(((_distance(word.lower(), other.lower()), other) for other in known), default=None)
+    if best is None or best[0] > max(1, len(word) // 3):
+        return ""
+    return f"did you mean `{best[1]}`?"
+
+
+def _distance(left: str, right: str) -> int:
+    """Give the number of letters to add, drop, change or swap (optimal string alignment distance)."""
+    left, right = left[:40], right[:40]
+    before: list[int] = []
+    previous = list(range(len(right) + 1))
+    for i, a in enumerate(left, 1):
+        current = [i]
+        for j, b in enumerate(right, 1):
+            cost = min(previous[j] + 1, current[-1] + 1, previous[j - 1] + (a != b))
+            if i > 1 and j > 1 and a == right[j - 2] and left[i - 2] == b:
+                cost = min(cost, before[j - 2] + 1)
+            current.append(cost)
+        before, previous = previous, current
+    return previous[-1]

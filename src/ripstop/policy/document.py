@@ -1,0 +1,362 @@
+"""Policies as values: what a document or a bare rule says, read strictly and checked.
+
+ripstop: 1
+id: drone/payload-limit
+tier: safety                     # or business (the default)
+vocabulary: drone                # a name, or written out; without one nothing is declared
+applies_to: {"in": ["rotor", {"var": "capabilities"}]}
+guards: [accept_task, take_off]  # without: every action but the failsafes
+effect: require                  # or forbid
+rule: {"<": [{"var": "payload_kg"}, 2]}
+limits: [{when: {"<": [{"var": "battery_percent"}, 20]}, limit: {payload_kg: {max: 0}}}]
+on_unknown: deny                 # or allow, or {last_valid: {max_age_s: 30}}
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ripstop.core.canonical import Json, digest
+from ripstop.core.decision import Limit
+from ripstop.core.vocabulary import OPEN, Vocabulary
+from ripstop.policy.checker import Checker, Names
+from ripstop.policy.diagnostics import Finding, Findings, nearest
+from ripstop.policy.fields import Fields
+from ripstop.policy.ir import Builder, Expr, rule_of
+from ripstop.policy.kinds import BOOLEAN, Kind, Type, type_of_signal
+from ripstop.policy.program import Program
+from ripstop.policy.source import Node, shown
+from ripstop.policy.typing_rules import RULES
+
+VERSION = 1
+KEYS = (
+    "ripstop",
+    "id",
+    "description",
+    "tier",
+    "vocabulary",
+    "applies_to",
+    "guards",
+    "effect",
+    "rule",
+    "limits",
+    "on_unknown",
+)
+_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]{0,127}\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class OnUnknown:
+    """What UNKNOWN means to a policy: `deny`, `allow`, or `last_valid` for values of at most `max_age_s`."""
+
+    mode: str = "deny"
+    max_age_s: float = 0.0
+
+    def to_json(self) -> Json:
+        """Give it as a document writes it."""
+        return {"last_valid": {"max_age_s": self.max_age_s}} if self.mode == "last_valid" else self.mode
+
+
+@dataclass(frozen=True, slots=True)
+class LimitRule:
+    """Limits that hold while `when` is true (or unknown)."""
+
+    when: Json
+    limits: tuple[Limit, ...]
+
+    def to_json(self) -> Json:
+        """Give it as a document writes it."""
+        bounds: dict[str, Json] = {
+            limit.parameter: {
+                key: bound for key, bound in (("min", limit.low), ("max", limit.high)) if bound is not None
+            }
+            for limit in self.limits
+        }
+        return {"when": self.when, "limit": bounds}
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A policy that has been read and checked.
+
+    `guards` is None for every action but the failsafes. `rule` and the limits' conditions are in normal form
+    (`ir.rule_of`); `program` holds the same as typed expressions. `digest` covers the resolved document with
+    the flattened vocabulary in it. `lints` are findings that did not keep it from loading.
+    """
+
+    id: str
+    rule: Json
+    program: Program
+    tier: str = "business"
+    vocabulary: Vocabulary = OPEN
+    applies_to: Json = None
+    guards: tuple[str, ...] | None = None
+    effect: str = "require"
+    limits: tuple[LimitRule, ...] = ()
+    on_unknown: OnUnknown = OnUnknown()
+    description: str = ""
+    is_bare: bool = False
+    lints: tuple[Finding, ...] = ()
+    digest: str = ""
+
+    def guards_action(self, action: str, vocabulary: Vocabulary) -> bool:
+        """Whether the policy has a say on an action; every action leaves the failsafes out."""
+        if self.guards is not None:
+            return action in self.guards
+        spec = vocabulary.actions.get(action)
+        return spec is None or not spec.is_failsafe
+
+    def to_json(self) -> dict[str, Json]:
+        """Give the resolved document: loading it gives the same policy with the same digest."""
+        full: dict[str, Json] = {
+            "ripstop": VERSION,
+            "id": self.id,
+            "description": self.description or None,
+            "tier": self.tier,
+            "vocabulary": None if self.vocabulary.is_open else self.vocabulary.to_json(),
+            "applies_to": self.applies_to,
+            "guards": None if self.guards is None else list(self.guards),
+            "effect": self.effect,
+            "limits": [limit.to_json() for limit in self.limits] or None,
+            "on_unknown": self.on_unknown.to_json(),
+        }
+        return {key: value for key, value in full.items() if value is not None} | {"rule": self.rule}
+
+
+@dataclass(slots=True)
+class _Parts:
+    """A document while it is being read."""
+
+    fields: Fields
+    vocabulary: Vocabulary
+    guards: tuple[str, ...] | None
+    findings: Findings
+    builder: Builder
+
+
+def read_document(node: Node, vocabulary: Vocabulary, findings: Findings) -> Policy | None:
+    """Read a policy document whose vocabulary has been found; None when findings hold an error."""
+    fields = Fields(node, findings, KEYS, "a policy")
+    version = fields.entries.get("ripstop")
+    if version is not None and (version.scalar != VERSION or isinstance(version.scalar, bool)):
+        findings.error("E0305", f"this version reads `ripstop: {VERSION}`", version)
+    fields.require("id")
+    if "rule" not in fields.entries and "limits" not in fields.entries:
+        fields.require("rule")
+    name = fields.text("id", "unnamed")
+    if not _ID.match(name):
+        findings.error(
+            "E0304", f"`{shown(name)}` is no id", fields.entries["id"], "letters, digits and `_ . / -`"
+        )
+    guards = fields.texts("guards") if "guards" in fields.entries else None
+    parts = _Parts(fields, vocabulary, guards, findings, Builder())
+    tier = fields.choice("tier", ("safety", "business"), "business")
+    _check_guards(parts, tier)
+    rule = _rule(parts)
+    limits, whens = _limits(parts)
+    applies_to = _applies_to(parts)
+    on_unknown = _on_unknown(fields)
+    if findings.errors:
+        return None
+    return _finished(
+        Policy(
+            name,
+            rule_of(rule),
+            Program(rule, whens),
+            tier,
+            vocabulary,
+            applies_to,
+            guards,
+            fields.choice("effect", ("require", "forbid"), "require"),
+            limits,
+            on_unknown,
+            fields.text("description"),
+            lints=findings.lints,
+        )
+    )
+
+
+def read_bare(node: Node, name: str, findings: Findings) -> Policy | None:
+    """Read a bare JSON-Logic rule: `require`, business, deny on UNKNOWN, any signal, any action."""
+    rule = Checker(Names(), findings, RULES).expression(node)
+    if _reads_like_prohibition(rule):
+        findings.lint(
+            "L0501",
+            "a bare rule permits when it is true, this one reads like a prohibition",
+            node,
+            "wrap it in `!`, or write a document with `effect: forbid`",
+        )
+    if findings.errors:
+        return None
+    return _finished(Policy(name, rule_of(rule), Program(rule, ()), is_bare=True, lints=findings.lints))
+
+
+def _finished(policy: Policy) -> Policy:
+    object.__setattr__(policy, "digest", digest(policy.to_json()))  # derived from the other fields, set once
+    return policy
+
+
+def _reads_like_prohibition(rule: Expr) -> bool:
+    """A threshold exceeded, and perhaps not something else: the shape of `if overloaded, block`."""
+    parts = rule.args if rule.op == "and" else (rule,)
+    exceeds = any(
+        part.op in (">", ">=") and part.args[0].op == "read" and part.args[-1].op == "const" for part in parts
+    )
+    return exceeds and (len(parts) == 1 or any(part.op == "!" for part in parts))
+
+
+def _check_guards(parts: _Parts, tier: str) -> None:
+    actions = parts.vocabulary.actions
+    node = parts.fields.entries.get("guards")
+    for item in (node.items or ()) if node is not None else ():
+        name = item.scalar
+        if not isinstance(name, str) or parts.vocabulary.is_open:
+            continue
+        if name not in actions:
+            hint = nearest(name, actions) or f"vocabulary `{parts.vocabulary.name}` declares no such action"
+            parts.findings.error("E0306", f"unknown action `{shown(name)}`", item, hint)
+        elif actions[name].is_failsafe and tier != "safety":
+            parts.findings.error(
+                "E0309", f"`{name}` is a failsafe action", item, "only a safety policy may guard one"
+            )
+
+
+def _guarded(parts: _Parts) -> tuple[str, ...]:
+    """Give the declared actions that the policy guards."""
+    actions = parts.vocabulary.actions
+    if parts.guards is not None:
+        return tuple(name for name in parts.guards if name in actions)
+    return tuple(name for name, spec in actions.items() if not spec.is_failsafe)
+
+
+def _names(parts: _Parts) -> Names:
+    """Give what the rule may read: the signals, and the parameters that every guarded action has."""
+    if parts.vocabulary.is_open:
+        return Names()
+    known = {name: type_of_signal(spec) for name, spec in parts.vocabulary.signals.items()}
+    guarded = _guarded(parts)
+    for action in guarded:
+        for name, spec in parts.vocabulary.actions[action].parameters.items():
+            kind = type_of_signal(spec)
+            everywhere = name in parts.vocabulary.signals or all(
+                name in parts.vocabulary.actions[other].parameters for other in guarded
+            )
+            if everywhere and (name not in known or _agree(known[name], kind)):
+                known[name] = _widest(known.get(name), kind)
+    return Names(known, f"vocabulary `{parts.vocabulary.name}`")
+
+
+def _agree(left: Type, right: Type) -> bool:
+    return left.kind is right.kind and left.unit == right.unit
+
+
+def _widest(left: Type | None, right: Type) -> Type:
+    """Forget the range where a name stands for several declarations."""
+    return right if left is None else Type(right.kind, right.unit, fields=right.fields)
+
+
+def _rule(parts: _Parts) -> Expr:
+    node = parts.fields.entries.get("rule")
+    if node is None:
+        return parts.builder.constant(True, BOOLEAN)
+    return _condition(parts, node, _names(parts))
+
+
+def _condition(parts: _Parts, node: Node, names: Names) -> Expr:
+    expr = Checker(names, parts.findings, RULES, parts.builder).expression(node)
+    if not parts.vocabulary.is_open and expr.type.kind in (
+        Kind.STRING,
+        Kind.TIMESTAMP,
+        Kind.OBJECT,
+        Kind.ESTIMATE,
+    ):
+        parts.findings.error("E0203", f"a condition is true or false, got `{expr.type.kind.value}`", node)
+    return expr
+
+
+def _limits(parts: _Parts) -> tuple[tuple[LimitRule, ...], tuple[Expr, ...]]:
+    node = parts.fields.entries.get("limits")
+    if node is None:
+        return (), ()
+    if node.items is None:
+        parts.findings.error("E0303", f"`limits` is an array, got `{node.kind}`", node)
+    rules: list[LimitRule] = []
+    whens: list[Expr] = []
+    for item in node.items or ():
+        fields = Fields(item, parts.findings, ("when", "limit"), "a limit")
+        fields.require("limit")
+        written = fields.entries.get("when")
+        when = (
+            parts.builder.constant(True, BOOLEAN)
+            if written is None
+            else _condition(parts, written, _names(parts))
+        )
+        limits = tuple(_bounds(parts, name, part) for name, part in fields.objects("limit").items())
+        rules.append(LimitRule(rule_of(when), limits))
+        whens.append(when)
+    return tuple(rules), tuple(whens)
+
+
+def _bounds(parts: _Parts, name: str, node: Node) -> Limit:
+    fields = Fields(node, parts.findings, ("min", "max"), f"the limit of `{shown(name)}`")
+    low, high = fields.number("min"), fields.number("max")
+    if low is None and high is None:
+        parts.findings.error("E0302", f"the limit of `{shown(name)}` has neither `min` nor `max`", node)
+    elif low is not None and high is not None and low > high:
+        parts.findings.error("E0308", f"the limit of `{shown(name)}` is empty", node)
+    _check_limited(parts, name, node)
+    return Limit(name, low, high)
+
+
+def _check_limited(parts: _Parts, name: str, node: Node) -> None:
+    if parts.vocabulary.is_open:
+        return
+    actions = [parts.vocabulary.actions[action] for action in _guarded(parts)]
+    having = [spec for spec in actions if name in spec.parameters]
+    if not having:
+        hint = nearest(name, {key for spec in actions for key in spec.parameters})
+        parts.findings.error("E0307", f"no guarded action has a parameter `{shown(name)}`", node, hint)
+    if any(spec.parameters[name].type != "number" for spec in having):
+        parts.findings.error("E0203", f"a limit needs a number, `{shown(name)}` is none", node)
+    last = parts.vocabulary.failsafes[-1:]
+    if any(spec.name in last for spec in having):
+        parts.findings.error(
+            "E0309", f"the last failsafe `{last[0]}` is always permitted", node, "do not guard it"
+        )
+
+
+def _applies_to(parts: _Parts) -> Json:
+    node = parts.fields.entries.get("applies_to")
+    if node is None:
+        return None
+    known: Mapping[str, Type] = {"capabilities": Type(Kind.LIST, item=Kind.STRING)}
+    expr = Checker(Names(known, "`applies_to`"), parts.findings, RULES, Builder()).expression(node)
+    declared = parts.vocabulary.capabilities
+    for part in expr.walk():
+        if (
+            part.op == "in"
+            and part.args[0].op == "const"
+            and part.args[1].op == "read"
+            and not parts.vocabulary.is_open
+        ):
+            word = part.args[0].value
+            if word not in declared:
+                hint = nearest(str(word), declared)
+                parts.findings.error("E0304", f"unknown capability `{shown(str(word))}`", part, hint)
+    return rule_of(expr)
+
+
+def _on_unknown(fields: Fields) -> OnUnknown:
+    node = fields.entries.get("on_unknown")
+    if node is None or node.entries is None:
+        return OnUnknown(fields.choice("on_unknown", ("deny", "allow"), "deny"))
+    part = Fields(node, fields.findings, ("last_valid",), "`on_unknown`")
+    part.require("last_valid")
+    inner = part.entries.get("last_valid")
+    if inner is None:
+        return OnUnknown()
+    ages = Fields(inner, fields.findings, ("max_age_s",), "`last_valid`")
+    ages.require("max_age_s")
+    return OnUnknown("last_valid", ages.positive("max_age_s") or 0.0)

@@ -1,0 +1,199 @@
+"""From a path or a mapping to a policy: reading, finding the vocabulary, checking, all findings at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from ripstop.core.canonical import Json
+from ripstop.core.errors import ConfigurationError, Place
+from ripstop.core.shipped import shipped
+from ripstop.core.vocabulary import OPEN, Vocabulary
+from ripstop.policy.diagnostics import Finding, Findings, PolicyRejectedError
+from ripstop.policy.document import KEYS, Policy, read_bare, read_document
+from ripstop.policy.operators import ALIASES, LATER, OPERATORS
+from ripstop.policy.source import MAX_BYTES, Node, decode, read_json, read_value, shown
+from ripstop.policy.vocabularies import check_actions, is_document_name, read_vocabulary
+
+_SUFFIXES = (".yaml", ".yml", ".json")
+_LONGEST_LINEAGE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What `check` found in one file: the policy unless there are errors, the findings, the source."""
+
+    policy: Policy | None
+    findings: tuple[Finding, ...]
+    source: str = ""
+
+
+def load(
+    path_or_mapping: str | Path | Mapping[str, Json],
+    vocabulary: Vocabulary | Mapping[str, Json] | str | Path | None = None,
+) -> Policy:
+    """Load one policy: a document or a bare JSON-Logic rule, from a JSON or YAML file or from memory.
+
+    Args:
+        path_or_mapping: the file, or the parsed document or rule.
+        vocabulary: stands in for the one that the document names: loaded, written out, or a file.
+
+    Raises:
+        PolicyRejectedError: with every finding, each with code, file, line, column and hint.
+        ConfigurationError: when a YAML file is read without the `tools` extra.
+    """
+    checked = check(path_or_mapping, vocabulary)
+    if checked.policy is None:
+        raise PolicyRejectedError([finding for finding in checked.findings if finding.code[0] == "E"])
+    return checked.policy
+
+
+def check(
+    path_or_mapping: str | Path | Mapping[str, Json],
+    vocabulary: Vocabulary | Mapping[str, Json] | str | Path | None = None,
+) -> Checked:
+    """Load one policy and give everything that was found, instead of raising it."""
+    findings = Findings()
+    if isinstance(path_or_mapping, str | Path):
+        path = Path(path_or_mapping)
+        text = _text_of(path, findings)
+        node = None if text is None else _read(text, path, findings)
+        policy = None if node is None else _policy(node, path, vocabulary, findings)
+    else:
+        text = ""
+        node = read_value(path_or_mapping, "", findings)
+        policy = None if node is None else _policy(node, None, vocabulary, findings)
+    return Checked(None if findings.errors else policy, (*findings.errors, *findings.lints), text or "")
+
+
+def load_vocabulary(path_or_mapping: str | Path | Mapping[str, Json]) -> Vocabulary:
+    """Load a vocabulary document, its parents included.
+
+    Raises:
+        PolicyRejectedError: with every finding.
+        ConfigurationError: when a YAML file is read without the `tools` extra.
+    """
+    findings = Findings()
+    found = _vocabulary(path_or_mapping, findings, ())
+    findings.raise_errors()
+    return found
+
+
+def _text_of(path: Path, findings: Findings) -> str | None:
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            findings.error("E0103", f"the source is larger than {MAX_BYTES} bytes", Place(str(path)))
+            return None
+        content = path.read_bytes()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "no such path"
+        findings.error(
+            "E0101", f"`{shown(str(path), 120)}` cannot be read, {reason.lower()}", Place(str(path))
+        )
+        return None
+    return decode(content, str(path), findings)
+
+
+def _read(text: str, path: Path, findings: Findings) -> Node | None:
+    if path.suffix in (".yaml", ".yml"):
+        from ripstop.policy.yaml_source import read_yaml
+
+        node = read_yaml(text, str(path), findings)
+    else:
+        node = read_json(text, str(path), findings)
+    if node is None and not findings.errors:
+        findings.error("E0104", "the file is empty", Place(str(path), 1, 1))
+    return node
+
+
+def _policy(
+    node: Node,
+    path: Path | None,
+    vocabulary: Vocabulary | Mapping[str, Json] | str | Path | None,
+    findings: Findings,
+) -> Policy | None:
+    entries = node.entries or {}
+    if "ripstop" in entries:
+        given = _given(vocabulary, findings)
+        chosen = given or _named(entries.get("vocabulary"), path, findings)
+        return None if chosen is None else read_document(node, chosen, findings)
+    known = (*OPERATORS, *ALIASES, *LATER)
+    if len(entries) > 1 or (entries and next(iter(entries)) in KEYS and next(iter(entries)) not in known):
+        findings.error(
+            "E0305", "neither a rule nor a policy document", node, "a document begins with `ripstop: 1`"
+        )
+        return None
+    return read_bare(node, path.stem if path else "inline", findings)
+
+
+def _given(
+    vocabulary: Vocabulary | Mapping[str, Json] | str | Path | None, findings: Findings
+) -> Vocabulary | None:
+    if vocabulary is None or isinstance(vocabulary, Vocabulary):
+        return vocabulary
+    return _vocabulary(vocabulary, findings, ())
+
+
+def _named(node: Node | None, path: Path | None, findings: Findings) -> Vocabulary | None:
+    """Resolve what a document says of its vocabulary: nothing, a name, or the whole written out."""
+    if node is None:
+        return OPEN
+    if node.entries is not None:
+        return _from_node(node, path, findings, ())
+    return _by_name(node, path, findings, ())
+
+
+def _vocabulary(
+    path_or_mapping: str | Path | Mapping[str, Json], findings: Findings, above: tuple[str, ...]
+) -> Vocabulary:
+    if isinstance(path_or_mapping, Mapping):
+        node, path = read_value(path_or_mapping, "", findings), None
+    else:
+        path = Path(path_or_mapping)
+        text = _text_of(path, findings)
+        node = None if text is None else _read(text, path, findings)
+    return OPEN if node is None else _from_node(node, path, findings, above)
+
+
+def _from_node(node: Node, path: Path | None, findings: Findings, above: tuple[str, ...]) -> Vocabulary:
+    flat = node.entries is not None and "lineage" in node.entries
+
+    def find_parent(name: str, at: Node) -> Vocabulary | None:
+        return None if flat else _by_name(at, path, findings, (*above, name))
+
+    made = read_vocabulary(node, findings, find_parent)
+    check_actions(made, node, findings)
+    return made
+
+
+def _by_name(node: Node, path: Path | None, findings: Findings, above: tuple[str, ...]) -> Vocabulary | None:
+    name = node.scalar
+    if not isinstance(name, str) or not is_document_name(name):
+        findings.error("E0310", "a vocabulary is named by letters, digits, `_`, `.` and `-`", node)
+        return None
+    if len(above) > _LONGEST_LINEAGE or name in above[:-1]:
+        findings.error("E0311", f"vocabulary `{name}` descends from itself, or too long a line", node)
+        return None
+    found = find_vocabulary(name, path)
+    if found is None:
+        findings.error(
+            "E0310",
+            f"vocabulary `{name}` is not found",
+            node,
+            "it is looked for beside the policy, in `vocabularies` further up, and among the shipped ones",
+        )
+        return None
+    return _vocabulary(found, findings, above)
+
+
+def find_vocabulary(name: str, policy: Path | None = None) -> Path | None:
+    """Find a vocabulary's file: beside the policy, in `vocabularies` up the tree, or a shipped one."""
+    folders = (
+        [] if policy is None else [policy.parent, *(up / "vocabularies" for up in policy.resolve().parents)]
+    )
+    with suppress(ConfigurationError):  # an installation without shipped documents still finds the user's own
+        folders.append(shipped("vocabularies"))
+    candidates = (folder / f"{name}{suffix}" for folder in folders for suffix in _SUFFIXES)
+    return next((candidate for candidate in candidates if candidate.is_file() and candidate != policy), None)

@@ -1,0 +1,284 @@
+"""The reference semantics of policies: slow, short, obvious. Every engine is held to it.
+
+JSON-Logic's own machine evaluates; what a policy adds is here: reads that poison, evidence about atoms,
+effects, limits, what UNKNOWN means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ripstop.core.canonical import Json, canonical_json
+from ripstop.core.decision import Decision, EvidenceTable, Reason, Verdict
+from ripstop.core.sample import Sample
+from ripstop.core.vocabulary import SignalSpec
+from ripstop.policy.bundle import Bundle, Outcome, compose
+from ripstop.policy.document import Policy
+from ripstop.policy.evaluate import ABSENT, Absent, Machine, Scope, follow
+from ripstop.policy.state import STALE, Invalid, Reading, State, usable_value
+from ripstop.policy.values import JsonLogicError, is_truthy
+
+Lookup = Callable[[str], "Json | Absent | Invalid"]
+
+
+class Unknown(Exception):  # noqa: N818 (not an error: an outcome that ends the evaluation)
+    """Ends an evaluation as UNKNOWN; `try` does not catch it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """Where reads come from: the action's context first, then the observed state."""
+
+    bundle: Bundle
+    action: str
+    context: Mapping[str, Json]
+    t_us: int
+    readings: Mapping[str, Reading]
+    ranged: bool = True
+
+    def look(self, name: str) -> Json | Absent | Invalid:
+        """Read one name. A parameter comes from the context alone; `now` from the clock alone."""
+        if name == "now":
+            return self.t_us / 1e6
+        parameter = self._parameter(name)
+        spec = parameter or self.bundle.vocabulary.signals.get(name)
+        if name in self.context:
+            return _guarded(spec, usable_value(spec, self.context[name], ranged=self.ranged))
+        reading = None if parameter else self.readings.get(name)
+        if reading is None:
+            return ABSENT
+        usable = usable_value(spec, reading.value)
+        if not isinstance(usable, Invalid) and usable is not None and reading.until_us < self.t_us:
+            return STALE
+        return _guarded(spec, usable)
+
+    def look_back(self, name: str, max_age_s: float, assumed: list[str]) -> Json | Absent | Invalid:
+        """Read one name; a bad signal gives its last valid value, if that is young enough."""
+        value = self.look(name)
+        bad = value is None or isinstance(value, Absent | Invalid)
+        if not bad or name == "now" or self._parameter(name):
+            return value
+        reading = self.readings.get(name)
+        if reading is None or reading.valid is None or self.t_us - reading.valid.t_us > max_age_s * 1e6:
+            return value
+        assumed.append(name)
+        return _guarded(self.bundle.vocabulary.signals.get(name), reading.valid.value)
+
+    def _parameter(self, name: str) -> SignalSpec | None:
+        action = self.bundle.vocabulary.actions.get(self.action)
+        return None if action is None else action.parameters.get(name)
+
+
+def _guarded(spec: SignalSpec | None, value: Json | Invalid) -> Json | Invalid:
+    """Make the records of a declared list check their fields when they are read."""
+    if spec is None or not spec.fields or not isinstance(value, list | tuple):
+        return value
+    return [_Record(item, spec.fields) if isinstance(item, Mapping) else item for item in value]
+
+
+class _Record(dict[str, "Json"]):
+    """A record whose fields are declared: an unusable one reads as Invalid."""
+
+    def __init__(self, raw: Mapping[str, Json], fields: Mapping[str, SignalSpec]) -> None:
+        super().__init__(raw)
+        self._fields = fields
+
+    def get(self, key: str, default: object = None) -> object:  # type: ignore[override]  # narrower on purpose
+        """Read a field."""
+        if key not in self:
+            return default
+        return usable_value(self._fields.get(key), self[key])
+
+
+class PolicyMachine(Machine):
+    """JSON-Logic whose root reads are signals, and whose reads poison."""
+
+    def __init__(self, lookup: Lookup) -> None:
+        self._lookup = lookup
+
+    def look(self, scope: Scope, path: Sequence[Json]) -> Json | Absent:
+        """Give what stands at a path, unusable or not, without poisoning."""
+        value = self._find(scope, path)
+        return True if isinstance(value, Invalid) else value
+
+    def _find(self, scope: Scope, path: Sequence[Json]) -> Json | Absent | Invalid:
+        if scope.outer is not None or scope.iterator is not None:
+            return follow(scope.data, path)
+        found = self._lookup(str(path[0]))
+        return found if isinstance(found, Invalid) else follow(found, path[1:])
+
+    def read(self, scope: Scope, path: Sequence[Json]) -> Json:
+        """Read, and end the evaluation when what is read cannot be used."""
+        value = self._find(scope, path)
+        name = ".".join(map(str, path)) or "element"
+        if isinstance(value, Invalid):
+            raise Unknown(f"`{name}` is {value.why}")
+        if isinstance(value, Absent) or (value is None and path[:1] != ("accumulator",)):
+            raise Unknown(f"`{name}` is {'absent' if isinstance(value, Absent) else 'null'}")
+        usable = usable_value(None, value)
+        if isinstance(usable, Invalid):
+            raise Unknown(f"`{name}` is {usable.why}")
+        return usable
+
+
+def is_literal(rule: Json) -> bool:
+    """Whether nothing in the rule is evaluated."""
+    if isinstance(rule, list | tuple):
+        return all(map(is_literal, rule))
+    return not isinstance(rule, Mapping) or len(rule) != 1 or "preserve" in rule
+
+
+def atoms(rule: Json) -> Iterator[Json]:
+    """Give the atoms of a rule in normal form, in source order."""
+    if isinstance(rule, Mapping) and next(iter(rule), "") in ("and", "or", "!", "!!", "if"):
+        ((_, args),) = rule.items()
+        for arg in args if isinstance(args, list | tuple) else ():
+            yield from atoms(arg)
+    elif not is_literal(rule):
+        yield rule
+
+
+def number_atoms(policy: Policy) -> dict[bytes, int]:
+    """Number a policy's atoms by their first occurrence in the canonical document (limits, then the rule)."""
+    numbers: dict[bytes, int] = {}
+    for rule in (*(limit.when for limit in policy.limits), policy.rule):
+        for atom in atoms(rule):
+            numbers.setdefault(canonical_json(atom), len(numbers))
+    return numbers
+
+
+@dataclass(slots=True)
+class Evaluation:
+    """One evaluation of one policy: which atoms were reached, which held."""
+
+    machine: PolicyMachine
+    numbers: Mapping[bytes, int]
+    code: int = 0
+    scope: Scope = field(default_factory=lambda: Scope(None))
+
+    def truth(self, rule: Json) -> bool:
+        """Evaluate a rule in boolean position, taking evidence.
+
+        Raises:
+            Unknown: when a read poisons, or an error of JSON-Logic is not caught.
+        """
+        name = next(iter(rule)) if isinstance(rule, Mapping) and len(rule) == 1 else ""
+        args = rule[name] if isinstance(rule, Mapping) and name in ("and", "or", "!", "!!", "if") else ()
+        parts = args if isinstance(args, list | tuple) else ()
+        if name == "and":
+            return all(self.truth(part) for part in parts)
+        if name == "or":
+            return any(self.truth(part) for part in parts)
+        if name in ("!", "!!"):
+            return self.truth(parts[0]) is (name == "!!")
+        if name == "if":
+            for index in range(0, len(parts) - 1, 2):
+                if self.truth(parts[index]):
+                    return self.truth(parts[index + 1])
+            return self.truth(parts[-1]) if len(parts) % 2 else False
+        if is_literal(rule):
+            return is_truthy(self.machine.run(rule, self.scope))
+        return self._atom(rule)
+
+    def _atom(self, rule: Json) -> bool:
+        bit = 2 * self.numbers[canonical_json(rule)]
+        self.code |= 1 << bit
+        try:
+            value = self.machine.truth(rule, self.scope)
+        except JsonLogicError as error:
+            raise Unknown(f"the rule raised `{error.type}`") from None
+        except RecursionError:
+            raise Unknown("the data is nested too deep") from None
+        if value:
+            self.code |= 2 << bit
+        return value
+
+
+def outcome_of(policy: Policy, inputs: Inputs, numbers: Mapping[bytes, int] | None = None) -> Outcome:
+    """Evaluate one policy: its rule, then (unless that denies) the conditions of its limits."""
+    assumed: list[str] = []
+    lookup: Lookup = inputs.look
+    if policy.on_unknown.mode == "last_valid":
+        age_s = policy.on_unknown.max_age_s
+
+        def lookup(name: str) -> Json | Absent | Invalid:
+            return inputs.look_back(name, age_s, assumed)
+
+    evaluation = Evaluation(PolicyMachine(lookup), number_atoms(policy) if numbers is None else numbers)
+    reasons: list[Reason] = []
+    try:
+        permitted = evaluation.truth(policy.rule) is (policy.effect == "require")
+        if not permitted:
+            reasons.append(denial(policy))
+    except Unknown as unknown:
+        permitted = policy.on_unknown.mode == "allow"
+        reasons.append(Reason(policy.id, "unknown", str(unknown)))
+    active: list[int] = []
+    for index, limit in enumerate(policy.limits if permitted else ()):
+        try:
+            holds = evaluation.truth(limit.when)
+        except Unknown as unknown:
+            holds = True
+            reasons.append(Reason(policy.id, "unknown", str(unknown)))
+        if holds:
+            active.append(index)
+    reasons.extend(
+        Reason(policy.id, "assumed", f"the last valid value of `{name}` was used")
+        for name in dict.fromkeys(assumed)
+    )
+    return Outcome(
+        Verdict.ALLOW if permitted else Verdict.DENY, tuple(active), tuple(reasons), evaluation.code
+    )
+
+
+def denial(policy: Policy) -> Reason:
+    """Say that the policy's rule denied."""
+    text = "its rule does not hold" if policy.effect == "require" else "its rule holds, and forbids"
+    return Reason(policy.id, "denied", text)
+
+
+def verdict(policy: Policy, context: Mapping[str, Json], t_us: int = 0) -> Verdict:
+    """Evaluate the rule alone, raw: ALLOW, DENY or UNKNOWN; ranges and ages are not checked."""
+    inputs = Inputs(Bundle((policy,), policy.vocabulary), "", context, t_us, {}, ranged=False)
+    try:
+        holds = Evaluation(PolicyMachine(inputs.look), number_atoms(policy)).truth(policy.rule)
+    except Unknown:
+        return Verdict.UNKNOWN
+    return Verdict.ALLOW if holds is (policy.effect == "require") else Verdict.DENY
+
+
+def decide(
+    bundle: Bundle, action: str, context: Mapping[str, Json], t_us: int = 0, state: State | None = None
+) -> Decision:
+    """Decide about an action: the meet over the policies that guard it."""
+    inputs = Inputs(bundle, action, context, t_us, {} if state is None else state.readings)
+    guarding = bundle.guarding(action)
+    outcomes = [outcome_of(policy, inputs) for policy in guarding]
+    composed = compose(bundle, action, guarding, outcomes, context)
+    read = dict.fromkeys(name for policy in guarding for name in policy.program.reads if name not in context)
+    observed = () if state is None else tuple(filter(None, map(state.sample, read)))
+    return Decision(
+        action,
+        composed.verdict,
+        composed.limits,
+        composed.reasons,
+        EvidenceTable(
+            tuple(policy.digest for policy in guarding), tuple(outcome.code for outcome in outcomes)
+        ),
+        t_us,
+        inputs=(*(Sample(name, value, t_us) for name, value in context.items()), *observed),
+        last_valid=last_valid(guarding, inputs),
+    )
+
+
+def last_valid(guarding: Sequence[Policy], inputs: Inputs) -> tuple[Sample, ...]:
+    """Give the older valid samples that policies with `on_unknown: last_valid` may have used."""
+    names = dict.fromkeys(
+        name
+        for policy in guarding
+        if policy.on_unknown.mode == "last_valid"
+        for name in policy.program.reads
+        if name in inputs.readings and isinstance(inputs.look(name), Absent | Invalid | None)
+    )
+    return tuple(valid for name in names if (valid := inputs.readings[name].valid) is not None)
