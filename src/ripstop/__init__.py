@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 from ripstop.core.errors import missing_extra
 
 if TYPE_CHECKING:
+    from ripstop import policy as policy
+    from ripstop import risk as risk
     from ripstop.core.decision import Decision as Decision
     from ripstop.core.decision import Verdict as Verdict
+    from ripstop.policy import load as load
 
 __version__ = "0.1.0"
 

@@ -74,3 +74,15 @@ def test_every_command_has_examples_and_json(command: str) -> None:
 def test_every_link_to_a_file_leads_somewhere(page: Path) -> None:
     targets = [target for target, _ in LINK.findall(page.read_text()) if "://" not in target]
     assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def test_every_page_can_be_reached_from_the_readme() -> None:
+    seen: set[Path] = set()
+    waiting = [ROOT / "README.md"]
+    while waiting:
+        page = waiting.pop().resolve()
+        if page in seen or page.suffix != ".md" or not page.exists():
+            continue
+        seen.add(page)
+        waiting += [page.parent / target for target, _ in LINK.findall(page.read_text()) if "://" not in target]
+    assert sorted(str(page.relative_to(ROOT)) for page in set(PAGES) - seen) == []
