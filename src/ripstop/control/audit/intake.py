@@ -133,7 +133,7 @@ class LedgerIntake:
         return [effect for number in done for effect in self._send(*self._waiting.pop(number), epoch)]
 
     def _send(self, agent: str, receipt: Receipt, epoch: int) -> tuple[Effect, ...]:
-        header = Header(self.subjects.fleet, agent, epoch)
+        header = Header(self.subjects.fleet, f"agent-{agent}", epoch)
         sealed = seal(self.signer, EnvelopeType.RECEIPT, header, pack(receipt))
         return Append("receipts", sealed), Send(self.subjects.of("receipt", agent), sealed)
 

@@ -1,0 +1,170 @@
+"""`ripstop up`: start the message server and the control plane, and keep them until Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import shutil
+import signal
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ripstop.cli.root import Subparsers
+    from ripstop.control.service import ControlService, ServiceOptions
+
+_EPILOG = """examples:
+  ripstop up
+  ripstop up --data /var/lib/ripstop --port 4222 --fleet city
+  ripstop up --policies ./policies --playbook ./playbooks/drones.yaml
+  ripstop up --json | head -1
+
+The policies are a folder in a Git repository: each commit that holds becomes a release and reaches every
+agent; one that does not is refused, and the last good release stays. Without --policies the data folder gets
+a repository of its own that begins with the policies that come with Ripstop.
+
+exit codes: 0 stopped by Ctrl-C or SIGTERM, 2 usage or configuration
+"""
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Add the command to the root parser."""
+    parser = subparsers.add_parser(
+        "up",
+        help="start the message server and the control plane",
+        description="Start the embedded NATS server and the control plane; Ctrl-C stops both.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--data", type=Path, default=Path("ripstop-data"), metavar="DIR", help="data folder")
+    parser.add_argument("--port", type=int, default=0, help="of the server (default: the last one, or free)")
+    parser.add_argument("--fleet", default="fleet", help="the fleet's name (default fleet)")
+    parser.add_argument("--policies", type=Path, metavar="DIR", help="folder with policies, in Git")
+    parser.add_argument("--playbook", type=Path, metavar="FILE", help="playbook (default: the drones' one)")
+    parser.add_argument("--metrics-port", type=int, default=0, help="for Prometheus (default: any free one)")
+    parser.add_argument("--mqtt-port", type=int, help="open an MQTT listener for devices")
+    parser.add_argument(
+        "--beat", type=float, default=5.0, metavar="S", help="seconds between agents' beats (default 5)"
+    )
+    parser.add_argument("--json", action="store_true", help="print the address and all events as JSON lines")
+    parser.set_defaults(func=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run until a signal comes."""
+    _configure_logging(as_json=args.json)
+    asyncio.run(_serve(_options(args), as_json=args.json))
+    return 0
+
+
+def _options(args: argparse.Namespace) -> ServiceOptions:
+    from ripstop.control import ControlSettings, load_playbook
+    from ripstop.control.service import ServiceOptions
+    from ripstop.core.errors import ConfigurationError
+    from ripstop.core.shipped import shipped
+    from ripstop.policy.loader import find_vocabulary, load_vocabulary
+
+    playbook = load_playbook(args.playbook or shipped("playbooks") / "drones.yaml")
+    policies = args.policies or _own_policies(args.data)
+    found = find_vocabulary(playbook.vocabulary, policies / "any.yaml")
+    if found is None:
+        raise ConfigurationError(
+            f"the playbook's vocabulary `{playbook.vocabulary}` is not found",
+            code="C0242",
+            hint="put it into `vocabularies/` beside the policies",
+        )
+    settings = ControlSettings(args.fleet, beat_s=args.beat, tick_s=args.beat)
+    return ServiceOptions(
+        data=args.data,
+        policies=policies,
+        playbook=playbook,
+        vocabulary=load_vocabulary(found),
+        settings=replace(settings, survey_s=10.0),
+        port=args.port,
+        metrics_port=args.metrics_port,
+        mqtt_port=args.mqtt_port,
+    )
+
+
+def _own_policies(data: Path) -> Path:
+    """Give the data folder's own policies, begun with those that come with Ripstop."""
+    from ripstop.core.shipped import shipped
+
+    folder = data / "policies"
+    if not folder.exists():
+        data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        shutil.copytree(shipped("policies") / "drones", folder / "drones")
+        shutil.copytree(shipped("vocabularies"), folder / "vocabularies")
+    return folder
+
+
+def _configure_logging(*, as_json: bool) -> None:
+    import structlog
+
+    show = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(colors=False)
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            show,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stdout if as_json else sys.stderr),
+    )
+
+
+async def _serve(options: ServiceOptions, *, as_json: bool) -> None:
+    from ripstop.control.service import ControlService
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(name, stop.set)
+    async with ControlService(options) as service:
+        service.on_enrolled = lambda agent: _tell_next(service, agent, as_json=as_json)
+        _tell(service, as_json=as_json)
+        await stop.wait()
+    if not as_json:
+        print("stopped; the data stay in", options.data)
+
+
+def _tell(service: ControlService, *, as_json: bool) -> None:
+    token = service.token()
+    options = service.options
+    observer = service.server.login("observer")
+    if as_json:
+        told = {
+            "event": "up",
+            "address": service.server.address,
+            "fleet": options.settings.fleet,
+            "token": token,
+            "metrics": service.metrics_url,
+            "data": str(options.data),
+            "policies": str(options.policies),
+            "observer": {"user": observer.user, "password": observer.password},
+        }
+        print(json.dumps(told), flush=True)
+        return
+    print(f"ripstop is up: fleet `{options.settings.fleet}` at {service.server.address}")
+    print(f"  an agent joins with   {_join(service, token)}")
+    print(f"  policies              {options.policies} (commit there: each commit is a release)")
+    print(f"  metrics               {service.metrics_url}")
+    print(f"  listen on the wire    user {observer.user}, password {observer.password} (read only)")
+    print("  Ctrl-C stops it", flush=True)
+
+
+def _tell_next(service: ControlService, agent: str, *, as_json: bool) -> None:
+    """A token lets one device in: after each the next one is told."""
+    token = service.token()
+    if as_json:
+        print(json.dumps({"event": "token", "enrolled": agent, "token": token}), flush=True)
+    else:
+        print(f"`{agent}` is enrolled; the next agent joins with   {_join(service, token)}", flush=True)
+
+
+def _join(service: ControlService, token: str) -> str:
+    return f"ripstop agent NAME --server {service.server.address} --token {token}"

@@ -1,0 +1,312 @@
+"""The control plane's shell: the embedded server, the node's driver, the files, the store, the metrics.
+
+It decides nothing: what the node orders is carried out, what comes in is handed to it. Every task has its
+owner here, every wait a bound, and `stop` leaves no process, thread or socket behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ripstop.core.clock import Clock, Instant, SystemClock
+from ripstop.core.errors import RipstopError, missing_extra
+from ripstop.core.node import Report
+from ripstop.core.vocabulary import Vocabulary
+from ripstop.links.driver import NodeDriver
+from ripstop.links.enrolment import EnrolmentDesk
+from ripstop.links.nats import NatsLink
+from ripstop.links.permissions import enrol_subject
+from ripstop.links.server import NatsServer
+
+from .audit.files import AuditFiles, read_log
+from .audit.segments import heads_of
+from .audit.trust import Trust
+from .metrics import Metrics, MetricsServer
+from .mitigation.playbook import Playbook
+from .node import ControlNode, Fleet
+from .records import Records
+from .settings import ControlSettings
+from .store.check import check_policies
+from .store.git import PolicyRepository
+from .store.keys import FleetKeys
+from .store.releases import Issued, ReleaseShelf
+from .store.store import PolicyStore, Refused
+
+try:
+    import structlog
+except ModuleNotFoundError as error:
+    raise missing_extra("structlog", "control") from error
+
+log = structlog.get_logger("ripstop.control")
+_QUIET = frozenset({"ack.received", "risk.surveyed", "peer.relayed"})
+_ALARMING = (
+    "authority.lost", "ledger.forked", "ledger.lost", "mitigation.incomplete", "agent.duplicated",
+    "computation.failed", "fleet.partitioned", "message.refused", "segment.refused",
+)  # fmt: skip
+OnReport = Callable[[Report, Instant], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A device that needs no enrolment: its public nkey and its public signing key."""
+
+    nkey: str
+    signing_key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceOptions:
+    """What a control plane is started with.
+
+    `data` is its folder. `policies` is a folder in a Git repository (or that becomes one). `devices` are let
+    in at once. Port 0 takes any free one. `database` is a SQLAlchemy URL, SQLite in the folder by default.
+    """
+
+    data: Path
+    policies: Path
+    playbook: Playbook
+    vocabulary: Vocabulary
+    settings: ControlSettings
+    devices: Mapping[str, Device] = field(default_factory=dict)
+    port: int = 0
+    metrics_port: int = 0
+    mqtt_port: int | None = None
+    database: str = ""
+    poll_s: float = 1.0
+
+
+class IndexedDisk:
+    """The audit files, with what goes into the catalogue noted on the way."""
+
+    def __init__(self, files: AuditFiles, records: Records) -> None:
+        self._files, self._records = files, records
+
+    def append(self, stream: str, data: bytes) -> None:
+        """Append a record to a stream."""
+        self._files.append(stream, data)
+        if stream == "segments":
+            self._records.segment(data)
+
+    def sync(self) -> None:
+        """Bring everything appended to stable storage."""
+        self._files.sync()
+
+    def drop(self, stream: str, sequence: int) -> None:
+        """Keep everything."""
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self._files.close()
+
+
+class ControlService:
+    """One control plane over its embedded server."""
+
+    def __init__(self, options: ServiceOptions, *, clock: Clock | None = None) -> None:
+        self.options = options
+        self.clock = clock or SystemClock()
+        self.metrics = Metrics()
+        self.on_report: OnReport | None = None
+        self.on_enrolled: Callable[[str], None] | None = None
+        fleet = options.settings.fleet
+        options.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        agents = {agent: device.nkey for agent, device in options.devices.items()}
+        self.server = NatsServer(
+            options.data, fleet, port=options.port, mqtt_port=options.mqtt_port, agents=agents
+        )
+        self._pool = ThreadPoolExecutor(2, thread_name_prefix="control")
+        self._ended = contextlib.AsyncExitStack()
+        self._last_error = ""
+
+    # ---- life -----------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Start everything, in the order in which it is needed.
+
+        Raises:
+            ConfigurationError: C0502 where another control plane holds the folder, C0503 where the server
+                does not start, and what the files, keys and policies of the folder are refused with.
+        """
+        self._ended.callback(self._pool.shutdown)
+        try:
+            await self.server.start()
+            self._ended.push_async_callback(self.server.stop)
+            self._open()
+            await self._connect()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Stop everything that was started, the last first."""
+        await self._ended.aclose()
+
+    async def __aenter__(self) -> ControlService:
+        """Start."""
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Stop."""
+        await self.stop()
+
+    def _open(self) -> None:
+        """Open the folder: keys, logs, catalogue, releases; it is ours since the server holds its lock."""
+        options, fleet = self.options, self.options.settings.fleet
+        data = options.data
+        self.keys = FleetKeys.load(data / "keys")
+        self.desk = EnrolmentDesk(
+            self.server, self.keys.trusted(), on_enrolled=self._enrolled, clock=self.clock
+        )
+        self.agents = {**self.desk.signing_keys, **{a: d.signing_key for a, d in options.devices.items()}}
+        files = AuditFiles(data / "audit")
+        self._ended.callback(files.close)
+        self.records = Records(options.database or f"sqlite:///{data / 'records.db'}")
+        self._ended.callback(self.records.close)
+        now = self.clock.now()
+        for agent, public in self.agents.items():
+            self.records.enrolled(agent, public, now.wall_us)
+        for damage in files.torn:
+            log.warning("log.torn", stream=damage.stream, record=damage.number)
+        self._save_trust()
+        heads = heads_of(read_log(data / "audit", "segments").records)
+        self.node = ControlNode(
+            options.settings, options.playbook, self.keys.command,
+            Fleet(options.vocabulary, self.agents, heads),
+        )  # fmt: skip
+        repository = PolicyRepository(options.policies)
+        self._ended.callback(repository.close)
+        shelf = ReleaseShelf(data / "releases")
+        self.store = PolicyStore(repository, shelf, self.keys.release, fleet, check_policies)
+        self._disk = IndexedDisk(files, self.records)
+
+    async def _connect(self) -> None:
+        self.link = NatsLink(self.server.address, self.server.login("control"))
+        self.link.serve(enrol_subject(self.options.settings.fleet), self.desk.answer)
+        self.driver = NodeDriver(self.node, self.link, clock=self.clock, disk=self._disk, executor=self._pool)
+        self.driver.on_report = self._reported
+        self.driver.on_failure = self._failed
+        current = self.store.current()
+        self.driver.start()
+        self._ended.push_async_callback(self.driver.close)
+        if current is not None:
+            self._publish(current)
+        await self.link.connected()
+        await self.link.provision()
+        self._page = MetricsServer(self.metrics, self.health, self.options.metrics_port)
+        self._ended.callback(self._page.close)
+        await self._look()
+        for name, loop in (("store", self._watch_store()), ("records", self._keep_records())):
+            task = asyncio.create_task(loop, name=f"control {name}")
+            self._ended.push_async_callback(_ended, task)
+
+    # ---- what others need to know ---------------------------------------------------------------------
+
+    @property
+    def metrics_url(self) -> str:
+        """Where Prometheus scrapes."""
+        return f"http://127.0.0.1:{self._page.port}/metrics"
+
+    def health(self) -> dict[str, object]:
+        """Tell whether the control plane commands its fleet, and what is in force."""
+        authority = self.node.authority
+        release = authority.will.release
+        return {
+            "healthy": self.link.is_connected and authority.is_active,
+            "connected": self.link.is_connected,
+            "epoch": authority.position.epoch,
+            "release": release.counter,
+            "commit": release.commit,
+            "agents": len(self.node.registry),
+            "incident": self.node.desk.incident_id,
+            "last_error": self._last_error,
+        }
+
+    def token(self, valid_s: float = 86_400.0) -> str:
+        """Make a token that lets one device in."""
+        return self.desk.issue(valid_s)
+
+    # ---- what comes in --------------------------------------------------------------------------------
+
+    def _enrolled(self, agent: str, signing_key: bytes) -> None:
+        now = self.clock.now()
+        self.agents[agent] = signing_key
+        self._save_trust()
+        self.records.enrolled(agent, signing_key, now.wall_us)
+        self.driver.perform(self.node.enrol(agent, signing_key, now))
+        if self.on_enrolled is not None:
+            self.on_enrolled(agent)
+
+    def _save_trust(self) -> None:
+        trust = Trust(self.options.settings.fleet, self.keys.trusted(), self.agents)
+        trust.save(self.options.data / "audit")
+
+    def _reported(self, report: Report, now: Instant) -> None:
+        self.metrics.note(report)
+        self.records.reported(report, now.wall_us)
+        level = "warning" if report.name in _ALARMING else "debug" if report.name in _QUIET else "info"
+        getattr(log, level)(report.name, **report.fields)
+        if self.on_report is not None:
+            self.on_report(report, now)
+
+    def _failed(self, part: str, error: BaseException) -> None:
+        self._last_error = f"{part}: {error}"
+        self.metrics.failed(part)
+        log.error("control.failed", part=part, error=str(error))
+
+    # ---- what goes on ---------------------------------------------------------------------------------
+
+    async def _watch_store(self) -> None:
+        while True:
+            await asyncio.sleep(self.options.poll_s)
+            await self._look()
+
+    async def _look(self) -> None:
+        """Look at HEAD; a commit that cannot even be read is no reason to stop."""
+        now = self.clock.now()
+        loop = asyncio.get_running_loop()
+        try:
+            found = await loop.run_in_executor(self._pool, self.store.poll, now.wall_us)
+        except (RipstopError, OSError) as error:
+            self._failed("store", error)
+            return
+        if isinstance(found, Refused):
+            self.metrics.commit_refused()
+            self._reported(
+                Report("commit.refused", {"commit": found.commit, "reason": " | ".join(found.reasons)}), now
+            )
+        elif isinstance(found, Issued):
+            self._publish(found)
+
+    def _publish(self, issued: Issued) -> None:
+        self.driver.perform(self.node.publish(issued.release, issued.sealed, self.clock.now()))
+
+    async def rollback(self, counter: int) -> None:
+        """Put an older release's exact content in force, as a new release.
+
+        Raises:
+            ConfigurationError: C0236 where there is no such release.
+        """
+        loop = asyncio.get_running_loop()
+        now_us = self.clock.now().wall_us
+        self._publish(await loop.run_in_executor(self._pool, self.store.rollback, counter, now_us))
+
+    async def _keep_records(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(1.0)
+            self.metrics.refresh(self.node)
+            try:
+                await loop.run_in_executor(self._pool, self.records.flush)
+            except Exception as error:  # noqa: BLE001 - the catalogue can be made again; the evidence is on file
+                self._failed("records", error)
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

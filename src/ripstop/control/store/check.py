@@ -1,0 +1,36 @@
+"""Checks a commit's policy files with the policy language itself, all of them and all findings at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ripstop.core.canonical import canonical_json
+from ripstop.policy.bundle import make_bundle
+from ripstop.policy.diagnostics import Finding, PolicyRejectedError
+from ripstop.policy.document import Policy
+from ripstop.policy.loader import check
+
+_TIERS = ("safety", "business")
+
+
+def check_policies(paths: Sequence[Path]) -> tuple[str, ...]:
+    """Give the policies' documents in canonical JSON, vocabularies resolved, safety first, then by id.
+
+    Raises:
+        PolicyRejectedError: with every finding of every file.
+        PolicyError: E0312 for an id that stands twice, E0313 for vocabularies that do not fit together.
+    """
+    findings: list[Finding] = []
+    policies: list[Policy] = []
+    for path in paths:
+        checked = check(path)
+        if checked.policy is not None:
+            policies.append(checked.policy)
+        else:
+            findings += [finding for finding in checked.findings if finding.code.startswith("E")]
+    if findings:
+        raise PolicyRejectedError(findings)
+    make_bundle(policies)
+    policies.sort(key=lambda policy: (_TIERS.index(policy.tier), policy.id))
+    return tuple(canonical_json(policy.to_json()).decode() for policy in policies)
