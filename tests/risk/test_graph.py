@@ -148,6 +148,8 @@ def test_nodes_and_quantities_are_checked() -> None:
     assert code_of(Graph.from_edges, ["a", "b"], [("a", "b")], [0.5, 0.5]) == "C0704"
     for values in ([1.0], [1.0, -1.0], [1.0, math.inf], ["x", 1.0]):
         assert code_of(Graph.from_edges, ["a", "b"], [], [], quantities={"consequence": values}) == "C0706"
+    for ends in ([[0, 2]], [[-1, 0]], [0, 1], [[0.0, 1.0]]):
+        assert code_of(Graph.from_arrays, ["a", "b"], ends, [0.5]) == "C0703"
     assert code_of(Graph.from_edges, ["a"], [], [], quantities={"mood": [1.0]}) == "C0706"
     nothing = Graph.from_edges(["a", "b"], [], [], quantities={"consequence": [0.0, 0.0]})
     assert code_of(assess, nothing) == "C0706"

@@ -7,6 +7,7 @@ from scipy.stats import binom
 
 from oracles import exact_expected_share, exact_percolation
 from ripstop.risk import Graph, Settings, assess
+from ripstop.risk.kernels.words import draw_words
 from ripstop.risk.percolation import PercolationRun, least_mass_above
 
 TRIALS = 20_000
@@ -83,6 +84,28 @@ def test_flood_bounds_and_exhaustive_search_settle_the_same_worlds_alike(
         run.extend(300)
         by_method.append(run.hits.tolist())
     assert by_method[0] == by_method[1] == by_method[2]
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_exact_reach_in_one_world_is_that_of_networkx(weighted: bool) -> None:
+    source = nx.gnm_random_graph(130, 500, seed=3, directed=True)
+    nx.set_edge_attributes(source, 0.25, "weight")
+    if weighted:
+        nx.set_node_attributes(source, {v: 1 + v % 7 for v in source}, "consequence")
+    run = PercolationRun(Graph.from_networkx(source), 0.3, 1, Settings(expected=True))
+    run.extend(1)
+    world = nx.DiGraph()
+    world.add_nodes_from(source)
+    words = np.empty(len(run.network.threshold), np.uint64)
+    draw_words(run.network.threshold, np.uint64(1), 0, np.uint64(1), words)
+    world.add_edges_from(
+        (int(a), int(b))
+        for a, b, live in zip(run.network.source, run.network.target, words, strict=True)
+        if live
+    )
+    mass = run.network.mass
+    reach = [sum(int(mass[u]) for u in nx.descendants(world, v) | {v}) for v in source]
+    assert run._tally.mass.tolist() == reach
 
 
 @pytest.mark.parametrize(("c", "giant"), [(1.5, 0.583), (2.0, 0.797), (3.0, 0.940)])

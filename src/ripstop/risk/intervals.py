@@ -30,14 +30,19 @@ def clopper_pearson(hits: ArrayLike, trials: ArrayLike, confidence: float = 0.95
     k = np.asarray(hits, dtype=np.float64)
     n = np.asarray(trials, dtype=np.float64)
     tail = (1.0 - confidence) / 2.0
-    k, n = np.broadcast_arrays(k, n)
+    if n.ndim:
+        return _limits(k, n, tail)
     # Many nodes share a count: invert each distinct one once.
-    distinct, place = np.unique(np.stack([k.ravel(), n.ravel()]), axis=1, return_inverse=True)
-    s, t = distinct
-    low = np.where(s > 0, betaincinv(np.maximum(s, 1), t - s + 1, tail), 0.0)
-    high = np.where(s < t, betaincinv(s + 1, np.maximum(t - s, 1), 1.0 - tail), 1.0)
-    shape = k.shape
-    return low[place.ravel()].reshape(shape), high[place.ravel()].reshape(shape)
+    distinct, place = np.unique(k, return_inverse=True)
+    low, high = _limits(distinct, n, tail)
+    return low[place].reshape(k.shape), high[place].reshape(k.shape)
+
+
+def _limits(hits: Floats, trials: Floats, tail: float) -> tuple[Floats, Floats]:
+    misses = trials - hits
+    low = np.where(hits > 0, betaincinv(np.maximum(hits, 1), misses + 1, tail), 0.0)
+    high = np.where(misses > 0, betaincinv(hits + 1, np.maximum(misses, 1), 1.0 - tail), 1.0)
+    return low, high
 
 
 def share_confidence(confidence: float, statements: int) -> float:

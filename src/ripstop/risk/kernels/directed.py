@@ -26,8 +26,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ripstop.risk.kernels.jit import kernel, popcount
-from ripstop.risk.kernels.shapes import Counts, Flags, Indices, Network, Question, Tally, Words
+from ripstop.risk.kernels.jit import kernel, lowest_bit, popcount
+from ripstop.risk.kernels.shapes import BitRows, Counts, Flags, Indices, Network, Question, Tally, Words
 from ripstop.risk.kernels.undirected import join_edges, root_of
 from ripstop.risk.kernels.words import (
     LANES,
@@ -45,6 +45,7 @@ CAP = 1 << 40
 """Bounds stop growing here: shared descendants would double them at every step. No total mass exceeds it."""
 
 COUNTED = -1
+MOST_ROWS = 4096  # nodes; 2 MiB of bits, about a core's second-level cache
 
 
 class World(NamedTuple):
@@ -73,12 +74,16 @@ class World(NamedTuple):
 
 
 class Forest(NamedTuple):
-    """Weak components: union-find trees with the mass at each root, the nodes `wanted`, the last stamp."""
+    """Weak components: union-find trees with the mass at each root, and the nodes `wanted`.
+
+    `stamp[0]` is the last one used. `reach` has room for a row of bits a component, or is empty.
+    """
 
     parent: Indices
     mass: Counts
     wanted: Flags
     stamp: Counts
+    reach: BitRows
 
 
 @kernel
@@ -258,6 +263,48 @@ def bound_components(world: World, network: Network, need: int, found: int, stam
 
 
 @kernel
+def close_reach(world: World, network: Network, found: int, reach: BitRows) -> None:
+    """Set each component's `bound` to its exact reach, by transitive closure in rows of bits by node.
+
+    A row is closed, so a successor whose first member it holds already has nothing to add.
+    """
+    for c in range(found):
+        row = reach[c]
+        row[:] = ZERO
+        for i in range(world.ends[c], world.ends[c + 1]):
+            v = world.members[i]
+            row[v >> 6] |= ONE << np.uint64(v & 63)
+        for i in range(world.ends[c], world.ends[c + 1]):
+            v = world.members[i]
+            for j in range(world.start[v], world.start[v + 1]):
+                u = world.target[j]
+                if (row[u >> 6] >> np.uint64(u & 63)) & ONE == ZERO:
+                    row |= reach[world.component[u]]
+        total = 0
+        for k in range(len(row)):
+            rest = row[k]
+            if network.unit:
+                total += int(popcount(rest))
+                continue
+            while rest != ZERO:
+                total += int(network.mass[64 * k + np.int64(lowest_bit(rest))])
+                rest &= rest - ONE
+        world.bound[c] = total
+
+
+@kernel
+def reach_exactly(world: World, network: Network, found: int, forest: Forest) -> None:
+    """Set each component's `bound` to its exact reach: by rows of bits while small, else by search."""
+    if len(forest.reach) > 0:
+        close_reach(world, network, found, forest.reach)
+        return
+    for c in range(found):
+        forest.stamp[0] += 1
+        origin = world.members[world.ends[c]]
+        world.bound[c] = search(world, network.mass, origin, forest.stamp[0], CAP + 1)
+
+
+@kernel
 def settle_lane(network: Network, question: Question, world: World, forest: Forest, tally: Tally) -> None:
     """Settle one world whose live edges are laid out and joined.
 
@@ -269,10 +316,7 @@ def settle_lane(network: Network, question: Question, world: World, forest: Fore
         forest.wanted[v] = heavy or question.exact
     found = find_components(world, forest.wanted)
     if question.exact:
-        for c in range(found):
-            forest.stamp[0] += 1
-            origin = world.members[world.ends[c]]
-            world.bound[c] = search(world, mass, origin, forest.stamp[0], CAP + 1)
+        reach_exactly(world, network, found, forest)
     else:
         forest.stamp[0] = bound_components(world, network, question.need, found, forest.stamp[0])
     for v in range(len(mass)):
@@ -290,8 +334,13 @@ def settle_lanes(network: Network, question: Question, words: Words, lanes: np.u
     offsets = np.empty(LANES + 1, np.int64)
     edges = split_lanes(words, np.empty(LANES, np.int64), offsets)
     world = make_world(n, np.diff(offsets).max())
+    rows = n if question.exact and n <= MOST_ROWS else 0
     forest = Forest(
-        np.empty(n, np.int32), np.empty(n, np.int64), np.empty(n, np.bool_), np.zeros(1, np.int64)
+        np.empty(n, np.int32),
+        np.empty(n, np.int64),
+        np.empty(n, np.bool_),
+        np.zeros(1, np.int64),
+        np.empty((rows, (n + 63) // 64), np.uint64),
     )
     for lane in range(LANES):
         if (lanes >> np.uint64(lane)) & ONE == ZERO:
