@@ -151,7 +151,7 @@ def test_a_full_disk_fails_the_append_and_leaves_the_ledger_as_it_was(tmp_path):
     ledger = FileLedger(tmp_path, "drone-1")
     with no_file_longer_than(size + 100):
         ledger.append("ledger", b"fits")
-        with pytest.raises(OSError, match="File too large"):
+        with pytest.raises(OSError, match=r"space|large"):
             ledger.append("ledger", b"x" * 200)
     ledger.append("ledger", b"room again")
     ledger.close()

@@ -87,3 +87,11 @@ def test_what_the_vocabulary_does_not_number_is_not_sent():
 def test_a_simulated_hour_of_a_draining_battery_takes_few_messages():
     rows = sent(Sampler({"b": SignalSpec("b", low=0, high=100)}), [100 - 0.02 * t for t in range(3600)], "b")
     assert len(rows) <= 75
+
+
+def test_what_is_no_finite_number_is_not_sent_and_disturbs_nothing():
+    sampler = Sampler(SIGNALS)
+    bad = {"battery_percent": math.nan, "altitude_m": None}
+    assert sampler.pick(bad, 0, 0) == []
+    assert sampler.pick({"battery_percent": 10**400, "altitude_m": "5"}, 0, 0) == []
+    assert len(sampler.pick({"battery_percent": 80, "altitude_m": math.inf}, 0, 0)) == 1

@@ -1,1 +1,32 @@
-"""TBD."""
+"""What rides along with an agent: policy VM, monitor, breaker, ledger, and the node that holds them."""
+
+from .agent import Agent
+from .breaker import BreakerOpen, BreakerSettings, BreakerState
+from .circuit import CircuitBreaker
+from .ledger import FileLedger, MemoryLedger
+from .monitor import EWMA, Finding, Monitor
+from .node import AgentNode
+from .settings import NodeSettings, Restored
+from .vetoes import ActionVetoed, BreakerVetoed
+from .vm import PolicyVM
+from .voice import Burden
+
+__all__ = [
+    "EWMA",
+    "ActionVetoed",
+    "Agent",
+    "AgentNode",
+    "BreakerOpen",
+    "BreakerSettings",
+    "BreakerState",
+    "BreakerVetoed",
+    "Burden",
+    "CircuitBreaker",
+    "FileLedger",
+    "Finding",
+    "MemoryLedger",
+    "Monitor",
+    "NodeSettings",
+    "PolicyVM",
+    "Restored",
+]

@@ -12,6 +12,7 @@ from bisect import bisect
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from ripstop.core.canonical import Json
 from ripstop.core.vocabulary import SignalSpec
 from ripstop.core.wire.frame import FLAG_ALARM, Row
 
@@ -105,39 +106,57 @@ class Sampler:
         self._until_us = mono_us + self._urgent_us
 
     def pick(
-        self, values: Mapping[str, float], t_us: int, mono_us: int, alarmed: frozenset[str] = frozenset()
+        self,
+        readings: Mapping[str, Json],
+        t_us: int,
+        mono_us: int,
+        alarmed: frozenset[str] = frozenset(),
     ) -> list[Row]:
-        """Give the rows to send of these readings (finite numbers) sensed at `t_us`."""
+        """Give the rows to send of readings sensed at `t_us`; what is no finite number is left out."""
         tracks = self._tracks
-        if mono_us >= self._until_us:
-            for name, value in values.items():
+        everything = mono_us < self._until_us
+        if not everything:
+            for name, value in readings.items():
                 track = tracks.get(name)
                 if track is not None and _is_due(track, value, mono_us):
                     break
             else:
                 return []
-            everything = False
-        else:
-            everything = True
         rows: list[Row] = []
-        for name, value in values.items():
+        for name, value in readings.items():
             track = tracks.get(name)
-            if track is not None and (everything or _goes_along(track, value, mono_us)):
-                track.sent = value
+            number = _number(value) if track is not None else None
+            if track is None or number is None:
+                continue
+            if everything or _goes_along(track, number, mono_us):
+                track.sent = number
                 track.due_us = mono_us + track.heartbeat_us
                 if track.thresholds:
-                    track.side = bisect(track.thresholds, value)
-                rows.append((t_us, value, 0, track.index, FLAG_ALARM if name in alarmed else 0))
+                    track.side = bisect(track.thresholds, number)
+                rows.append((t_us, number, 0, track.index, FLAG_ALARM if name in alarmed else 0))
         return rows
 
 
-def _is_due(track: _Track, value: float, mono_us: int) -> bool:
+def _number(value: Json) -> float | None:
+    if not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if number - number == 0.0 else None
+
+
+def _is_due(track: _Track, value: Json, mono_us: int) -> bool:
+    number = value if type(value) is float and value - value == 0.0 else _number(value)
+    if number is None:
+        return False
     sent = track.sent
     if sent is None or mono_us >= track.due_us:
         return True
-    if track.thresholds and bisect(track.thresholds, value) != track.side:
+    if track.thresholds and bisect(track.thresholds, number) != track.side:
         return True
-    return abs(value - sent) > track.reach(sent)
+    return abs(number - sent) > track.reach(sent)
 
 
 def _goes_along(track: _Track, value: float, mono_us: int) -> bool:

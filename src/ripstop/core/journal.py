@@ -11,7 +11,7 @@ The kinds and their bodies (maps with text keys):
     intent    an intent that was answered: {scope, epoch, generation, tick, status, reason, digest}
     breaker   a transition: {breaker, from, to, event, wait_s}
     notice    something that happened: {name, fields}
-    segment   the start of a segment: {index}
+    segment   the start of a segment: {index, incarnation}
 """
 
 from __future__ import annotations

@@ -1,0 +1,325 @@
+"""`Agent`: the node for people who write agents: decide, act, observe, from sync or async code.
+
+The agent works alone, without a network and without a thread: its timers run when it is called. Joined to a
+control plane (`agent.runtime`) its effects go to the driver of the link instead.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from functools import wraps
+from os import PathLike
+from pathlib import Path
+from threading import RLock
+from types import TracebackType
+from typing import ParamSpec, TypeVar, cast
+
+from ripstop.core.canonical import Json
+from ripstop.core.clock import Clock, Instant, SystemClock
+from ripstop.core.decision import Decision, Limit, Verdict
+from ripstop.core.errors import ConfigurationError
+from ripstop.core.node import Append, Drop, Effect, Effects, Report, SetTimer, Started, Sync, Synced, Timer
+from ripstop.core.vocabulary import Vocabulary
+
+from .breaker import BreakerState
+from .calling import action_of, bound, is_json
+from .circuit import CircuitBreaker
+from .ledger import FileLedger, MemoryLedger
+from .monitor import Finding
+from .node import AgentNode
+from .settings import NodeSettings, Restored
+from .vetoes import ActionVetoed, BreakerVetoed, is_restrained_by_breaker
+from .vm import Policies
+
+P = ParamSpec("P")
+R = TypeVar("R")
+log = logging.getLogger("ripstop.agent")
+
+
+class Agent:
+    """One governed agent.
+
+    Args:
+        name: its id in the fleet.
+        policies: a file's path, a policy, a document, or a sequence of these.
+        vocabulary: what it speaks; that of its policies by default.
+        ledger: folder of its ledger; without one the ledger is in memory.
+        settings: cadences, what is watched, what the breaker denies; its `agent` must be `name`.
+        clock: for tests and virtual time.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        policies: Policies = (),
+        *,
+        vocabulary: Vocabulary | None = None,
+        ledger: str | PathLike[str] | None = None,
+        settings: NodeSettings | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        settings = settings or NodeSettings(name)
+        if settings.agent != name:
+            raise ConfigurationError(
+                f"the settings are those of `{settings.agent}`, expected `{name}`", code="C0304"
+            )
+        disk = MemoryLedger(name) if ledger is None else FileLedger(Path(ledger), name)
+        node = AgentNode(settings, policies, vocabulary=vocabulary, restored=Restored.read(disk))
+        self._begin(node, disk, clock or SystemClock())
+        self._perform(self.node.step(Started(self.incarnation), self.clock.now()), self.clock.now())
+
+    @classmethod
+    def over(cls, node: AgentNode, disk: MemoryLedger | FileLedger, clock: Clock) -> Agent:
+        """Build the façade over a node that somebody else starts and drives."""
+        agent = cls.__new__(cls)
+        agent._begin(node, disk, clock)
+        return agent
+
+    def _begin(self, node: AgentNode, disk: MemoryLedger | FileLedger, clock: Clock) -> None:
+        self.name = node.settings.agent
+        self.node = node
+        self.disk = disk
+        self.clock = clock
+        self.incarnation = next_incarnation(disk, clock)
+        self._circuits: dict[str, CircuitBreaker] = {}
+        self._timers: dict[str, int] = {}
+        self._lock = RLock()
+        self._shell: Callable[[Effects], None] | None = None
+        self._is_failing = False
+
+    # ---- deciding and acting ----------------------------------------------------------------------------
+
+    def decide(self, action: str, /, **context: Json) -> Decision:
+        """Decide on an action; nothing is done, changed or recorded, and bad input raises nothing."""
+        with self._lock:
+            return self.node.decide(action, context, self._now())
+
+    def act(self, action: str, fn: Callable[..., R], /, **context: Json) -> R:
+        """Decide, record, then run `fn` through the action's breaker.
+
+        `fn` gets the values of the context that it has parameters for.
+
+        Raises:
+            ActionVetoed: not allowed; a `PermissionError` that carries the decision.
+            BreakerVetoed: not allowed because the anomaly breaker is open; a `RuntimeError` as well.
+            BreakerOpen: the action's own calls keep failing; a `RuntimeError`.
+        """
+        decided = self._admit(action, context)
+        call = bound(fn, decided)
+        return call() if self._is_failsafe(action) else self._circuit(action).call(call)
+
+    async def act_async(self, action: str, fn: Callable[..., Awaitable[R]], /, **context: Json) -> R:
+        """Do the same for a coroutine function."""
+        decided = self._admit(action, context)
+        call = bound(fn, decided)
+        return await (call() if self._is_failsafe(action) else self._circuit(action).call_async(call))
+
+    def governed(self, action: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+        """Decorate a function or coroutine function: each call is an `act`, its arguments are the context."""
+
+        def decorate(fn: Callable[P, R]) -> Callable[P, R]:
+            signature = inspect.signature(fn)
+
+            def arranged(*args: P.args, **kwargs: P.kwargs) -> inspect.BoundArguments:
+                arguments = signature.bind(*args, **kwargs)
+                arguments.apply_defaults()
+                given = {name: value for name, value in arguments.arguments.items() if is_json(value)}
+                arguments.arguments.update(self._admit(action, given))
+                return arguments
+
+            if inspect.iscoroutinefunction(fn):
+                waiting = cast("Callable[P, Awaitable[object]]", fn)
+
+                @wraps(fn)
+                async def governed_async(*args: P.args, **kwargs: P.kwargs) -> object:
+                    arguments = arranged(*args, **kwargs)
+                    if self._is_failsafe(action):
+                        return await waiting(*arguments.args, **arguments.kwargs)
+                    circuit = self._circuit(action)
+                    return await circuit.call_async(waiting, *arguments.args, **arguments.kwargs)
+
+                return cast("Callable[P, R]", governed_async)
+
+            @wraps(fn)
+            def governed(*args: P.args, **kwargs: P.kwargs) -> R:
+                arguments = arranged(*args, **kwargs)
+                if self._is_failsafe(action):
+                    return fn(*arguments.args, **arguments.kwargs)
+                return self._circuit(action).call(fn, *arguments.args, **arguments.kwargs)
+
+            return governed
+
+        return decorate
+
+    def request_action(self, fn: Callable[..., R], context: Mapping[str, Json] | None = None) -> R:
+        """Take the action that `fn` is named for: `act` under the function's own name."""
+        return self.act(action_of(fn), fn, **(context or {}))
+
+    def _admit(self, action: str, context: Mapping[str, Json]) -> dict[str, Json]:
+        """Decide and record; give the context to act on, clamped where the action declares that it may be.
+
+        Raises:
+            ActionVetoed: the decision is not ALLOW.
+        """
+        with self._lock:
+            now = self._now()
+            decision, effects = self.node.request(action, context, now)
+            self._perform(effects, now)
+            spec = self.node.vm.vocabulary.actions.get(action)
+            if decision.verdict is Verdict.LIMIT and spec is not None and spec.clamp:
+                context = _clamped(context, decision.limits)
+                decision, effects = self.node.request(action, context, now)
+                self._perform(effects, now)
+            if decision.verdict is Verdict.ALLOW:
+                return dict(context)
+            if is_restrained_by_breaker(decision):
+                retry_s = self.node.breaker_retry_s(now)
+                raise BreakerVetoed(decision, self.node.breaker_state, retry_s)
+            raise ActionVetoed(decision)
+
+    def _is_failsafe(self, action: str) -> bool:
+        return action in self.node.vm.vocabulary.failsafes
+
+    def _circuit(self, action: str) -> CircuitBreaker:
+        circuit = self._circuits.get(action)
+        if circuit is None:
+            circuit = CircuitBreaker(self.node.settings.call_breaker, name=action, clock=self.clock)
+            circuit = self._circuits.setdefault(action, circuit)
+        return circuit
+
+    # ---- sensing ----------------------------------------------------------------------------------------
+
+    def observe(self, readings: Mapping[str, Json] | None = None, /, **more: Json) -> Mapping[str, Finding]:
+        """Take readings sensed now; give the alarms that they raised, by signal (empty: all is well)."""
+        with self._lock:
+            now = self._now()
+            found, effects = self.node.sense({**(readings or {}), **more}, now)
+            self._perform(effects, now)
+        return found.alarms if found else {}
+
+    def receive_telemetry(self, sample: Mapping[str, Json]) -> Finding | None:
+        """Take one reading, `{"name": ..., "value": ...}`; give the alarm that it raised, or None.
+
+        Raises:
+            ConfigurationError: C0305, the sample has no `name` or no `value`.
+        """
+        name = sample.get("name") if isinstance(sample, Mapping) else None
+        if not isinstance(name, str) or "value" not in sample:
+            raise ConfigurationError(
+                "a sample needs a `name` and a `value`",
+                code="C0305",
+                hint='{"name": "battery_v", "value": 12.5}',
+            )
+        return self.observe({name: sample["value"]}).get(name)
+
+    @property
+    def breaker_state(self) -> BreakerState:
+        """Where the anomaly breaker stands."""
+        return self.node.breaker_state
+
+    # ---- effects ----------------------------------------------------------------------------------------
+
+    def join(self, shell: Callable[[Effects], None]) -> dict[str, int]:
+        """Hand all further effects to a shell; give the timers that are pending, which it takes over."""
+        with self._lock:
+            self._shell = shell
+            timers, self._timers = self._timers, {}
+            return timers
+
+    def _now(self) -> Instant:
+        """Read the clock; without a shell, first run the timers that have come due."""
+        now = self.clock.now()
+        if self._shell is None and self._timers and now.mono_us >= min(self._timers.values()):
+            for name, at_us in sorted(self._timers.items(), key=lambda item: item[1]):
+                if now.mono_us >= at_us:
+                    del self._timers[name]
+                    self._perform(self.node.step(Timer(name), now), now)
+        return now
+
+    def _perform(self, effects: Effects, now: Instant) -> None:
+        if self._shell is not None:
+            self._shell(effects)
+            return
+        for effect in effects:
+            self._carry_out(effect, now)
+
+    def _carry_out(self, effect: Effect, now: Instant) -> None:
+        """Carry out what can be done alone; nobody is there to send to."""
+        match effect:
+            case SetTimer():
+                self._timers[effect.name] = effect.at_us
+            case Append():
+                self._keep(effect, now)
+            case Sync():
+                self._sync(effect.sequence, now)
+            case Drop():
+                self.disk.drop(effect.stream, effect.sequence)
+            case Report():
+                log.info(effect.name, extra={"agent": self.name, "fields": dict(effect.fields)})
+            case _:
+                pass
+
+    def _keep(self, effect: Append, now: Instant) -> None:
+        try:
+            self.disk.append(effect.stream, effect.data)
+        except OSError as error:
+            self._fail(error, now)
+            return
+        if self._is_failing:
+            self._is_failing = False
+            self._perform(self.node.ledger_recovered(now), now)
+
+    def _sync(self, sequence: int, now: Instant) -> None:
+        try:
+            self.disk.sync()
+        except OSError as error:
+            self._fail(error, now)
+            return
+        self._perform(self.node.step(Synced(sequence), now), now)
+
+    def _fail(self, error: OSError, now: Instant) -> None:
+        log.error("ledger.failed", extra={"agent": self.name, "reason": str(error)})
+        if not self._is_failing:
+            self._is_failing = True
+            self._perform(self.node.ledger_failed(error.strerror or "cannot be written", now), now)
+
+    def close(self) -> None:
+        """Sync and close the ledger."""
+        with self._lock:
+            try:
+                self.disk.sync()
+            finally:
+                self.disk.close()
+
+    def __enter__(self) -> Agent:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def next_incarnation(disk: MemoryLedger | FileLedger, clock: Clock) -> int:
+    """Number this life: the disk counts; without one the time in seconds never repeats."""
+    if isinstance(disk, MemoryLedger):
+        return clock.now().wall_us // 1_000_000
+    return Restored.read(disk).incarnation + 1
+
+
+def _clamped(context: Mapping[str, Json], limits: tuple[Limit, ...]) -> dict[str, Json]:
+    """Move the parameters into their limits; what is absent or no number stays as it is."""
+    clamped = dict(context)
+    for limit in limits:
+        value = clamped.get(limit.parameter)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            if limit.low is not None and value < limit.low:
+                clamped[limit.parameter] = limit.low
+            elif limit.high is not None and value > limit.high:
+                clamped[limit.parameter] = limit.high
+    return clamped

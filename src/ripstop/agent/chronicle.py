@@ -1,0 +1,124 @@
+"""What is told and kept: a record in the ledger, a notice to the ground, a report to people here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ripstop.core.canonical import Json
+from ripstop.core.clock import Instant
+from ripstop.core.errors import WireError
+from ripstop.core.journal import RecordKind
+from ripstop.core.messages import Receipt
+from ripstop.core.node import Effect, Report, Scalar, SetTimer, Sync
+from ripstop.core.wire.envelope import EnvelopeType, Header, Signer, seal
+from ripstop.core.wire.record import pack, unpack
+
+from .records import Records
+from .settings import NodeSettings, Opener
+from .voice import Voice
+
+_SELDOM_US = 1_000_000
+_IN_FLIGHT = 8
+_RESEND_SEGMENTS = 3
+
+
+class Chronicle:
+    """Writes the ledger and gets it to the ground; effects are added to `out`."""
+
+    def __init__(
+        self,
+        settings: NodeSettings,
+        voice: Voice,
+        records: Records,
+        opener: Opener | None,
+        signer: Signer | None,
+    ) -> None:
+        self.records = records
+        self._voice = voice
+        self._settings = settings
+        self._open = opener
+        self._signer = signer
+        self._told_us: dict[str, int] = {}
+        self._sync_armed = self._segment_armed = False
+
+    def record(self, kind: RecordKind, body: Mapping[str, Json], now: Instant, out: list[Effect]) -> None:
+        """Append a record; it is synced and its segment sealed in time."""
+        self.records.append(kind, now.wall_us, body, out)
+        if not self._sync_armed:
+            self._sync_armed = True
+            out.append(SetTimer("sync", now.mono_us + round(self._settings.sync_s * 1e6)))
+        self._arm_segment(now, out)
+
+    def tell(self, name: str, fields: Mapping[str, Scalar], now: Instant, out: list[Effect]) -> None:
+        """Record something that happened, and tell the ground and the people here."""
+        self.record(RecordKind.NOTICE, {"name": name, "fields": fields}, now, out)
+        self._voice.notice(name, fields, now.wall_us, out)
+
+    def tell_here(self, name: str, fields: Mapping[str, Scalar], now: Instant, out: list[Effect]) -> None:
+        """Do the same, but without a message: the ground learns of it by another one."""
+        self.record(RecordKind.NOTICE, {"name": name, "fields": fields}, now, out)
+        out.append(Report(name, fields))
+
+    def tell_seldom(self, name: str, fields: Mapping[str, Scalar], now: Instant, out: list[Effect]) -> None:
+        """Tell it at most once a second by its name and code: a storm of bad messages makes no other."""
+        key = f"{name}/{fields.get('code', '')}"
+        last_us = self._told_us.get(key)
+        if last_us is None or now.mono_us - last_us >= _SELDOM_US:
+            self._told_us[key] = now.mono_us
+            self.tell(name, fields, now, out)
+
+    # ---- segments ---------------------------------------------------------------------------------------
+
+    def _arm_segment(self, now: Instant, out: list[Effect]) -> None:
+        if not self._segment_armed and (self.records.has_open or self.records.unreceipted):
+            self._segment_armed = True
+            out.append(SetTimer("segment", now.mono_us + round(self._settings.segment_s * 1e6)))
+
+    def on_sync_timer(self, out: list[Effect]) -> None:
+        """Bring what was appended to stable storage."""
+        self._sync_armed = False
+        if self.records.synced < self.records.sequence:
+            out.append(Sync(self.records.sequence))
+
+    def on_segment_timer(self, now: Instant, out: list[Effect]) -> None:
+        """Seal what is open, and send again what no receipt came for."""
+        self._segment_armed = False
+        self.records.seal(out)
+        self.send_segments(now, out)
+        self._arm_segment(now, out)
+
+    def on_synced(self, sequence: int, now: Instant, out: list[Effect]) -> None:
+        """Send the segments that are on stable storage now."""
+        self.records.on_synced(sequence)
+        self.send_segments(now, out)
+
+    def on_round_trip(self, now: Instant, out: list[Effect]) -> None:
+        """Send everything that waits for a receipt: the link is a new one."""
+        self.records.forget_sent()
+        self.send_segments(now, out)
+        self._arm_segment(now, out)
+
+    def send_segments(self, now: Instant, out: list[Effect]) -> None:
+        """Send the next segments, signed; without a key of its own the agent keeps its ledger to itself."""
+        if self._signer is None or not self._voice.is_connected:
+            return
+        again_us = round(_RESEND_SEGMENTS * self._settings.segment_s * 1e6)
+        header = Header(self._settings.fleet, f"agent-{self._settings.agent}")
+        for segment in self.records.due(now.mono_us, again_us, _IN_FLIGHT):
+            self._voice.segment(seal(self._signer, EnvelopeType.SEGMENT, header, pack(segment)), out)
+
+    def on_receipt(self, data: bytes, now: Instant, out: list[Effect]) -> None:
+        """Take a signed receipt: what it covers may go.
+
+        Raises:
+            WireError: it is forged, foreign, malformed, or does not fit the chain (W0404).
+        """
+        if self._open is None:
+            raise WireError("no key is trusted here", code="W0202")
+        envelope = self._open(EnvelopeType.RECEIPT, data)
+        receipt = unpack(Receipt, envelope.body)
+        if receipt.agent != self._settings.agent:
+            raise WireError(f"a receipt for `{receipt.agent}`", code="W0404")
+        if not self.records.on_receipt(receipt, out):
+            raise WireError("a receipt does not fit this ledger", code="W0404")
+        self.send_segments(now, out)

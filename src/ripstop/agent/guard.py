@@ -1,0 +1,116 @@
+"""From readings to self-restraint: the monitors of the watched signals and the breaker that they drive.
+
+Each set of readings is a call through the breaker. An alarm is a failure that opens it at once; while it is
+half open, readings are its probes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ripstop.core.canonical import Json
+from ripstop.core.chance import stream
+from ripstop.core.node import Scalar
+from ripstop.core.vocabulary import Vocabulary
+
+from .breaker import Breaker, BreakerEvent, BreakerState, Transition
+from .monitor import Finding, Monitor
+from .settings import NodeSettings
+
+_REMIND_US = 5_000_000
+
+
+@dataclass(slots=True)
+class Findings:
+    """What a set of readings showed; `news` are the alarms that began or are due to be told again."""
+
+    alarms: Mapping[str, Finding] = field(default_factory=dict)
+    news: list[dict[str, Scalar]] = field(default_factory=list)
+    recovered: list[str] = field(default_factory=list)
+    transitions: list[Transition] = field(default_factory=list)
+
+
+class Guard:
+    """Watches one agent's signals and keeps its breaker."""
+
+    def __init__(self, settings: NodeSettings, vocabulary: Vocabulary) -> None:
+        self.breaker = Breaker(settings.breaker, chance=stream(settings.seed, settings.agent, "breaker"))
+        if not settings.enforce:
+            self.breaker.order(BreakerEvent.OBSERVED, 0)
+            self.breaker.take_transitions()
+        self._vocabulary = vocabulary
+        self._takes_any = settings.watch is None and vocabulary.is_open
+        self._monitors: dict[str, Monitor] = {}
+        self._told_us: dict[str, int] = {}
+        names = settings.watch if settings.watch is not None else tuple(vocabulary.signals)
+        for name in names:
+            spec = vocabulary.signals.get(name)
+            if spec is None or spec.type in ("number", "timestamp"):
+                self._monitors[name] = self._monitor(name)
+
+    def _monitor(self, name: str) -> Monitor:
+        spec = self._vocabulary.signals.get(name)
+        if spec is None:
+            return Monitor()
+        return Monitor(low=spec.low, high=spec.high, live=spec.live)
+
+    @property
+    def state(self) -> BreakerState:
+        """Where the breaker stands."""
+        return self.breaker.state
+
+    def monitor(self, name: str) -> Monitor | None:
+        """Give the monitor of a signal, if it is watched."""
+        return self._monitors.get(name)
+
+    def observe(self, signals: Mapping[str, Json], mono_us: int) -> Findings | None:
+        """Test a set of readings; None where nothing is to be said."""
+        monitors = self._monitors
+        alarms: dict[str, Finding] | None = None
+        watched = False
+        for name, value in signals.items():
+            monitor = monitors.get(name)
+            if monitor is None:
+                if not self._takes_any or type(value) not in (int, float):
+                    continue
+                monitor = monitors[name] = Monitor()
+            watched = True
+            finding = monitor.observe(value, mono_us)
+            if finding.alarm:
+                alarms = alarms or {}
+                alarms[name] = finding
+        if alarms is None and not self._told_us and self.breaker.state is BreakerState.CLOSED:
+            return None
+        return self._judge(alarms or {}, signals, mono_us) if watched else None
+
+    def _judge(self, alarms: Mapping[str, Finding], signals: Mapping[str, Json], mono_us: int) -> Findings:
+        found = Findings(alarms)
+        for name, finding in alarms.items():
+            if mono_us - self._told_us.get(name, -_REMIND_US) >= _REMIND_US:
+                self._told_us[name] = mono_us
+                found.news.append(self._fields(name, finding))
+        for name in list(self._told_us):
+            if name in signals and name not in alarms:
+                del self._told_us[name]
+                found.recovered.append(name)
+        permit = self.breaker.permit(mono_us)
+        if permit is not None:
+            if alarms:
+                self.breaker.fail(permit, mono_us, at_once=True)
+            else:
+                self.breaker.succeed(permit, mono_us)
+        if self.breaker.transitions:
+            found.transitions = self.breaker.take_transitions()
+        return found
+
+    def _fields(self, name: str, finding: Finding) -> dict[str, Scalar]:
+        spec = self._vocabulary.signals.get(name)
+        return {
+            "signal": name,
+            "kind": finding.kind,
+            "value": finding.value,
+            "expected": finding.expected,
+            "score": finding.score,
+            "text": finding.explain(name, spec.unit if spec else ""),
+        }

@@ -1,0 +1,418 @@
+"""The agent as a pure node: everything that decides, times and remembers on an agent, without I/O.
+
+A shell feeds `step` with events; the application that rides along calls `observe`, `request`, `carry`,
+`offer` and `answer` and hands their effects to the same shell. Where the parts live:
+
+    authority   who may command, freshness      standing  leases, silence      governance  applying it all
+    guard       monitors and the breaker        peers     topology             vm          decisions
+    chronicle   ledger, notices                 voice     messages             records     chain, segments
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from ripstop.core.canonical import Json
+from ripstop.core.chance import stream
+from ripstop.core.clock import Instant
+from ripstop.core.decision import Decision
+from ripstop.core.errors import WireError
+from ripstop.core.intent import Position, Release
+from ripstop.core.journal import RecordKind
+from ripstop.core.messages import Beat, Item, PeerKind, PeerMessage
+from ripstop.core.node import (
+    Computed,
+    Connected,
+    Deliver,
+    Disconnected,
+    Effect,
+    Effects,
+    Event,
+    Fetch,
+    Fetched,
+    Message,
+    Scalar,
+    SetTimer,
+    Started,
+    Stored,
+    Synced,
+    Timer,
+)
+from ripstop.core.subjects import Subjects
+from ripstop.core.vocabulary import Vocabulary
+from ripstop.core.wire.envelope import Signer
+
+from .authority import Authority
+from .breaker import BreakerEvent, BreakerState
+from .chronicle import Chronicle
+from .governance import Governance
+from .guard import Findings, Guard
+from .peers import Peers
+from .records import Records
+from .restraint import Restraint
+from .settings import NodeSettings, Opener, Restored
+from .standing import Standing
+from .vm import Policies, PolicyVM
+from .voice import Burden, Voice
+
+_JUMP_US = 1_000_000
+_JITTER = 0.1
+_FETCH_SPREAD_S = 1.0
+_OPEN_STATES = (BreakerState.OPEN, BreakerState.HALF_OPEN, BreakerState.FORCED_OPEN)
+
+
+class AgentNode:
+    """One agent's state machine.
+
+    Args:
+        settings: who it is, and its cadences.
+        policies: what it begins with, before any release: policies, documents, or a file's path.
+        vocabulary: what it speaks; that of its policies by default.
+        opener: checks the ground's envelopes; without one every command is refused.
+        signer: the agent's own key; without one its ledger stays with it.
+        restored: what its disk holds from before.
+    """
+
+    def __init__(
+        self,
+        settings: NodeSettings,
+        policies: Policies = (),
+        *,
+        vocabulary: Vocabulary | None = None,
+        opener: Opener | None = None,
+        signer: Signer | None = None,
+        restored: Restored | None = None,
+    ) -> None:
+        self.settings = settings
+        self.vm = PolicyVM(policies, vocabulary=vocabulary, capabilities=settings.capabilities)
+        self._names = Subjects(settings.fleet)
+        self._chance = stream(settings.seed, settings.agent, "node")
+        self._restored = restored
+        nonces = stream(settings.seed, settings.agent, "nonce")
+        self._authority = Authority(settings.agent, opener, chance=nonces)
+        self._guard = Guard(settings, self.vm.vocabulary)
+        self._voice = Voice(settings, self._names, self.vm.vocabulary)
+        self._peers = Peers(settings.agent, self._names)
+        self._governance = Governance(settings, self.vm, self._authority, opener)
+        records = Records(settings.agent, self._basis, settings.segment_records)
+        self._chronicle = Chronicle(settings, self._voice, records, opener, signer)
+        self._governance.attach(self._chronicle, self._voice, self._peers)
+        self._offset_us: int | None = None
+        self._beat_due_us = 0
+        self._is_double_us: int | None = None
+        agent = settings.agent
+        self._routes: dict[str, Callable[[bytes, Instant, list[Effect]], None]] = {
+            self._names.tick: self._on_tick,
+            self._names.bundle: self._governance.take_bundle,
+            self._names.of("receipt", agent): self._chronicle.on_receipt,
+            **{self._names.intent(scope): self._governance.take_intent for scope in self._authority.scopes},
+        }
+        self._peer_prefix = self._names.peers_of(agent)[:-1]
+        self._timers: dict[str, Callable[[Instant, list[Effect]], None]] = {
+            "beat": self._on_beat,
+            "fetch": self._on_fetch,
+            "lease": self._governance.refresh,
+            "segment": self._chronicle.on_segment_timer,
+            "sync": lambda now, out: self._chronicle.on_sync_timer(out),
+        }
+
+    # ---- what it is -------------------------------------------------------------------------------------
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """The subjects that it hears."""
+        return (*self._routes, self._peer_prefix + "*")
+
+    @property
+    def breaker_state(self) -> BreakerState:
+        """Where its breaker stands."""
+        return self._guard.state
+
+    def breaker_retry_s(self, now: Instant) -> float | None:
+        """How long until an open breaker lets a probe through; None in every other state."""
+        return self._guard.breaker.retry_s(now.mono_us)
+
+    @property
+    def standing(self) -> Standing:
+        """Which restrictions of the ground hold."""
+        return self._governance.standing
+
+    @property
+    def position(self) -> Position:
+        """The highest authority that it obeys."""
+        return self._governance.position
+
+    @property
+    def release(self) -> Release:
+        """The policy release in force."""
+        return self.vm.release
+
+    @property
+    def ledger_head(self) -> tuple[int, bytes]:
+        """The number and the chain link of the last ledger record."""
+        return self._chronicle.records.sequence, self._chronicle.records.head
+
+    def _basis(self) -> dict[str, Json]:
+        return self._governance.basis(self._chronicle.records.incarnation)
+
+    # ---- events -----------------------------------------------------------------------------------------
+
+    def step(self, event: Event, now: Instant) -> Effects:
+        """Take one event and give what is to be done about it."""
+        out: list[Effect] = []
+        now = self._steady(now, out)
+        match event:
+            case Message():
+                self._on_message(event, now, out)
+            case Timer():
+                handler = self._timers.get(event.name)
+                if handler is not None:
+                    handler(now, out)
+            case Started():
+                self._on_started(event, now, out)
+            case Connected():
+                self._on_connected(now, out)
+            case Disconnected():
+                self._voice.is_connected = False
+                self._authority.disconnected()
+            case Fetched():
+                self._on_fetched(event, now, out)
+            case Synced():
+                self._chronicle.on_synced(event.sequence, now, out)
+                self._governance.on_synced(out)
+            case Stored() | Computed():
+                pass  # it writes no durable key and computes nothing off its loop
+        return tuple(out)
+
+    def _steady(self, now: Instant, out: list[Effect]) -> Instant:
+        """Give the clocks with a wall time that follows the monotonic one; a jump is reported and adopted.
+
+        Samples keep their age across a jump, and leases do not notice: they run on monotonic time.
+        """
+        offset_us = now.wall_us - now.mono_us
+        if offset_us == self._offset_us:
+            return now
+        if self._offset_us is None:
+            self._offset_us = offset_us
+            return now
+        jump_us = offset_us - self._offset_us
+        if abs(jump_us) <= _JUMP_US:
+            return Instant(now.mono_us + self._offset_us, now.mono_us, now.boot)
+        self._offset_us = offset_us
+        self.vm.shift(jump_us)
+        self._chronicle.tell("clock.jumped", {"seconds": jump_us / 1e6}, now, out)
+        return now
+
+    def _on_started(self, event: Started, now: Instant, out: list[Effect]) -> None:
+        restored, self._restored = self._restored, None
+        self._chronicle.records.start(event.incarnation, restored.ledger if restored else None)
+        if restored is not None:
+            self._governance.restore(restored, now, out)
+        self._governance.save(now, out)
+        self._governance.refresh(now, out, is_changed=True)
+
+    def _on_connected(self, now: Instant, out: list[Effect]) -> None:
+        self._voice.is_connected = True
+        self._authority.connected(now)
+        self._on_beat(now, out)
+        self._set_fetch(1.5 * self.settings.beat_s, now, out)
+
+    def _on_message(self, event: Message, now: Instant, out: list[Effect]) -> None:
+        handler = self._routes.get(event.subject)
+        try:
+            if handler is not None:
+                handler(event.data, now, out)
+            elif event.subject.startswith(self._peer_prefix):
+                self._on_peer(event.subject[len(self._peer_prefix) :], event.data, now, out)
+        except WireError as error:
+            topic = event.subject.removeprefix(f"ripstop.{self.settings.fleet}.").partition(".")[0]
+            fields = {"code": error.code, "reason": error.message, "topic": topic}
+            self._chronicle.tell_seldom("message.refused", fields, now, out)
+
+    def _on_tick(self, data: bytes, now: Instant, out: list[Effect]) -> None:
+        outcome = self._authority.tick(data)
+        if outcome.is_first_round_trip:
+            self._voice.flush(out)
+            self._voice.repeat_work((now.wall_us, now.mono_us), out)
+            self._chronicle.on_round_trip(now, out)
+            self._set_fetch(0.0, now, out)
+        if outcome.is_duplicated:
+            self._on_double(now, out)
+        self._governance.take_ripe(now, out)
+
+    def _on_double(self, now: Instant, out: list[Effect]) -> None:
+        """Another device beats under this id: told, never acted on, since either may be the honest one."""
+        if self._is_double_us is None or now.mono_us - self._is_double_us > 60_000_000:
+            self._is_double_us = now.mono_us
+            self._chronicle.tell("identity.duplicated", {"agent": self.settings.agent}, now, out)
+
+    def _on_fetched(self, event: Fetched, now: Instant, out: list[Effect]) -> None:
+        if event.data is None:
+            return
+        if event.key == self._names.bundle_key:
+            self._governance.take_bundle(event.data, now, out)
+        elif event.key in map(self._names.intent_key, self._authority.scopes):
+            self._governance.take_intent(event.data, now, out, is_stored=True)
+
+    # ---- timers -----------------------------------------------------------------------------------------
+
+    def _on_beat(self, now: Instant, out: list[Effect]) -> None:
+        if not self._voice.is_connected:
+            return
+        sequence, head = self.ledger_head
+        beat = Beat(
+            agent=self.settings.agent,
+            boot=now.boot,
+            incarnation=self._chronicle.records.incarnation,
+            sequence=self._voice.next_beat(),
+            nonce=self._authority.nonce(now),
+            position=self.position,
+            release=self.vm.release.counter,
+            breaker=self._guard.state.value,
+            ledger_sequence=sequence,
+            ledger_head=head,
+        )
+        self._voice.beat(beat, out)
+        self._governance.take_ripe(now, out)
+        self._governance.check_expiry(now, out)
+        self._set_beat(now, out)
+
+    def _set_beat(self, now: Instant, out: list[Effect]) -> None:
+        lease_s = self.standing.shortest_lease_s
+        base_s = self.settings.beat_s if lease_s is None else min(self.settings.beat_s, lease_s / 4)
+        self._beat_due_us = now.mono_us + round(base_s * 1e6 * self._chance.uniform(1 - _JITTER, 1 + _JITTER))
+        out.append(SetTimer("beat", self._beat_due_us))
+
+    def _set_fetch(self, after_s: float, now: Instant, out: list[Effect]) -> None:
+        wait_s = after_s + self._chance.uniform(0.0, _FETCH_SPREAD_S)
+        out.append(SetTimer("fetch", now.mono_us + round(wait_s * 1e6)))
+
+    def _on_fetch(self, now: Instant, out: list[Effect]) -> None:
+        if self._voice.is_connected:
+            out.append(Fetch(self._names.bundle_key))
+            out.extend(Fetch(self._names.intent_key(scope)) for scope in self._authority.scopes)
+
+    # ---- peers ------------------------------------------------------------------------------------------
+
+    def _on_peer(self, sender: str, data: bytes, now: Instant, out: list[Effect]) -> None:
+        message, reason = self._peers.receive(sender, data)
+        if message is not None:
+            out.append(Deliver(message))
+        else:
+            fields = {"code": reason, "reason": reason, "sender": sender}
+            self._chronicle.tell_seldom("peer.refused", fields, now, out)
+
+    def offer(self, target: str, item: Item, now: Instant) -> Effects:
+        """Offer an item to a peer; where the edge is cut the refusal is delivered at once."""
+        message, send = self._peers.offer(target, item)
+        if send is not None:
+            return (send,)
+        reason = self._peers.why_cut(target)
+        refusal = PeerMessage(
+            target, self.settings.agent, PeerKind.REFUSE, message.number, item, reason=reason
+        )
+        return (Deliver(refusal),)
+
+    def answer(self, message: PeerMessage, accepted: bool, reason: str, now: Instant) -> Effects:
+        """Answer a peer's offer."""
+        send = self._peers.answer(message, accepted, reason)
+        return () if send is None else (send,)
+
+    # ---- the application --------------------------------------------------------------------------------
+
+    def observe(self, signals: Mapping[str, Json], now: Instant) -> Effects:
+        """Take readings sensed now: the policy VM, the monitors, the breaker and telemetry see them."""
+        return self.sense(signals, now)[1]
+
+    def sense(self, signals: Mapping[str, Json], now: Instant) -> tuple[Findings | None, Effects]:
+        """Do the same, and give what the monitors found (None: nothing worth a word)."""
+        out: list[Effect] = []
+        now = self._steady(now, out)
+        self.vm.observe(signals, now.wall_us)
+        found = self._guard.observe(signals, now.mono_us)
+        times = (now.wall_us, now.mono_us)
+        if found is None:
+            self._voice.sense(signals, times, frozenset(), out)
+            return None, tuple(out)
+        if found.alarms and self._voice.sampler is not None:
+            self._voice.sampler.alarm(now.mono_us)
+        self._voice.sense(signals, times, frozenset(found.alarms), out)
+        self._react(found, now, out)
+        return found, tuple(out)
+
+    def _react(self, found: Findings, now: Instant, out: list[Effect]) -> None:
+        for transition in found.transitions:
+            fields: dict[str, Scalar] = {
+                "breaker": "anomaly",
+                "from": transition.before.value,
+                "to": transition.after.value,
+                "event": transition.event.value,
+                "wait_s": transition.wait_s,
+            }
+            self._chronicle.record(RecordKind.BREAKER, fields, now, out)
+            name = "opened" if transition.after is BreakerState.OPEN else transition.after.value
+            self._chronicle.tell(f"breaker.{name}", fields, now, out)
+        for alarm in found.news:
+            self._chronicle.tell("anomaly.detected", alarm, now, out)
+        for name in found.recovered:
+            self._chronicle.tell("signal.recovered", {"signal": name}, now, out)
+        if found.transitions:
+            self._restrain(now, out)
+        if found.news or found.transitions:
+            self._voice.repeat_work((now.wall_us, now.mono_us), out)
+
+    def _restrain(self, now: Instant, out: list[Effect]) -> None:
+        word = self._guard.state.value if self._guard.state in _OPEN_STATES else ""
+        self._governance.restrain(Restraint.BREAKER, word, now, out)
+
+    def order_breaker(self, event: BreakerEvent, now: Instant) -> Effects:
+        """Carry out an operator's order to the breaker: FORCED, DISABLED, OBSERVED or RESET."""
+        out: list[Effect] = []
+        now = self._steady(now, out)
+        self._guard.breaker.order(event, now.mono_us)
+        self._react(Findings(transitions=self._guard.breaker.take_transitions()), now, out)
+        return tuple(out)
+
+    def carry(self, burden: Burden, now: Instant) -> Effects:
+        """Tell what the agent carries; it is sent where it changed materially or its time has come."""
+        out: list[Effect] = []
+        self._voice.carry(burden, (now.wall_us, now.mono_us), out)
+        return tuple(out)
+
+    def decide(self, action: str, context: Mapping[str, Json], now: Instant) -> Decision:
+        """Decide without a trace: nothing changes and nothing is recorded."""
+        return self.vm.decide(action, context, self._wall_us(now))
+
+    def request(self, action: str, context: Mapping[str, Json], now: Instant) -> tuple[Decision, Effects]:
+        """Decide on an action that is about to be taken; the decision goes into the ledger."""
+        out: list[Effect] = []
+        now = self._steady(now, out)
+        next_us = self.standing.next_us
+        if next_us is not None and now.mono_us >= next_us:
+            self._governance.refresh(now, out)
+        decision = self.vm.decide(action, context, now.wall_us)
+        self._chronicle.record(RecordKind.DECISION, decision.to_json(), now, out)
+        return decision, tuple(out)
+
+    def tell(self, name: str, fields: Mapping[str, Scalar], now: Instant) -> Effects:
+        """Record something that the application wants on file, and tell the ground."""
+        out: list[Effect] = []
+        self._chronicle.tell(name, fields, self._steady(now, out), out)
+        return tuple(out)
+
+    def ledger_failed(self, reason: str, now: Instant) -> Effects:
+        """Take note that records cannot be kept any more: the vocabulary says what that means."""
+        out: list[Effect] = []
+        now = self._steady(now, out)
+        if self.vm.vocabulary.on_ledger_full == "deny":
+            self._governance.restrain(Restraint.LEDGER, reason or "full", now, out)
+        return tuple(out)
+
+    def ledger_recovered(self, now: Instant) -> Effects:
+        """Take note that records can be kept again."""
+        out: list[Effect] = []
+        self._governance.restrain(Restraint.LEDGER, "", self._steady(now, out), out)
+        return tuple(out)
+
+    def _wall_us(self, now: Instant) -> int:
+        return now.wall_us if self._offset_us is None else now.mono_us + self._offset_us

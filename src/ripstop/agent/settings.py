@@ -1,0 +1,124 @@
+"""What an agent's node is told at its start, and what it finds on its disk from before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias
+
+from ripstop.core.errors import ConfigurationError, WireError
+from ripstop.core.subjects import check_id
+from ripstop.core.wire.envelope import Envelope, EnvelopeType
+from ripstop.core.wire.record import unpack
+
+from .breaker import BreakerSettings
+from .ledger import Tail
+from .sampler import SamplerSettings
+
+Opener: TypeAlias = Callable[[EnvelopeType, bytes], Envelope]
+STATE, BUNDLE, LEDGER = "state", "bundle", "ledger"
+
+
+def _anomaly_breaker() -> BreakerSettings:
+    return BreakerSettings(
+        minimum_number_of_calls=1, permitted_calls_in_half_open=3, wait_s=1.0, wait_max_s=60.0
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSettings:
+    """Who the agent is and its cadences, in seconds.
+
+    `watch` names the signals that the monitor watches; None: every number that the vocabulary declares, and
+    with an open vocabulary every number that comes. `breaker_actions` names the actions that an open breaker
+    denies; None: all but the failsafes. With `enforce` off the breaker only counts (metrics-only).
+    `call_breaker` is for the breakers around actions' own calls.
+    """
+
+    agent: str
+    fleet: str = "fleet"
+    beat_s: float = 5.0
+    work_s: float = 10.0
+    segment_s: float = 10.0
+    segment_records: int = 256
+    sync_s: float = 0.05
+    watch: tuple[str, ...] | None = None
+    breaker_actions: tuple[str, ...] | None = None
+    breaker: BreakerSettings = field(default_factory=_anomaly_breaker)
+    enforce: bool = True
+    call_breaker: BreakerSettings = field(default_factory=BreakerSettings)
+    sampler: SamplerSettings = field(default_factory=SamplerSettings)
+    thresholds: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    capabilities: tuple[str, ...] = ()
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_id(self.agent)
+        check_id(self.fleet)
+        for name in ("beat_s", "work_s", "segment_s", "sync_s", "segment_records"):
+            if not getattr(self, name) > 0:
+                raise ConfigurationError(f"`{name}` must be above 0", code="C0303")
+
+
+class ReadableDisk(Protocol):
+    """A disk whose streams can be read back: both ledgers."""
+
+    def tail(self, stream: str) -> Tail:
+        """Give what a stream still holds."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SavedScope:
+    """An accepted intent as the disk keeps it."""
+
+    envelope: bytes
+    since_us: int
+    is_proven: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SavedState:
+    """What an agent must not forget: which life this is, its intents, the boot of their lease starts."""
+
+    version: int
+    incarnation: int
+    boot: str
+    scopes: tuple[SavedScope, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What the disk holds from before: the last state and bundle, and the ledger's records still held."""
+
+    state: bytes = b""
+    states: int = 0
+    bundle: bytes = b""
+    bundles: int = 0
+    ledger: Tail | None = None
+
+    @property
+    def saved(self) -> SavedState | None:
+        """The last state; None where there is none, or it cannot be read."""
+        try:
+            return unpack(SavedState, self.state) if self.state else None
+        except WireError:
+            return None
+
+    @property
+    def incarnation(self) -> int:
+        """The number of the last life; 0 before the first."""
+        saved = self.saved
+        return saved.incarnation if saved else 0
+
+    @classmethod
+    def read(cls, disk: ReadableDisk) -> Restored:
+        """Read an agent's disk."""
+        state, bundle = disk.tail(STATE), disk.tail(BUNDLE)
+        return cls(
+            state.records[-1] if state.records else b"",
+            state.last,
+            bundle.records[-1] if bundle.records else b"",
+            bundle.last,
+            disk.tail(LEDGER),
+        )
