@@ -1,12 +1,8 @@
-"""The wire to a NATS server: one connection, its subjects, and durable keys in JetStream.
+"""The wire to a NATS server: one connection that comes back by itself, its subjects, and durable keys.
 
-Theory of operation. nats-py speaks the protocol; this link owns everything around it that a safety system
-must be sure of. It connects again by itself, for ever, after a jittered delay, each time with a fresh client,
-so that nothing is buffered over a break: what is sent while the link is down is dropped, and a command
-written before a pause cannot arrive after it. Messages are taken where the client builds them, in the order
-of the wire, over all subscriptions; nats-py's own queue and task for each subscription would lose the order
-between a tick and the intent that cites it. Durable keys are read by direct get and written by an
-acknowledged publish: no watch, no consumer, no stream information.
+It connects again for ever, each time anew and after a jittered delay, so that nothing is buffered over a
+break: what is sent while the link is down is dropped, and a command written before a pause cannot arrive
+after it. Durable keys are read by direct get and written by an acknowledged publish: no watch, no consumer.
 """
 
 from __future__ import annotations
@@ -16,45 +12,33 @@ import contextlib
 import json
 import logging
 import os
-import re
-from collections import deque
+import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from itertools import count
+from typing import TypeAlias
 
 from ..core.chance import stream
-from ..core.errors import ConfigurationError, missing_extra
+from ..core.errors import ConfigurationError, WireError
 from ..core.node import Connected, Disconnected, Event, Message
-from .errors import LinkDownError, LinkRefusedError
-
-if TYPE_CHECKING:
-    from nats.aio.client import Client
-    from nats.aio.msg import Msg
+from .connection import Answer, Connection
+from .connection import Login as Login
+from .errors import LinkDownError
 
 log = logging.getLogger(__name__)
 OnEvent: TypeAlias = Callable[[Event], None]
 Handler: TypeAlias = Callable[[bytes], Awaitable[bytes]]
-_REFUSED = re.compile(r"permissions violation.*\"([^\"]+)\"", re.IGNORECASE)
 _WRONG_LAST_SEQUENCE = (10071, 10164)  # nats-server, server/errors.json
-_MAX_QUEUED = 1 << 16
-
-
-@dataclass(frozen=True, slots=True)
-class Login:
-    """Who connects: an nkey seed, or a user with a password (observer, enrolment)."""
-
-    name: str
-    seed: str = ""
-    user: str = ""
-    password: str = ""
+_STREAM_EXISTS = 10058  # with another configuration
 
 
 @dataclass(frozen=True, slots=True)
 class LinkSettings:
     """How patient a link is; times in seconds.
 
-    `ping_s`: two unanswered pings break the connection (NATS's default of 120 s hides a stalled server).
+    `ping_s`: two unanswered pings break the connection (clients' usual 120 s hide a stalled server).
     `retry_s` doubles up to `retry_max_s` while the server stays away; each wait is drawn from 0 up to it.
+    `tls` replaces the system's certificates where the server asks for TLS.
     """
 
     bucket: str = "ripstop"
@@ -63,57 +47,35 @@ class LinkSettings:
     answer_s: float = 2.0
     retry_s: float = 0.1
     retry_max_s: float = 5.0
-
-
-@dataclass(eq=False, slots=True)
-class _Question:
-    """A request under way, and why it was given up."""
-
-    subject: str
-    asking: asyncio.Task[Msg]
-    error: LinkDownError | LinkRefusedError | None = None
-
-    def give_up(self, error: LinkDownError | LinkRefusedError) -> None:
-        if not self.asking.done():
-            self.error = error
-            self.asking.cancel()
+    tls: ssl.SSLContext | None = None
 
 
 class NatsLink:
-    """One connection to NATS that comes back by itself; see the module for what it promises."""
+    """A lasting link to NATS; `address` is one URL or several of a cluster, separated by commas."""
 
     def __init__(self, address: str, login: Login, settings: LinkSettings | None = None) -> None:
-        try:
-            import nats.aio.client
-        except ImportError as error:
-            raise missing_extra("nats-py", "nats") from error
-        self._make_client = nats.aio.client.Client
         self.address = address
         self.login = login
         self.settings = settings or LinkSettings()
         self.on_refusal: Callable[[str], None] | None = None
-        self.last_error = self._heard_error = ""
+        self.last_error = ""
         self.dropped = 0
         self._rng = stream(int.from_bytes(os.urandom(8), "little"), login.name, "link")
         self._on_event: OnEvent | None = None
         self._subjects: list[str] = []
         self._handlers: dict[str, Handler] = {}
-        self._client: Client | None = None
         self._by_sid: dict[int, Handler | None] = {}
-        self._queue: deque[tuple[str, bytes, str]] = deque()
-        self._wake = asyncio.Event()
+        self._connection: Connection | None = None
         self._up = asyncio.Event()
-        self._idle = asyncio.Event()
-        self._questions: set[_Question] = set()
         self._keeper: asyncio.Task[None] | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._answering: set[asyncio.Task[None]] = set()
 
     # ---- life -----------------------------------------------------------------------------------------
 
     @property
     def is_connected(self) -> bool:
         """Whether the connection is up now."""
-        return self._client is not None
+        return self._connection is not None
 
     def start(self, subjects: Sequence[str], on_event: OnEvent) -> None:
         """Connect in the background and stay connected; events come by `on_event`, within the loop."""
@@ -146,159 +108,87 @@ class NatsLink:
             ) from error
 
     async def close(self, timeout_s: float = 1.0) -> None:
-        """Send what is queued, then let go of the connection and of every task."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                while self._queue and self._client is not None:
-                    self._idle.clear()
-                    await self._idle.wait()
-        client = self._client
+        """Send what was published, then let go of the connection and of every task."""
+        connection = self._connection
+        if connection is not None:
+            with contextlib.suppress(TimeoutError, LinkDownError):
+                async with asyncio.timeout(timeout_s):
+                    await connection.round_trip()
         if self._keeper is not None:
             self._keeper.cancel()
-            await asyncio.gather(self._keeper, *self._tasks, return_exceptions=True)
+            await asyncio.gather(self._keeper, *self._answering, return_exceptions=True)
             self._keeper = None
-        if client is not None:
-            await _quietly_close(client)
 
     async def _stay_connected(self) -> None:
         settings, failures = self.settings, 0
-        while True:
-            lost = asyncio.Event()
-            client = self._make_client()
+        addresses = self.address.split(",")
+        for attempt in count():
+            connection = Connection(self.login, self._take, self._refused)
             try:
                 async with asyncio.timeout(settings.connect_s):
-                    await self._open(client, lost)
-            except Exception as error:  # noqa: BLE001 - whatever kept us out, trying again is all there is
-                self._note(self._heard_error or str(error) or type(error).__name__)
-                failures += 1
-                await _quietly_close(client)
-            else:
+                    await self._open(connection, addresses[attempt % len(addresses)].strip())
                 failures = 0
-                await self._be_connected(client, lost)
+                await self._be_connected(connection)
+            except (OSError, TimeoutError, WireError) as error:
+                failures += 1
+                self._note(error.message if isinstance(error, WireError) else str(error) or "no answer")
+            finally:
+                connection.abort()
+                await asyncio.shield(connection.gone())
             ceiling_s = min(settings.retry_max_s, settings.retry_s * 2.0 ** min(failures, 16))
             await asyncio.sleep(self._rng.uniform(0.0, ceiling_s))
 
-    async def _open(self, client: Client, lost: asyncio.Event) -> None:
-        async def on_closed() -> None:
-            lost.set()
-
-        login = self.login
-        self._by_sid = {}
-        self._heard_error = ""
-        await client.connect(
-            self.address,
-            name=login.name,
-            nkeys_seed_str=login.seed or None,
-            user=login.user or None,
-            password=login.password or None,
-            inbox_prefix=f"_INBOX.{login.name}",
-            no_echo=True,
-            allow_reconnect=False,
-            max_reconnect_attempts=1,
-            reconnect_time_wait=0,
-            ping_interval=self.settings.ping_s,  # type: ignore[arg-type]  # it only ever sleeps for it
-            max_outstanding_pings=2,
-            error_cb=self._on_error,
-            closed_cb=on_closed,
-        )
-        client.msg_class = self._take  # type: ignore[assignment]  # builds every message, in the wire's order
-        for subject in self._subjects:
-            self._by_sid[(await client.subscribe(subject))._id] = None
+    async def _open(self, connection: Connection, address: str) -> None:
+        await connection.open(address, self.settings.tls, self.settings.ping_s)
+        self._by_sid = {connection.subscribe(subject): None for subject in self._subjects}
         for subject, handler in self._handlers.items():
-            self._by_sid[(await client.subscribe(subject))._id] = handler
-        # nats-py writes a PING past subscriptions that it still holds; only the second is behind them.
-        for _ in range(2):
-            await client.flush(timeout=self.settings.connect_s)  # type: ignore[arg-type]  # any number
+            self._by_sid[connection.subscribe(subject)] = handler
+        await connection.round_trip()
 
-    async def _be_connected(self, client: Client, lost: asyncio.Event) -> None:
-        pump = asyncio.create_task(self._pump(client), name=f"pump {self.login.name}")
-        self._client = client
+    async def _be_connected(self, connection: Connection) -> None:
+        self._connection = connection
         self.last_error = ""
         self._up.set()
         try:
             self._emit(Connected())
-            await lost.wait()
+            self._note(await asyncio.shield(connection.lost))
         finally:
-            self._client = None
+            self._connection = None
             self._up.clear()
-            pump.cancel()
-            self.dropped += len(self._queue)
-            self._queue.clear()
-            self._idle.set()
-            for question in self._questions:
-                question.give_up(LinkDownError("connection lost", code="W0501"))
+            self.dropped += connection.dropped
         self._emit(Disconnected())
-        await asyncio.gather(pump, return_exceptions=True)
 
     def _note(self, error: str) -> None:
         """Keep why we are out; a refusal is worth more than the reset that may cut its answer off."""
         if "Authorization" not in self.last_error or "reset" not in error:
             self.last_error = error
 
+    def _refused(self, subject: str) -> None:
+        log.warning("link.refused", extra={"link": self.login.name, "subject": subject})
+        if self.on_refusal is not None:
+            self.on_refusal(subject)
+
     def _emit(self, event: Event) -> None:
         if self._on_event is not None:
             self._on_event(event)
-
-    async def _on_error(self, error: Exception) -> None:
-        self._heard_error = str(error).removeprefix("nats: ").strip("'\" ")
-        self._note(self._heard_error)
-        refused = _REFUSED.search(str(error))
-        if refused is None:
-            return
-        log.warning("link.refused", extra={"link": self.login.name, "error": str(error)})
-        for question in self._questions:
-            if question.subject.lower() == refused[1].lower():  # nats-py gives the error in lower case
-                message = f"`{self.login.name}` may not use `{question.subject}`"
-                question.give_up(LinkRefusedError(message, code="W0503"))
-        if self.on_refusal is not None:
-            self.on_refusal(refused[1])
 
     # ---- messages -------------------------------------------------------------------------------------
 
     def send(self, subject: str, data: bytes, reply: str = "") -> None:
         """Publish, at most once and in order; dropped (and counted) while the link is down."""
-        if self._client is None or len(self._queue) >= _MAX_QUEUED:
+        if self._connection is None:
             self.dropped += 1
-            return
-        self._queue.append((subject, data, reply))
-        self._wake.set()
+        elif not self._connection.publish(subject, data, reply):
+            log.warning("message.dropped", extra={"link": self.login.name, "subject": subject})
 
-    async def _pump(self, client: Client) -> None:
-        while True:
-            while self._queue:
-                subject, data, reply = self._queue.popleft()
-                try:
-                    await client.publish(subject, data, reply=reply)
-                except Exception as error:  # noqa: BLE001 - too large, or the link just broke: one message
-                    self.dropped += 1
-                    self.last_error = str(error)
-                    log.warning("message.dropped", extra={"link": self.login.name, "subject": subject})
-            self._idle.set()
-            self._wake.clear()
-            await self._wake.wait()
-
-    def _take(
-        self,
-        _client: Client,
-        subject: str,
-        reply: str,
-        data: bytes,
-        headers: dict[str, str] | None,
-        _sid: int,
-    ) -> Msg | None:
-        """Build a message; one for the node is handed over here and nothing is left to queue."""
-        if _sid not in self._by_sid:
-            from nats.aio.msg import Msg
-
-            return Msg(_client=_client, subject=subject, reply=reply, data=data, headers=headers, _sid=_sid)
-        handler = self._by_sid[_sid]
+    def _take(self, sid: int, subject: str, reply: str, data: bytes) -> None:
+        handler = self._by_sid.get(sid)
         if handler is None:
-            self._emit(Message(subject, bytes(data)))
+            self._emit(Message(subject, data))
         elif reply:
-            task = asyncio.create_task(self._answer(handler, bytes(data), reply))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-        return None
+            task = asyncio.create_task(self._answer(handler, data, reply))
+            self._answering.add(task)
+            task.add_done_callback(self._answering.discard)
 
     async def _answer(self, handler: Handler, data: bytes, reply: str) -> None:
         try:
@@ -308,48 +198,26 @@ class NatsLink:
 
     # ---- questions ------------------------------------------------------------------------------------
 
-    async def request(
-        self, subject: str, data: bytes, headers: dict[str, str] | None = None
-    ) -> tuple[bytes, dict[str, str]]:
+    async def request(self, subject: str, data: bytes, headers: dict[str, str] | None = None) -> Answer:
         """Ask and wait for one answer.
-
-        Returns:
-            The answer's bytes and headers.
 
         Raises:
             LinkDownError: W0501 not connected or lost meanwhile, W0502 no answer in time or nobody to answer.
             LinkRefusedError: W0503 where the key may not publish there.
         """
-        client = self._client
-        if client is None:
+        if self._connection is None:
             raise LinkDownError("not connected", code="W0501")
-        asking = asyncio.create_task(
-            client.request(subject, data, timeout=self.settings.answer_s, headers=headers)
-        )
-        question = _Question(subject, asking)
-        self._questions.add(question)
-        try:
-            answer = await asking
-        except asyncio.CancelledError:
-            if question.error is None:
-                raise
-            raise question.error from None
-        except Exception as error:
-            raise LinkDownError(f"no answer on `{subject}`", code="W0502") from error
-        finally:
-            self._questions.discard(question)
-        return bytes(answer.data), dict(answer.headers or {})
+        return await self._connection.request(subject, data, self.settings.answer_s, headers)
 
     async def fetch(self, key: str) -> tuple[bytes | None, int]:
         """Read a durable key; (None, 0) where it holds nothing. Raises as `request` does."""
         bucket = self.settings.bucket
-        data, headers = await self.request(f"$JS.API.DIRECT.GET.KV_{bucket}.$KV.{bucket}.{key}", b"")
-        status = headers.get("Status", "")
-        if status == "404":
+        answer = await self.request(f"$JS.API.DIRECT.GET.KV_{bucket}.$KV.{bucket}.{key}", b"")
+        if answer.status == "404":
             return None, 0
-        if "Nats-Sequence" not in headers:
-            raise LinkDownError(f"the store cannot read `{key}`: {status}", code="W0502")
-        return data, int(headers["Nats-Sequence"])
+        if "Nats-Sequence" not in answer.headers:
+            raise LinkDownError(f"the store cannot read `{key}`: {answer.status}", code="W0502")
+        return answer.data, int(answer.headers["Nats-Sequence"])
 
     async def store(
         self, key: str, data: bytes, expected: int | None = None, *, is_repeat: bool = False
@@ -363,8 +231,8 @@ class NatsLink:
             The new revision, 0 where the comparison failed.
         """
         headers = None if expected is None else {"Nats-Expected-Last-Subject-Sequence": str(expected)}
-        answer, _ = await self.request(f"$KV.{self.settings.bucket}.{key}", data, headers)
-        result = json.loads(answer)
+        answer = await self.request(f"$KV.{self.settings.bucket}.{key}", data, headers)
+        result = json.loads(answer.data)
         if "error" not in result:
             return int(result["seq"])
         if result["error"].get("err_code") not in _WRONG_LAST_SEQUENCE:
@@ -389,12 +257,7 @@ class NatsLink:
             "deny_delete": True,
             "discard": "new",
         }
-        answer, _ = await self.request(f"$JS.API.STREAM.CREATE.KV_{bucket}", json.dumps(config).encode())
-        error = json.loads(answer).get("error")
-        if error and error.get("err_code") != 10058:  # the stream exists with another configuration
+        answer = await self.request(f"$JS.API.STREAM.CREATE.KV_{bucket}", json.dumps(config).encode())
+        error = json.loads(answer.data).get("error")
+        if error and error.get("err_code") != _STREAM_EXISTS:
             raise LinkDownError(f"the store cannot be made: {error.get('description')}", code="W0502")
-
-
-async def _quietly_close(client: Client) -> None:
-    with contextlib.suppress(Exception):
-        await client.close()
