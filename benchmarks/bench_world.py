@@ -40,6 +40,7 @@ class Shed:
     def __init__(self, keep: int, lasts_s: float = float("inf")) -> None:
         self.keep, self.lasts_s = keep, lasts_s
         self.since: float | None = None
+        self.told = False
         self.centres = np.zeros((0, 2))
 
     def __call__(self, world: DroneWorld, request: Request) -> bool:
@@ -50,6 +51,10 @@ class Shed:
             here = (float(world.x_m[world.faulty]), float(world.y_m[world.faulty]))
             picks = [(task.pickup_x_m, task.pickup_y_m) for task in world.tasks(world.faulty)]
             self.centres = np.array([here, *picks])
+        if not self.told and world.t_s >= self.since:
+            self.told = True
+            for agent in range(world.agents):
+                world.review(agent)
         task = world.task(request.task)
         if task.priority <= self.keep or not 0 <= world.t_s - self.since <= self.lasts_s:
             return True

@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from ripstop.worlds.drones import City, DroneWorld, FaultPlan, Place, Request
+from ripstop.worlds.drones import City, DroneWorld, FaultPlan, Phase, Place, Request
 from ripstop.worlds.drones.orders import NOBODY
 from ripstop.worlds.faults import Scale
 from ripstop.worlds.streams import stream
@@ -54,7 +54,11 @@ def test_orders_are_in_one_place_under_random_late_and_missing_answers(seed: int
             world.reappear(int(rng.integers(40)))
         if world.faulty is not None and rng.random() < 0.005:
             world.replace_sensor(world.faulty)
+        if rng.random() < 0.05:
+            world.review(int(rng.integers(40)))
         check_places(world)
+        for agent in np.flatnonzero((world.fleet.phase == Phase.HOVERING) & ~world.fleet.silent):
+            assert world._desk.awaits(world.fleet.tours[agent][0])  # nobody hovers without a question
         now = world.outcome().deliveries
         assert now >= delivered
         delivered = now

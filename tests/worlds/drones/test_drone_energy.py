@@ -68,7 +68,7 @@ def test_the_cheapest_insertion_is_the_cheapest_of_all_places() -> None:
         assert extra == pytest.approx(costs[place], rel=1e-9)
 
 
-@pytest.mark.parametrize("dt_s", [0.1, 1.0, 7.3])
+@pytest.mark.parametrize("dt_s", [0.3, 1.0, 7.3])
 def test_in_steady_wind_a_tour_takes_exactly_its_forecast_whatever_the_tick(dt_s: float) -> None:
     world = DroneWorld(replace(CALM, take_off_window_s=0.0, depots=1), 1, 5)
     forecast = None

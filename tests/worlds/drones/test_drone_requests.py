@@ -1,5 +1,6 @@
 """What answers do: granted, refused, late, or never given."""
 
+import copy
 from collections.abc import Iterator
 
 import numpy as np
@@ -10,6 +11,7 @@ from ripstop.worlds.drones import (
     DroneWorld,
     FaultPlan,
     Handover,
+    Occasion,
     Phase,
     Place,
     Request,
@@ -20,6 +22,14 @@ from ripstop.worlds.drones import (
 from ripstop.worlds.faults import Scale
 
 PLAN = FaultPlan(faults=(Scale(900.0, 0.15),), choice="busiest")
+
+
+@pytest.fixture(scope="module")
+def eve_of_fault() -> DroneWorld:
+    """150 drones a second before the fault; tests copy it."""
+    world = DroneWorld(City.wide(), 150, 1, fault=PLAN)
+    world.run_ungoverned(899.0)
+    return world
 
 
 def grant_all(world: DroneWorld) -> None:
@@ -101,7 +111,7 @@ def test_a_refused_delivery_is_deferred_frees_its_energy_and_resumes_when_allowe
     seen = next(
         r
         for r in until(world, StartDelivery)
-        if isinstance(r, StartDelivery) and (r.resumes or world.settle(r, True) is None)
+        if isinstance(r, StartDelivery) and (r.occasion is Occasion.RESUME or world.settle(r, True) is None)
     )
     assert isinstance(seen, StartDelivery)
     assert (seen.agent, seen.task) == (i, request.task)
@@ -127,8 +137,8 @@ def test_with_every_start_refused_drones_go_home_and_wait_and_later_do_the_work(
     assert world.run_ungoverned(3600.0).deliveries > 5
 
 
-def test_a_refused_hand_over_goes_to_somebody_else() -> None:
-    world = DroneWorld(City.wide(), 150, 1, fault=PLAN)
+def test_a_refused_hand_over_goes_to_somebody_else(eve_of_fault: DroneWorld) -> None:
+    world = copy.deepcopy(eve_of_fault)
     asked = until(world, Handover)
     first = next(asked)
     assert isinstance(first, Handover)
@@ -144,8 +154,8 @@ def test_a_refused_hand_over_goes_to_somebody_else() -> None:
     assert first.target not in targets
 
 
-def test_what_nobody_takes_goes_back_to_the_backlog() -> None:
-    world = DroneWorld(City.wide(), 150, 1, fault=PLAN)
+def test_what_nobody_takes_goes_back_to_the_backlog(eve_of_fault: DroneWorld) -> None:
+    world = copy.deepcopy(eve_of_fault)
     lost: set[int] = set()
     for request in until(world, Handover, 1100.0):
         assert isinstance(request, Handover)
@@ -159,8 +169,8 @@ def test_what_nobody_takes_goes_back_to_the_backlog() -> None:
 
 
 @pytest.mark.parametrize("how", ["aborts", "vanishes", "lands"])
-def test_a_hand_over_to_a_drone_that_is_no_longer_there_lapses(how: str) -> None:
-    world = DroneWorld(City.wide(), 150, 1, fault=PLAN)
+def test_a_hand_over_to_a_drone_that_is_no_longer_there_lapses(how: str, eve_of_fault: DroneWorld) -> None:
+    world = copy.deepcopy(eve_of_fault)
     request = next(until(world, Handover))
     assert isinstance(request, Handover)
     if how == "vanishes":
@@ -175,8 +185,8 @@ def test_a_hand_over_to_a_drone_that_is_no_longer_there_lapses(how: str) -> None
     assert request.task in [task.number for task in world.tasks(request.origin)]
 
 
-def test_two_offers_an_aborted_drone_a_cycle_the_most_important_first() -> None:
-    world = DroneWorld(City.wide(), 150, 1, fault=PLAN)
+def test_two_offers_an_aborted_drone_a_cycle_the_most_important_first(eve_of_fault: DroneWorld) -> None:
+    world = copy.deepcopy(eve_of_fault)
     first = next(until(world, Handover))
     assert isinstance(first, Handover)
     assert world.t_s == 905.0
@@ -187,8 +197,8 @@ def test_two_offers_an_aborted_drone_a_cycle_the_most_important_first() -> None:
     assert world.task(first.task).priority == best
 
 
-def test_a_target_is_near_flying_charged_and_has_a_free_slot() -> None:
-    world = DroneWorld(City.wide(), 150, 1, fault=PLAN)
+def test_a_target_is_near_flying_charged_and_has_a_free_slot(eve_of_fault: DroneWorld) -> None:
+    world = copy.deepcopy(eve_of_fault)
     seen = 0
     for request in until(world, Handover, 960.0):
         assert isinstance(request, Handover)
@@ -202,3 +212,35 @@ def test_a_target_is_near_flying_charged_and_has_a_free_slot() -> None:
         assert world.settle(request, True) is (Settled.LAPSED if full else Settled.APPLIED)
         assert world.fleet.held[request.target] <= 10
     assert seen > 2
+
+
+def test_a_review_defers_at_once_what_is_refused_and_frees_its_energy() -> None:
+    world = DroneWorld(City.wide(), 60, 1)
+    world.run_ungoverned(600.0)
+    i = next(j for j in np.flatnonzero(world.flying) if len(world.tasks(int(j))) > 2)
+    i, spare, tasks = int(i), float(world.spare_wh[i]), world.tasks(int(i))
+    world.review(i)
+    asked = [r for r in world.requests() if isinstance(r, StartDelivery)]
+    assert [(r.agent, r.task, r.occasion) for r in asked] == [(i, t.number, Occasion.REVIEW) for t in tasks]
+    for request in asked:
+        world.settle(request, world.task(request.task).priority <= 2)
+    assert world.tasks(i) == tuple(task for task in tasks if task.priority <= 2)
+    assert {task.number for task in world.deferred(i)} == {task.number for task in tasks if task.priority > 2}
+    assert world.deferred(i)
+    assert world.spare_wh[i] > spare + 1.0
+    assert world.run_ungoverned(2400.0).grounded == 0
+
+
+def test_a_drone_that_drops_the_leg_it_flies_turns_to_its_next_task() -> None:
+    world = DroneWorld(City.wide(), 60, 1)
+    world.run_ungoverned(600.0)
+    to_pickup = np.flatnonzero((world.fleet.phase == Phase.TO_PICKUP) & (world.fleet.held > 1))
+    i = int(to_pickup[0])
+    first, second, *_ = world.tasks(i)
+    world.review(i)
+    for request in world.requests():
+        assert isinstance(request, StartDelivery)
+        world.settle(request, request.task != first.number)
+    assert world.fleet.phase[i] == Phase.TO_PICKUP
+    assert world.tasks(i)[0] == second
+    assert tuple(world.fleet.target_m[i]) == (second.pickup_x_m, second.pickup_y_m)

@@ -5,7 +5,7 @@ from ripstop.worlds.drones.fleet import Phase
 from ripstop.worlds.drones.orders import Place, Task
 from ripstop.worlds.drones.outcome import Abort, Minute, Outcome
 from ripstop.worlds.drones.power import hover_power_w
-from ripstop.worlds.drones.requests import Handover, Request, Settled, StartDelivery, TakeOff
+from ripstop.worlds.drones.requests import Handover, Occasion, Request, Settled, StartDelivery, TakeOff
 from ripstop.worlds.drones.scenario import FaultPlan, Scenario
 from ripstop.worlds.drones.world import DroneWorld, Reading, Snapshot
 
@@ -16,6 +16,7 @@ __all__ = [
     "FaultPlan",
     "Handover",
     "Minute",
+    "Occasion",
     "Outcome",
     "Phase",
     "Place",

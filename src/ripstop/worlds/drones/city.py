@@ -41,7 +41,7 @@ class City:
     radio_range_m: float = 3_000.0
     # The orders
     orders_per_agent: int = 12
-    pickup_range_m: float = 2_500.0  # from where the tour has got to
+    pickup_range_m: float = 2_200.0  # from where the tour has got to
     shortest_drop_m: float = 300.0
     drop_range_m: float = 2_000.0  # from the pick-up
     lightest_kg: float = 0.2

@@ -12,7 +12,7 @@ from ripstop.worlds.drones.fleet import Fleet, Phase
 from ripstop.worlds.drones.orders import NOBODY, Orders, Place
 from ripstop.worlds.drones.outcome import Abort
 from ripstop.worlds.drones.planner import Planner
-from ripstop.worlds.drones.requests import Desk, Handover, Request, Settled, StartDelivery, TakeOff
+from ripstop.worlds.drones.requests import Desk, Handover, Occasion, Request, Settled, StartDelivery, TakeOff
 from ripstop.worlds.drones.routing import Router
 
 RETRY_S: Final = 30.0  # a refused or empty-handed take-off tries again after this
@@ -162,21 +162,41 @@ class Missions:
         return Settled.APPLIED
 
     def start(self, request: StartDelivery, granted: bool, t_s: float) -> Settled:
-        """Settle the start of a delivery; refused, it is deferred and its energy is free."""
+        """Settle a delivery; refused, it is deferred and its energy is free."""
         fleet, agent, task = self._fleet, request.agent, request.task
         if fleet.aborted[agent] or fleet.silent[agent]:
             return Settled.LAPSED
-        if request.resumes:
+        if request.occasion is Occasion.RESUME:
             return self._resume(agent, task, granted)
-        if fleet.phase[agent] != Phase.HOVERING or fleet.tours[agent][:1] != [task]:
+        if task not in fleet.tours[agent]:
             return Settled.LAPSED
-        if granted:
+        # Whoever hovers for this task starts on any answer about it: a task has one open request at most.
+        starts = fleet.phase[agent] == Phase.HOVERING and fleet.tours[agent][0] == task
+        if request.occasion is Occasion.LEG and not starts:
+            return Settled.LAPSED
+        if not granted:
+            self._defer(agent, task, t_s)
+            return Settled.REFUSED
+        if starts:
             fleet.head(agent, Phase.TO_PICKUP)
-            return Settled.APPLIED
+        return Settled.APPLIED
+
+    def _defer(self, agent: int, task: int, t_s: float) -> None:
+        fleet = self._fleet
+        was_next = fleet.tours[agent][0] == task
         fleet.tours[agent].remove(task)
         fleet.deferred[agent].append(task)
-        self.next_leg(agent, t_s)
-        return Settled.REFUSED
+        if was_next and fleet.phase[agent] in (Phase.HOVERING, Phase.TO_PICKUP):
+            self.next_leg(agent, t_s)
+        else:
+            fleet.lay(agent)
+
+    def review(self, agent: int, t_s: float) -> None:
+        """Ask about each task on a drone's list again."""
+        if not self._fleet.aborted[agent] and not self._fleet.silent[agent]:
+            for task in self._fleet.tours[agent]:
+                if not self._desk.awaits(task):
+                    self._desk.start(agent, task, t_s, Occasion.REVIEW)
 
     def _resume(self, agent: int, task: int, granted: bool) -> Settled:
         fleet, phase = self._fleet, self._fleet.phase[agent]

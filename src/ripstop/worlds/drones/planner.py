@@ -13,7 +13,7 @@ from ripstop.worlds.drones.city import City
 from ripstop.worlds.drones.fleet import Fleet, Phase
 from ripstop.worlds.drones.gauges import BatteryGauges
 from ripstop.worlds.drones.orders import NOBODY, Orders, Place
-from ripstop.worlds.drones.requests import Desk
+from ripstop.worlds.drones.requests import Desk, Occasion
 from ripstop.worlds.drones.routing import Points
 
 
@@ -114,7 +114,7 @@ class Planner:
             if spare - extra >= self._city.reserve_wh:
                 deferred.remove(task)
                 deferred.append(task)  # next time another one's turn
-                self.desk.start(agent, task, t_s, resumes=True)
+                self.desk.start(agent, task, t_s, Occasion.RESUME)
                 return
             if landed:
                 self.to_backlog(agent, task)

@@ -24,14 +24,22 @@ class Handover:
     target: int
 
 
+class Occasion(enum.Enum):
+    """Why a drone asks for a delivery."""
+
+    LEG = "leg"  # it would fly to the pick-up now
+    RESUME = "resume"  # the task had been deferred, and would fit again
+    REVIEW = "review"  # may the task stay on its list? (asked when told to look again)
+
+
 @dataclass(frozen=True, slots=True)
 class StartDelivery:
-    """A drone wants to fly to a pick-up (`resumes`: the task had been deferred)."""
+    """A drone wants to do a delivery; refused, the task is (or stays) deferred."""
 
     serial: int
     agent: int
     task: int
-    resumes: bool = False
+    occasion: Occasion = Occasion.LEG
 
 
 Request = TakeOff | Handover | StartDelivery
@@ -63,9 +71,9 @@ class Desk:
         """Ask for a hand-over."""
         self._file(Handover(self._next(), task, origin, target), t_s)
 
-    def start(self, agent: int, task: int, t_s: float, *, resumes: bool = False) -> None:
-        """Ask for the leg to a pick-up."""
-        self._file(StartDelivery(self._next(), agent, task, resumes), t_s)
+    def start(self, agent: int, task: int, t_s: float, occasion: Occasion = Occasion.LEG) -> None:
+        """Ask for a delivery."""
+        self._file(StartDelivery(self._next(), agent, task, occasion), t_s)
 
     def fresh(self) -> tuple[Request, ...]:
         """Give the open requests that have not been given out yet."""

@@ -358,6 +358,13 @@ class DroneWorld:
         self.gauges.percent[agent] = 100.0 * energy_wh / self.city.battery_wh
         return self._missions.rejoin(agent, energy_wh, self.t_s)
 
+    def review(self, agent: int) -> None:
+        """Let a drone ask about each task on its list again: after what it may do has changed.
+
+        A refused start is otherwise noticed only when its leg begins, and its energy is bound until then.
+        """
+        self._missions.review(agent, self.t_s)
+
     def vanish(self, agent: int) -> None:
         """Take a drone's computer away: no readings, no requests, no answers; the autopilot flies its leg on.
 
