@@ -30,7 +30,7 @@ from ripstop.core.wire.envelope import (
     Keyring,
     Role,
     TrustedKey,
-    open_record,
+    open_envelope,
     seal,
 )
 from ripstop.core.wire.record import pack, unpack
@@ -59,7 +59,8 @@ class Agent:
         if not isinstance(event, Message):
             return ()
         self.arrived_s = perf_counter()
-        _, intent = open_record(self.keyring, FLEET, EnvelopeType.INTENT, Intent, event.data)
+        envelope = open_envelope(self.keyring, FLEET, EnvelopeType.INTENT, event.data)
+        intent = unpack(Intent, envelope.body)
         self.verify_s = perf_counter() - self.arrived_s
         ack = Ack(self.name, intent.scope, intent.position, AckStatus.APPLIED, "", now.mono_us)
         return (Send(NAMES.of("ack", self.name), pack(ack)),)

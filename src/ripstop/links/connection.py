@@ -89,7 +89,7 @@ class Connection(asyncio.Protocol):
 
         Raises:
             OSError: where nobody listens.
-            LinkDownError: W0501 with the server's own reason where it sends us away.
+            LinkDownError: W0601 with the server's own reason where it sends us away.
         """
         url = urlsplit(address)
         host, port = url.hostname or "127.0.0.1", url.port or 4222
@@ -119,7 +119,7 @@ class Connection(asyncio.Protocol):
     async def _until(self, wanted: asyncio.Future[dict[str, object]]) -> dict[str, object]:
         await asyncio.wait({wanted, self.lost}, return_when=asyncio.FIRST_COMPLETED)  # type: ignore[type-var]
         if not wanted.done():
-            raise LinkDownError(self.lost.result(), code="W0501")
+            raise LinkDownError(self.lost.result(), code="W0601")
         return wanted.result()
 
     def abort(self) -> None:
@@ -157,7 +157,7 @@ class Connection(asyncio.Protocol):
         """Wait until the server has worked off all that was written before.
 
         Raises:
-            LinkDownError: W0501 where the connection ends first.
+            LinkDownError: W0601 where the connection ends first.
         """
         pong: asyncio.Future[None] = self._loop.create_future()
         self._pongs.append(pong)
@@ -170,8 +170,8 @@ class Connection(asyncio.Protocol):
         """Ask and wait for one answer.
 
         Raises:
-            LinkDownError: W0501 connection lost, W0502 no answer in time or nobody to answer.
-            LinkRefusedError: W0503 where we may not publish there.
+            LinkDownError: W0601 connection lost, W0602 no answer in time or nobody to answer.
+            LinkRefusedError: W0603 where we may not publish there.
         """
         self._asked += 1
         token = str(self._asked)
@@ -188,7 +188,7 @@ class Connection(asyncio.Protocol):
             pass
         finally:
             del self._questions[token]
-        raise LinkDownError(f"no answer on `{subject}`", code="W0502")
+        raise LinkDownError(f"no answer on `{subject}`", code="W0602")
 
     def _write(self, data: bytes) -> None:
         if not self._unsent:
@@ -231,7 +231,7 @@ class Connection(asyncio.Protocol):
         reason = self._error or (str(exc) if exc else "connection closed")
         if self._pinging is not None:
             self._pinging.cancel()
-        error = LinkDownError(reason, code="W0501")
+        error = LinkDownError(reason, code="W0601")
         for question in self._questions.values():
             if not question.answer.done():
                 question.answer.set_exception(error)
@@ -263,7 +263,7 @@ class Connection(asyncio.Protocol):
                     at = end + 2
             self._rest = data[at:]
             if end < 0 and len(self._rest) > _MAX_LINE:
-                raise WireError("line too long", code="W0505")  # noqa: TRY301 - handled with the others
+                raise WireError("line too long", code="W0605")  # noqa: TRY301 - handled with the others
         except (ValueError, IndexError, WireError) as error:
             self._error = f"not the NATS protocol: {error}"
             self.abort()
@@ -275,7 +275,7 @@ class Connection(asyncio.Protocol):
         fields = data[at:end].decode().split(" ")
         size = int(fields[-1])
         if not 0 <= size <= _MAX_PAYLOAD:
-            raise WireError("message too large", code="W0505")
+            raise WireError("message too large", code="W0605")
         start, behind = end + 2, end + 2 + size
         if len(data) < behind + 2:
             return -1
@@ -315,7 +315,7 @@ class Connection(asyncio.Protocol):
         elif line.startswith(b"-ERR"):
             self._complained(line[4:].decode(errors="replace").strip(" '"))
         elif line != b"+OK":
-            raise WireError("unknown line", code="W0505")
+            raise WireError("unknown line", code="W0605")
 
     def _complained(self, text: str) -> None:
         if not text.lower().startswith("permissions violation"):
@@ -325,5 +325,5 @@ class Connection(asyncio.Protocol):
         for question in self._questions.values():
             if question.subject == subject and not question.answer.done():
                 refused = f"`{self._login.name}` may not use `{subject}`"
-                question.answer.set_exception(LinkRefusedError(refused, code="W0503"))
+                question.answer.set_exception(LinkRefusedError(refused, code="W0603"))
         self._on_refusal(subject)

@@ -10,8 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ripstop.core.errors import WireError
-from ripstop.core.intent import Position
-from ripstop.core.messages import Tick
 from ripstop.core.wire.cbor import decode, encode
 from ripstop.core.wire.envelope import (
     ROLE_OF,
@@ -23,10 +21,8 @@ from ripstop.core.wire.envelope import (
     Role,
     TrustedKey,
     open_envelope,
-    open_record,
     seal,
 )
-from ripstop.core.wire.record import pack
 
 SIGNERS = {role: Ed25519Signer(bytes([number]) * 32, role) for number, role in enumerate(Role)}
 COMMAND = SIGNERS[Role.COMMAND]
@@ -173,31 +169,3 @@ def test_an_untagged_message_is_refused() -> None:
 def test_hostile_bytes_are_refused_with_a_wire_error(data: bytes) -> None:
     code_of(data)
     code_of(b"\xd2" + data)
-
-
-def test_a_keyring_that_remembers_opens_the_same_bytes_once_and_others_anew() -> None:
-    class Counting(Keyring):
-        checked = 0
-
-        def verify(self, key_id: bytes, signature: bytes, data: bytes) -> None:
-            self.checked += 1
-            super().verify(key_id, signature, data)
-
-    trusted = {COMMAND.key_id: TrustedKey(COMMAND.public, Role.COMMAND)}
-    ring = Counting(trusted, remember=2)
-    ticks = [
-        seal(COMMAND, EnvelopeType.TICK, HEADER, pack(Tick(number, Position(), 0, {}))) for number in range(3)
-    ]
-    for tick in (ticks[0], ticks[0], ticks[1], ticks[0]):
-        open_record(ring, "city", EnvelopeType.TICK, Tick, tick)
-    assert ring.checked == 2
-    assert open_record(ring, "city", EnvelopeType.TICK, Tick, ticks[2])[1].number == 2
-    open_record(ring, "city", EnvelopeType.TICK, Tick, ticks[0])
-    assert ring.checked == 4, "the oldest makes room"
-    for fleet, kind in (("other", EnvelopeType.TICK), ("city", EnvelopeType.INTENT)):
-        with pytest.raises(WireError):
-            open_record(ring, fleet, kind, Tick, ticks[0])
-    forgetful = Counting(trusted)
-    for _ in range(2):
-        open_record(forgetful, "city", EnvelopeType.TICK, Tick, ticks[0])
-    assert forgetful.checked == 2

@@ -126,6 +126,8 @@ def decode(data: bytes) -> Value:
         value, at = _decode(data, 0, 0)
     except (IndexError, struct.error) as error:
         raise _bad("truncated") from error
+    except UnicodeDecodeError as error:
+        raise _bad("text is not UTF-8") from error
     if at != len(data):
         raise _bad("trailing bytes")
     return value
@@ -150,10 +152,7 @@ def _decode(data: bytes, at: int, depth: int) -> tuple[Value, int]:
     if first < 0x60:
         return data[at : at + n], at + n
     if first < 0x80:
-        try:
-            return data[at : at + n].decode(), at + n
-        except UnicodeDecodeError as error:
-            raise _bad("text is not UTF-8") from error
+        return data[at : at + n].decode(), at + n
     if depth >= MAX_DEPTH:
         raise _bad(f"nesting deeper than {MAX_DEPTH}")
     if first < 0xA0:
@@ -207,6 +206,12 @@ def _array(data: bytes, at: int, n: int, depth: int) -> tuple[Value, int]:
         elif first < 0x18:
             add(first)
             at += 1
+        elif 0x60 <= first < 0x78:
+            end = at + first - 0x5F
+            if end > len(data):
+                raise _bad("truncated")
+            add(data[at + 1 : end].decode())
+            at = end
         else:
             item, at = _decode(data, at, depth + 1)
             add(item)

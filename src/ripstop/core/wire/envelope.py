@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from ..errors import WireError, missing_extra
 from .cbor import Value, decode, encode
-from .record import from_value, to_value, unpack
+from .record import from_value, to_value
 
-T = TypeVar("T")
 _TAG = b"\xd2"
 _ALGORITHM, _KEY_ID, _EDDSA = 1, 4, -8
 VERSION = 1
@@ -117,18 +116,11 @@ class TrustedKey:
 
 
 class Keyring:
-    """The public keys that a node trusts, by key id.
+    """The public keys that a node trusts, by key id."""
 
-    With `remember` it keeps the last so many envelopes that it opened: many nodes of one process that share a
-    keyring (the lab's) then check and parse a broadcast once. What it gives them they share; they must not
-    change it.
-    """
-
-    def __init__(self, keys: Mapping[bytes, TrustedKey], *, remember: int = 0) -> None:
+    def __init__(self, keys: Mapping[bytes, TrustedKey]) -> None:
         self._keys = dict(keys)
         self._loaded: dict[bytes, object] = {}
-        self._remember = remember
-        self._opened: dict[tuple[bytes, str, EnvelopeType, object], object] = {}
 
     def role(self, key_id: bytes) -> Role:
         """Give the role of a key.
@@ -160,19 +152,6 @@ class Keyring:
             key.verify(signature, data)
         except InvalidSignature as error:
             raise WireError("signature does not fit", code="W0203") from error
-
-    def recall(
-        self, data: bytes, fleet: str, kind: EnvelopeType, record: type[T]
-    ) -> tuple[Envelope, T] | None:
-        """Give what the same bytes were opened to before, if that is remembered."""
-        return self._opened.get((data, fleet, kind, record))  # type: ignore[return-value]  # as `keep` put it
-
-    def keep(self, data: bytes, envelope: Envelope, record: object) -> None:
-        """Remember an opened envelope, in place of the oldest one."""
-        if self._remember:
-            if len(self._opened) >= self._remember:
-                del self._opened[next(iter(self._opened))]
-            self._opened[data, envelope.fleet, envelope.type, type(record)] = (envelope, record)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,18 +211,6 @@ def open_envelope(keyring: Keyring, fleet: str, kind: EnvelopeType, data: bytes)
         content.tick,
         content.body,
     )
-
-
-def open_record(
-    keyring: Keyring, fleet: str, kind: EnvelopeType, record: type[T], data: bytes
-) -> tuple[Envelope, T]:
-    """Check an envelope whole and read its body as a record; raises as `open_envelope` and `unpack` do."""
-    known = keyring.recall(data, fleet, kind, record)
-    if known is None:
-        envelope = open_envelope(keyring, fleet, kind, data)
-        known = envelope, unpack(record, envelope.body)
-        keyring.keep(data, *known)
-    return known
 
 
 def _to_be_signed(protected: bytes, payload: bytes) -> bytes:

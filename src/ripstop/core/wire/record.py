@@ -123,11 +123,11 @@ def _record(kind: type) -> _Reader:
     return read
 
 
-def _sequence(inner: _Reader) -> _Reader:
+def _sequence(expected: object, inner: _Reader) -> _Reader:
     def read(value: Value) -> object:
         if type(value) is not list:
             raise WireError("expected an array", code="W0102")
-        return tuple(inner(item) for item in value)
+        return tuple([item if type(item) is expected else inner(item) for item in value])
 
     return read
 
@@ -154,7 +154,7 @@ def _either(kinds: tuple[type, ...]) -> _Reader:
 def _reader(kind: object) -> _Reader:
     origin, args = get_origin(kind), get_args(kind)
     if origin is tuple:
-        return _sequence(_reader(args[0]))
+        return _sequence(args[0], _reader(args[0]))
     if origin is dict:
         return _map(_reader(args[0]), _reader(args[1]))
     if origin in (Union, types.UnionType):
