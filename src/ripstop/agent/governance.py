@@ -6,6 +6,8 @@ policy VM, the edges of the peers, a new basis in the ledger, and the timer for 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ripstop.core.canonical import Json, digest_bytes
 from ripstop.core.clock import Instant
 from ripstop.core.errors import RipstopError, WireError
@@ -44,8 +46,15 @@ class Governance:
         self._synced_states = self._synced_bundles = 0
         self._expires_us = 0
 
-    def attach(self, chronicle: Chronicle, voice: Voice, peers: Peers) -> None:
-        """Take the parts that are built after this one."""
+    def attach(
+        self,
+        chronicle: Chronicle,
+        voice: Voice,
+        peers: Peers,
+        pace: Callable[[Instant, list[Effect]], None],
+    ) -> None:
+        """Take the parts that are built after this one; `pace` sets the beats anew when leases change."""
+        self._pace = pace
         self._chronicle = chronicle
         self._voice = voice
         self._peers = peers
@@ -223,6 +232,8 @@ class Governance:
             body = self.basis(self._chronicle.records.incarnation)
             self._chronicle.record(RecordKind.BASIS, body, now, out)
             self._tell_changes(before, standing, now, out)
+        if standing.shortest_lease_s != before.shortest_lease_s:
+            self._pace(now, out)
         if standing.next_us is not None and standing.next_us != before.next_us:
             out.append(SetTimer("lease", standing.next_us))
 
