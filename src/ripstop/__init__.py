@@ -10,6 +10,12 @@ from ripstop.core.errors import missing_extra
 if TYPE_CHECKING:
     from ripstop import policy as policy
     from ripstop import risk as risk
+    from ripstop.agent import EWMA as EWMA
+    from ripstop.agent import ActionVetoed as ActionVetoed
+    from ripstop.agent import Agent as Agent
+    from ripstop.agent import CircuitBreaker as CircuitBreaker
+    from ripstop.agent import PolicyVM as PolicyVM
+    from ripstop.backends import compile as compile  # noqa: A004 - the public name
     from ripstop.core.decision import Decision as Decision
     from ripstop.core.decision import Verdict as Verdict
     from ripstop.policy import load as load

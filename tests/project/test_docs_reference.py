@@ -84,5 +84,7 @@ def test_every_page_can_be_reached_from_the_readme() -> None:
         if page in seen or page.suffix != ".md" or not page.exists():
             continue
         seen.add(page)
-        waiting += [page.parent / target for target, _ in LINK.findall(page.read_text()) if "://" not in target]
+        waiting += [
+            page.parent / target for target, _ in LINK.findall(page.read_text()) if "://" not in target
+        ]
     assert sorted(str(page.relative_to(ROOT)) for page in set(PAGES) - seen) == []

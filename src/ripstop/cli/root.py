@@ -40,7 +40,7 @@ COMMANDS = {
         "ripstop.cli.risk", "rank a graph's nodes by how likely their failure is to cascade", "risk"
     ),
     "up": Command("ripstop.cli.up", "start the message server and the control plane", "control"),
-    "agent": Command("ripstop.cli.agent", "run a sample agent that joins a control plane", "nats,signed"),
+    "agent": Command("ripstop.cli.agent", "run a sample agent that joins a control plane", "nats"),
     "audit": Command("ripstop.cli.audit", "verify what a run recorded", "control"),
     "demo": Command("ripstop.cli.demo", "run a demonstration", "demo"),
     "warmup": Command("ripstop.cli.warmup", "compile the risk kernels ahead of their first use", "risk"),
