@@ -80,8 +80,7 @@ class Dispatch:
         }
         out.append(Report("intent.issued", fields))
         out.append(SetTimer("resend", now.mono_us + campaign.retry_after_us()))
-        if not targets:
-            out += self._completed(purpose, campaign, now)
+        campaign.is_complete = not targets
         return out
 
     def _sent(self, will: Will, now: Instant) -> list[Effect]:

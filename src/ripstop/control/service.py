@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from ripstop.links.server import NatsServer
 from .audit.files import AuditFiles, read_log
 from .audit.segments import heads_of
 from .audit.trust import Trust
+from .audit.verify import VOCABULARY
 from .metrics import Metrics, MetricsServer
 from .mitigation.playbook import Playbook
 from .node import ControlNode, Fleet
@@ -244,7 +246,9 @@ class ControlService:
 
     def _save_trust(self) -> None:
         trust = Trust(self.options.settings.fleet, self.keys.trusted(), self.agents)
-        trust.save(self.options.data / "audit")
+        folder = self.options.data / "audit"
+        trust.save(folder)
+        (folder / VOCABULARY).write_text(json.dumps(self.options.vocabulary.to_json(), indent=1) + "\n")
 
     def _reported(self, report: Report, now: Instant) -> None:
         self.metrics.note(report)

@@ -17,7 +17,7 @@ import os
 import struct
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -219,3 +219,19 @@ def read_all(folder: Path) -> Iterator[tuple[str, LogScan]]:
     """Read every log of a folder."""
     for path in sorted(folder.glob("*.log")):
         yield path.stem, scan(path.stem, path.read_bytes())
+
+
+def write_logs(folder: Path, streams: Mapping[str, Iterable[bytes]]) -> None:
+    """Write whole streams as logs, as a run in virtual time does at its end.
+
+    Raises:
+        AuditError: C0225 where the folder holds logs already.
+    """
+    if any(folder.glob("*.log")):
+        raise AuditError(f"`{folder}` holds the logs of another run", code="C0225")
+    files = AuditFiles(folder)
+    for stream, records in streams.items():
+        for record in records:
+            files.append(stream, record)
+    files.sync()
+    files.close()

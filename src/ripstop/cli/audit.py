@@ -1,0 +1,78 @@
+"""`ripstop audit verify`: check that what a run recorded is whole, and decide every decision again."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ripstop.cli.root import Subparsers
+    from ripstop.control.audit.verify import Verification
+
+_EPILOG = """examples:
+  ripstop audit verify ripstop-data
+  ripstop audit verify runs/2026-11-24-1 --json
+  ripstop audit verify ripstop-data --head 6e3c...
+
+RUN is the data folder of `ripstop up` or the folder of a run. Checked are the chains of all logs, the
+signatures of agents and ground, each agent's ledger against the receipts given for it, and each decision: it
+is made again from its record by the reference semantics. A head that was kept elsewhere (--head) shows what
+was cut off or exchanged as a whole.
+
+exit codes: 0 everything holds, 1 findings, 2 usage or configuration
+"""
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Add the command to the root parser."""
+    parser = subparsers.add_parser(
+        "audit",
+        help="verify what a run recorded",
+        description="Verify what a run recorded.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verbs = parser.add_subparsers(title="commands", metavar="VERB", required=True)
+    verify = verbs.add_parser(
+        "verify",
+        help="check logs, signatures, ledgers and decisions",
+        description="Check logs, signatures, ledgers and decisions of a run.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verify.add_argument("run", type=Path, metavar="RUN", help="the run's folder")
+    verify.add_argument("--head", default="", help="the head that somebody else kept")
+    verify.add_argument("--top", type=int, default=20, help="findings shown, 0 for all (default 20)")
+    verify.add_argument("--json", action="store_true", help="print counts and findings as JSON")
+    verify.set_defaults(func=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Verify a run and print what was found."""
+    from ripstop.control.audit.verify import verify_run
+
+    result = verify_run(args.run, expected_head=args.head)
+    if args.json:
+        print(json.dumps(result.to_json(), indent=2, ensure_ascii=False))
+    else:
+        _print(result, args.top)
+    return 0 if result.is_sound else 1
+
+
+def _print(result: Verification, top: int) -> None:
+    counts = result.counts
+    logs = {name.removeprefix("log."): n for name, n in sorted(counts.items()) if name.startswith("log.")}
+    print("logs       " + (", ".join(f"{name} {n}" for name, n in logs.items()) or "none"))
+    kinds = {name.removeprefix("record."): n for name, n in sorted(counts.items()) if "record." in name}
+    print("ledgers    " + (", ".join(f"{name} {n}" for name, n in kinds.items()) or "none"))
+    decided = counts["record.decision"]
+    print(f"decisions  {counts['decisions.verified']} of {decided} come out the same when decided again")
+    print(f"head       {result.head}")
+    shown = result.findings[: top or None]
+    for finding in shown:
+        print(finding)
+    if len(shown) < len(result.findings):
+        print(f"{len(result.findings) - len(shown)} more: --top 0 shows all")
+    print("everything holds" if result.is_sound else f"{len(result.findings)} findings")

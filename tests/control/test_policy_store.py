@@ -1,0 +1,200 @@
+"""The policy store: commits become releases, broken ones do not."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from dulwich import porcelain
+
+from ripstop.control.store.check import check_policies
+from ripstop.control.store.git import PolicyRepository
+from ripstop.control.store.keys import FleetKeys
+from ripstop.control.store.releases import ReleaseShelf, bundle_digest
+from ripstop.control.store.store import PolicyStore, Refused
+from ripstop.core.errors import ConfigurationError
+from ripstop.core.messages import Bundle
+from ripstop.core.wire.envelope import EnvelopeType, Keyring, open_envelope
+from ripstop.core.wire.record import unpack
+
+ROOT = Path(__file__).parents[2]
+KEYS = FleetKeys.from_seed(2, "fleet")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    shutil.copytree(ROOT / "policies" / "drones", tmp_path / "policies" / "drones")
+    shutil.copytree(ROOT / "vocabularies", tmp_path / "policies" / "vocabularies")
+    return tmp_path / "policies"
+
+
+def open_store(folder):
+    shelf = ReleaseShelf(folder.parent / "releases")
+    return PolicyStore(PolicyRepository(folder), shelf, KEYS.release, "fleet", check_policies)
+
+
+def commit(folder, name, text):
+    (folder / name).write_text(text)
+    porcelain.add(str(folder), [str(folder / name)])
+    author = b"A <a@example.org>"
+    return porcelain.commit(str(folder), b"change", author=author, committer=author).decode()
+
+
+def bundle_of(issued):
+    ring = Keyring({key.public[:8]: key for key in KEYS.trusted()})
+    return unpack(Bundle, open_envelope(ring, "fleet", EnvelopeType.BUNDLE, issued.sealed).body)
+
+
+def drop_description(text):
+    return "\n".join(line for line in text.splitlines() if not line.startswith("description:"))
+
+
+def test_the_first_look_makes_release_one_signed_by_the_release_key(folder):
+    store = open_store(folder)
+    issued = store.poll(1)
+    bundle = bundle_of(issued)
+    assert (issued.release.counter, bundle.counter) == (1, 1)
+    assert issued.release.digest == bundle_digest(bundle.policies)
+    assert issued.release.commit == store.repository.head()
+    assert json.loads(bundle.policies[0])["tier"] == "safety"
+    assert json.loads(bundle.policies[0])["vocabulary"]["name"] == "drone"
+    assert store.poll(2) is None
+
+
+def test_a_commit_that_changes_a_policy_is_the_next_release(folder):
+    store = open_store(folder)
+    first = store.poll(1)
+    name = "drones/admission.yaml"
+    text = drop_description((folder / name).read_text()) + "\ndescription: another one\n"
+    sha = commit(folder, name, text)
+    second = store.poll(2)
+    assert (second.release.counter, second.release.commit) == (2, sha)
+    assert second.release.digest != first.release.digest
+
+
+def test_a_commit_that_changes_no_policy_is_no_release(folder):
+    store = open_store(folder)
+    store.poll(1)
+    commit(folder, "README.md", "words")
+    assert store.poll(2) is None
+    commit(
+        folder, "drones/admission.yaml", "# only a remark\n" + (folder / "drones/admission.yaml").read_text()
+    )
+    assert store.poll(3) is None
+    assert store.shelf.last.counter == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "code"),
+    [
+        ("drones/admission.yaml", "ripstop: 1\nid: x\nrule: {\n", "E0104"),
+        ("drones/new.yaml", "ripstop: 1\nid: drone/x\nvocabulary: drone\ntypo: 1\nrule: true\n", "E0301"),
+        ("drones/new.json", '{"ripstop": 1, "id": "x", "rule": NaN}', "E0"),
+        ("drones/half.json", '{"ripstop": 1, "id": "x", "ru', "E0"),
+        ("drones/twin.yaml", None, "E0312"),
+    ],
+)
+def test_a_broken_commit_is_refused_with_its_place_and_the_last_good_release_stays(folder, name, text, code):
+    store = open_store(folder)
+    good = store.poll(1)
+    commit(folder, name, text if text is not None else (folder / "drones/admission.yaml").read_text())
+    refused = store.poll(2)
+    assert isinstance(refused, Refused)
+    assert code in refused.reasons[0]
+    assert "ripstop-commit" not in refused.reasons[0]
+    assert store.current().sealed == good.sealed
+    assert store.poll(3) is None
+    (folder / name).unlink()
+    porcelain.add(str(folder), [str(folder / name)])
+    shutil.copy(ROOT / "policies/drones/admission.yaml", folder / "drones/admission.yaml")
+    fixed = drop_description((folder / "drones/admission.yaml").read_text()) + "\ndescription: fixed\n"
+    commit(folder, "drones/admission.yaml", fixed)
+    assert store.poll(4).release.counter == 2
+
+
+def test_every_finding_of_a_commit_is_told_at_once(folder):
+    store = open_store(folder)
+    store.poll(1)
+    commit(folder, "drones/a.yaml", "ripstop: 1\nid: a\nfoo: 1\nbar: 2\nrule: true\n")
+    assert len(store.poll(2).reasons) >= 2
+
+
+def test_uncommitted_edits_count_for_nothing(folder):
+    store = open_store(folder)
+    store.poll(1)
+    (folder / "drones" / "admission.yaml").write_text("nonsense")
+    assert store.poll(2) is None
+
+
+def test_the_counter_and_the_release_outlive_the_process(folder):
+    first = open_store(folder).poll(1)
+    again = open_store(folder)
+    assert again.poll(2) is None
+    assert again.current() == first
+
+
+def test_a_rollback_is_a_new_release_of_the_exact_older_content(folder):
+    store = open_store(folder)
+    first = store.poll(1)
+    name = "drones/admission.yaml"
+    commit(folder, name, drop_description((folder / name).read_text()) + "\ndescription: newer\n")
+    store.poll(2)
+    back = store.rollback(1, 3)
+    assert back.release.counter == 3
+    assert back.release.digest == first.release.digest
+    assert bundle_of(back).policies == bundle_of(first).policies
+    assert open_store(folder).current() == back
+
+
+def test_a_store_without_the_release_asked_for_says_so(folder):
+    with pytest.raises(ConfigurationError) as caught:
+        open_store(folder).rollback(9, 1)
+    assert caught.value.code == "C0236"
+
+
+def test_a_commit_without_any_policy_is_refused(tmp_path):
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "policies" / "README.md").write_text("nothing here")
+    refused = open_store(tmp_path / "policies").poll(1)
+    assert refused.reasons == ("the commit holds no policy",)
+
+
+def test_a_missing_folder_is_a_clear_error(tmp_path):
+    with pytest.raises(ConfigurationError) as caught:
+        PolicyRepository(tmp_path / "nowhere")
+    assert caught.value.code == "C0232"
+
+
+def test_a_folder_within_a_repository_takes_its_own_policies_only(folder):
+    PolicyRepository(folder).close()
+    commit(folder, "stray.yaml", "not: a policy\n")
+    snapshot = PolicyRepository(folder / "drones").read(PolicyRepository(folder).head())
+    assert snapshot.policies == ("drones/admission.yaml", "drones/payload-limit.yaml")
+    assert "vocabularies/drone.yaml" in snapshot.files
+
+
+def test_keys_are_made_once_and_kept_from_others(tmp_path):
+    first = FleetKeys.load(tmp_path)
+    assert FleetKeys.load(tmp_path).command.public == first.command.public
+    assert {p.stat().st_mode & 0o777 for p in tmp_path.iterdir()} == {0o600}
+    assert len({key.public for key in first.trusted()}) == 3
+    (tmp_path / "command.key").chmod(0o644)
+    with pytest.raises(ConfigurationError) as caught:
+        FleetKeys.load(tmp_path)
+    assert caught.value.code == "C0231"
+
+
+def test_a_broken_key_file_is_not_replaced(tmp_path):
+    FleetKeys.load(tmp_path)
+    (tmp_path / "stop.key").write_text("zz")
+    with pytest.raises(ConfigurationError):
+        FleetKeys.load(tmp_path)
+    assert (tmp_path / "stop.key").read_text() == "zz"
+
+
+def test_a_broken_index_of_releases_is_no_fresh_start(folder):
+    open_store(folder).poll(1)
+    (folder.parent / "releases" / "index.json").write_text("{")
+    with pytest.raises(ConfigurationError) as caught:
+        open_store(folder)
+    assert caught.value.code == "C0234"
