@@ -99,6 +99,23 @@ def _applies(policy: Policy, capabilities: Sequence[str] | None) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class Met:
+    """What the outcomes come to before the parameters are looked at.
+
+    `limits` are the active ones, intersected and sorted by parameter; `sources` names for each a policy that
+    set it. A `is_final` verdict stands whatever the parameters are; `floor` is the least verdict that may
+    come out (a failsafe action is never denied).
+    """
+
+    verdict: Verdict
+    limits: tuple[Limit, ...] = ()
+    reasons: tuple[Reason, ...] = ()
+    sources: tuple[str, ...] = ()
+    is_final: bool = False
+    floor: Verdict = Verdict.DENY
+
+
+@dataclass(frozen=True, slots=True)
 class Composed:
     """A verdict with its limits and reasons."""
 
@@ -107,43 +124,43 @@ class Composed:
     reasons: tuple[Reason, ...] = ()
 
 
-def compose(
-    bundle: Bundle,
-    action: str,
-    guarding: Sequence[Policy],
-    outcomes: Sequence[Outcome],
-    context: Mapping[str, Json],
-) -> Composed:
-    """Make one decision out of the outcomes of the guarding policies."""
+def meet(bundle: Bundle, action: str, guarding: Sequence[Policy], outcomes: Sequence[Outcome]) -> Met:
+    """Meet the outcomes of the policies that guard an action."""
     if not bundle.is_declared(action):
-        return Composed(
-            Verdict.DENY, (), (Reason("", "undeclared", f"the vocabulary declares no action `{action}`"),)
-        )
+        why = Reason("", "undeclared", f"the vocabulary declares no action `{action}`")
+        return Met(Verdict.DENY, reasons=(why,), is_final=True)
     spec = bundle.vocabulary.actions.get(action)
     is_failsafe = spec is not None and spec.is_failsafe
+    if is_failsafe and (not guarding or action == bundle.vocabulary.failsafes[-1]):
+        return Met(Verdict.ALLOW, is_final=True)
     if not guarding:
-        allowed = is_failsafe or bundle.vocabulary.unguarded == "allow"
-        why = () if is_failsafe else (Reason("", "unguarded", f"no policy guards `{action}`"),)
-        return Composed(Verdict.ALLOW if allowed else Verdict.DENY, (), why)
-    if is_failsafe and action == bundle.vocabulary.failsafes[-1]:
-        return Composed(Verdict.ALLOW, (), (Reason("", "failsafe", f"`{action}` is always permitted"),))
+        allowed = bundle.vocabulary.unguarded == "allow"
+        why = Reason("", "unguarded", f"no policy guards `{action}`")
+        return Met(Verdict.ALLOW if allowed else Verdict.DENY, reasons=(why,), is_final=True)
+    limits, sources = _intersected(guarding, outcomes)
     reasons = tuple(reason for outcome in outcomes for reason in outcome.reasons)
-    limits, tightening = _intersected(guarding, outcomes)
     verdict = min((outcome.verdict for outcome in outcomes), default=Verdict.ALLOW)
-    for limit in limits:
-        found = _judge(limit, tightening[limit.parameter], context)
-        if found is not None:
-            verdict = min(verdict, found[0])
-            reasons = (*reasons, found[1])
     if is_failsafe and verdict is Verdict.DENY:
-        text = f"no policy denies the failsafe `{action}`"
-        return Composed(Verdict.ALLOW, limits, (*reasons, Reason("", "failsafe", text)))
-    return Composed(verdict, limits, reasons)
+        verdict = Verdict.ALLOW
+        reasons = (*reasons, Reason("", "failsafe", f"no policy denies the failsafe `{action}`"))
+    floor = Verdict.LIMIT if is_failsafe else Verdict.DENY
+    return Met(verdict, limits, reasons, sources, not limits, floor)
+
+
+def judge(met: Met, context: Mapping[str, Json]) -> Composed:
+    """Look at the parameters: outside a limit, or absent, is LIMIT; a limit that leaves nothing is DENY."""
+    verdict, reasons = met.verdict, met.reasons
+    for limit, source in zip(met.limits, met.sources, strict=True):
+        found = _judge(limit, source, context)
+        if found is not None:
+            verdict = min(verdict, max(found[0], met.floor))
+            reasons = (*reasons, found[1])
+    return Composed(verdict, met.limits, reasons)
 
 
 def _intersected(
     guarding: Sequence[Policy], outcomes: Sequence[Outcome]
-) -> tuple[tuple[Limit, ...], Mapping[str, str]]:
+) -> tuple[tuple[Limit, ...], tuple[str, ...]]:
     """Intersect the active limits of each parameter, and name a policy that set one."""
     limits: dict[str, Limit] = {}
     sources: dict[str, str] = {}
@@ -154,7 +171,8 @@ def _intersected(
                 met = limit if before is None else before.meet(limit)
                 if met != before:
                     limits[limit.parameter], sources[limit.parameter] = met, policy.id
-    return tuple(limits[name] for name in sorted(limits)), sources
+    names = sorted(limits)
+    return tuple(limits[name] for name in names), tuple(sources[name] for name in names)
 
 
 def _judge(limit: Limit, source: str, context: Mapping[str, Json]) -> tuple[Verdict, Reason] | None:

@@ -13,7 +13,7 @@ from ripstop.core.canonical import Json, canonical_json
 from ripstop.core.decision import Decision, EvidenceTable, Reason, Verdict
 from ripstop.core.sample import Sample
 from ripstop.core.vocabulary import SignalSpec
-from ripstop.policy.bundle import Bundle, Outcome, compose
+from ripstop.policy.bundle import Bundle, Outcome, judge, meet
 from ripstop.policy.document import Policy
 from ripstop.policy.evaluate import ABSENT, Absent, Machine, Scope, follow
 from ripstop.policy.state import STALE, Invalid, Reading, State, usable_value
@@ -139,13 +139,13 @@ def atoms(rule: Json) -> Iterator[Json]:
         yield rule
 
 
-def number_atoms(policy: Policy) -> dict[bytes, int]:
+def number_atoms(policy: Policy) -> Callable[[Json], int]:
     """Number a policy's atoms by their first occurrence in the canonical document (limits, then the rule)."""
     numbers: dict[bytes, int] = {}
     for rule in (*(limit.when for limit in policy.limits), policy.rule):
         for atom in atoms(rule):
             numbers.setdefault(canonical_json(atom), len(numbers))
-    return numbers
+    return lambda atom: numbers[canonical_json(atom)]
 
 
 @dataclass(slots=True)
@@ -153,7 +153,7 @@ class Evaluation:
     """One evaluation of one policy: which atoms were reached, which held."""
 
     machine: PolicyMachine
-    numbers: Mapping[bytes, int]
+    number: Callable[[Json], int]
     code: int = 0
     scope: Scope = field(default_factory=lambda: Scope(None))
 
@@ -182,7 +182,7 @@ class Evaluation:
         return self._atom(rule)
 
     def _atom(self, rule: Json) -> bool:
-        bit = 2 * self.numbers[canonical_json(rule)]
+        bit = 2 * self.number(rule)
         self.code |= 1 << bit
         try:
             value = self.machine.truth(rule, self.scope)
@@ -195,8 +195,14 @@ class Evaluation:
         return value
 
 
-def outcome_of(policy: Policy, inputs: Inputs, numbers: Mapping[bytes, int] | None = None) -> Outcome:
-    """Evaluate one policy: its rule, then (unless that denies) the conditions of its limits."""
+def outcome_of(policy: Policy, inputs: Inputs, number: Callable[[Json], int] | None = None) -> Outcome:
+    """Evaluate one policy: its rule, then (unless that denies) the conditions of its limits.
+
+    Args:
+        policy: what to evaluate.
+        inputs: what it reads.
+        number: gives an atom's number, where a caller has it at hand already.
+    """
     assumed: list[str] = []
     lookup: Lookup = inputs.look
     if policy.on_unknown.mode == "last_valid":
@@ -205,7 +211,7 @@ def outcome_of(policy: Policy, inputs: Inputs, numbers: Mapping[bytes, int] | No
         def lookup(name: str) -> Json | Absent | Invalid:
             return inputs.look_back(name, age_s, assumed)
 
-    evaluation = Evaluation(PolicyMachine(lookup), number_atoms(policy) if numbers is None else numbers)
+    evaluation = Evaluation(PolicyMachine(lookup), number or number_atoms(policy))
     reasons: list[Reason] = []
     try:
         permitted = evaluation.truth(policy.rule) is (policy.effect == "require")
@@ -233,9 +239,9 @@ def outcome_of(policy: Policy, inputs: Inputs, numbers: Mapping[bytes, int] | No
 
 
 def denial(policy: Policy) -> Reason:
-    """Say that the policy's rule denied."""
+    """Say that the policy's rule denied; its description says why where it has one."""
     text = "its rule does not hold" if policy.effect == "require" else "its rule holds, and forbids"
-    return Reason(policy.id, "denied", text)
+    return Reason(policy.id, "denied", policy.description or text)
 
 
 def verdict(policy: Policy, context: Mapping[str, Json], t_us: int = 0) -> Verdict:
@@ -255,7 +261,7 @@ def decide(
     inputs = Inputs(bundle, action, context, t_us, {} if state is None else state.readings)
     guarding = bundle.guarding(action)
     outcomes = [outcome_of(policy, inputs) for policy in guarding]
-    composed = compose(bundle, action, guarding, outcomes, context)
+    composed = judge(meet(bundle, action, guarding, outcomes), context)
     read = dict.fromkeys(name for policy in guarding for name in policy.program.reads if name not in context)
     observed = () if state is None else tuple(filter(None, map(state.sample, read)))
     return Decision(

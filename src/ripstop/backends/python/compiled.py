@@ -1,0 +1,292 @@
+"""A compiled bundle: decides about actions through generated code, and exactly as the reference does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import overload
+
+from ripstop.backends.python.plan import Function, Group, compile_group
+from ripstop.backends.python.raw import RawVerdict, compile_raw
+from ripstop.core.canonical import Json
+from ripstop.core.decision import Decision, EvidenceTable, Verdict
+from ripstop.core.sample import Sample
+from ripstop.core.vocabulary import Vocabulary
+from ripstop.policy import reference
+from ripstop.policy.bundle import Bundle, Met, judge, make_bundle, meet
+from ripstop.policy.document import Policy
+from ripstop.policy.state import Reading, State
+
+_NO_READINGS: Mapping[str, Reading] = {}
+_MOST_MEETS = 1024
+
+
+class InputTable(Sequence[Sample]):
+    """The inputs of a decision, held as they came and spread out only when somebody looks."""
+
+    __slots__ = ("context", "readings", "reads", "t_us")
+
+    def __init__(
+        self, context: Mapping[str, Json], readings: Mapping[str, Reading], reads: tuple[str, ...], t_us: int
+    ) -> None:
+        self.context = context
+        self.readings = readings
+        self.reads = reads
+        self.t_us = t_us
+
+    def __iter__(self) -> Iterator[Sample]:
+        for name, value in self.context.items():
+            yield Sample(name, value, self.t_us)
+        for name in self.reads:
+            reading = None if name in self.context else self.readings.get(name)
+            if reading is not None:
+                yield Sample(name, reading.value, reading.t_us)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    @overload
+    def __getitem__(self, index: int) -> Sample: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Sample, ...]: ...
+    def __getitem__(self, index: int | slice) -> Sample | tuple[Sample, ...]:
+        return tuple(self)[index]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and tuple(self) == tuple(other)
+
+    def __hash__(self) -> int:
+        return hash((self.t_us, *self.context))
+
+    def __repr__(self) -> str:
+        return repr(tuple(self))
+
+
+@dataclass(slots=True)
+class _Plan:
+    """How one action is decided."""
+
+    guarding: tuple[Policy, ...]
+    groups: tuple[Group, ...]
+    digests: tuple[str, ...]
+    reads: tuple[str, ...]
+    function: Function | None  # where one group says it all
+    settled: Met | None  # where no policy has a say
+    meets: dict[tuple[int, ...], Met] = field(default_factory=dict)
+
+
+class Compiled:
+    """Policies compiled for one agent; immutable to its users, so it may be shared between agents.
+
+    `verdict(context, t_us=0)` gives the raw verdict of a bundle's only rule (of several: their meet, UNKNOWN
+    below all); ranges and ages are `decide`'s business.
+    """
+
+    __slots__ = ("_base", "_groups", "_numbers", "_plans", "bundle", "verdict")
+
+    def __init__(
+        self, bundle: Bundle, base: Compiled | None = None, groups: dict[tuple[str, ...], Group] | None = None
+    ) -> None:
+        self.bundle = bundle
+        self._base = base
+        self._plans: dict[str, _Plan] = {}
+        self._groups: dict[tuple[str, ...], Group] = {} if groups is None else groups
+        self._numbers: dict[str, Callable[[Json], int]] = {}
+        self.verdict: RawVerdict = _raw(bundle.policies)
+
+    @property
+    def policies(self) -> tuple[Policy, ...]:
+        """The policies in force, in the order of evidence."""
+        return self.bundle.policies
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The vocabulary of the agent."""
+        return self.bundle.vocabulary
+
+    def start(self) -> State:
+        """Give the state in which nothing has been observed."""
+        return State(self.bundle.vocabulary)
+
+    def observe(self, state: State, signals: Mapping[str, Json], t_us: int) -> State:
+        """Give the state after samples of one moment."""
+        return state.observe(signals, t_us)
+
+    def reads(self, action: str) -> frozenset[str]:
+        """Give the signals (not parameters) that the policies guarding an action may read."""
+        spec = self.bundle.vocabulary.actions.get(action)
+        parameters = spec.parameters if spec is not None else {}
+        return frozenset(name for name in self._plan(action).reads if name not in parameters)
+
+    def with_policies(self, extra: Sequence[Policy]) -> Compiled:
+        """Give this bundle with more policies in force; what was compiled before is used again.
+
+        Raises:
+            PolicyError: as `make_bundle` does.
+        """
+        base = self._base or self
+        if not extra:
+            return self
+        bundle = make_bundle([*self.bundle.policies, *extra], self.bundle.vocabulary)
+        return Compiled(bundle, base, base._groups)
+
+    def decide(
+        self,
+        action: str,
+        context: Mapping[str, Json],
+        t_us: int = 0,
+        state: State | None = None,
+        *,
+        release: str = "",
+        intent: str = "",
+    ) -> Decision:
+        """Decide about an action; never raises on bad input.
+
+        Args:
+            action: the action's name.
+            context: the action's parameters, and values that override signals.
+            t_us: the moment of the decision.
+            state: what has been observed; None is nothing.
+            release: digest of the release in force, for the record.
+            intent: digest of the intent in force, for the record.
+        """
+        plan = self._plans.get(action) or self._plan(action)
+        context = dict(context)
+        readings = _NO_READINGS if state is None else state.readings
+        inputs = InputTable(context, readings, plan.reads, t_us)
+        if plan.function is not None:
+            found = plan.function(context, readings, t_us)
+            if found is None:
+                return self._exactly(plan, action, inputs, release, intent)
+            mask, *codes = found
+            masks: tuple[int, ...] = (mask,)
+        elif plan.settled is not None:
+            met = plan.settled
+            return Decision(action, met.verdict, (), met.reasons, (), t_us, release, intent, inputs)
+        else:
+            masks, codes = (), []
+            for group in plan.groups:
+                found = None if group.function is None else group.function(context, readings, t_us)
+                if found is None:
+                    return self._exactly(plan, action, inputs, release, intent)
+                masks += found[:1]
+                codes.extend(found[1:])
+        met = plan.meets.get(masks) or self._meet(plan, action, masks)
+        evidence = EvidenceTable(plan.digests, tuple(codes))
+        if met.is_final:
+            return Decision(
+                action, met.verdict, met.limits, met.reasons, evidence, t_us, release, intent, inputs
+            )
+        composed = judge(met, context)
+        return Decision(
+            action,
+            composed.verdict,
+            composed.limits,
+            composed.reasons,
+            evidence,
+            t_us,
+            release,
+            intent,
+            inputs,
+        )
+
+    def replay(self, decision: Decision) -> Decision:
+        """Decide again from a decision's own record: what was decided then must come out now."""
+        context = {item.signal: item.value for item in decision.inputs if item.t_us == decision.t_us}
+        older = [item for item in decision.inputs if item.t_us != decision.t_us]
+        state = State.of_samples(self.bundle.vocabulary, older, decision.last_valid)
+        return self.decide(
+            decision.action, context, decision.t_us, state, release=decision.release, intent=decision.intent
+        )
+
+    def _meet(self, plan: _Plan, action: str, masks: tuple[int, ...]) -> Met:
+        outcomes = [
+            outcome
+            for group, mask in zip(plan.groups, masks, strict=True)
+            for outcome in group.outcomes(mask)
+        ]
+        met = meet(self.bundle, action, plan.guarding, outcomes)
+        if len(plan.meets) < _MOST_MEETS:
+            plan.meets[masks] = met
+        return met
+
+    def _exactly(self, plan: _Plan, action: str, table: InputTable, release: str, intent: str) -> Decision:
+        """Decide by the reference semantics."""
+        inputs = reference.Inputs(self.bundle, action, table.context, table.t_us, table.readings)
+        outcomes = [reference.outcome_of(policy, inputs, self._number(policy)) for policy in plan.guarding]
+        composed = judge(meet(self.bundle, action, plan.guarding, outcomes), table.context)
+        evidence = EvidenceTable(plan.digests, tuple(outcome.code for outcome in outcomes))
+        return Decision(
+            action,
+            composed.verdict,
+            composed.limits,
+            composed.reasons,
+            evidence,
+            table.t_us,
+            release,
+            intent,
+            table,
+            reference.last_valid(plan.guarding, inputs),
+        )
+
+    def _number(self, policy: Policy) -> Callable[[Json], int]:
+        """Give a policy's numbering of atoms, by the identity of the rule's parts."""
+        known = self._numbers.get(policy.digest)
+        if known is None:
+            number = reference.number_atoms(policy)
+            by_identity = {
+                id(atom): number(atom)
+                for rule in (policy.rule, *(limit.when for limit in policy.limits))
+                for atom in reference.atoms(rule)
+            }
+            known = self._numbers[policy.digest] = lambda atom: by_identity[id(atom)]
+        return known
+
+    def _plan(self, action: str) -> _Plan:
+        plan = self._plans.get(action)
+        if plan is not None:
+            return plan
+        guarding = self.bundle.guarding(action) if self.bundle.is_declared(action) else ()
+        parts = [guarding]
+        if self._base is not None:
+            count = len([policy for policy in guarding if policy in self._base.bundle.policies])
+            parts = [guarding[:count], guarding[count:]]
+        groups = tuple(self._group(part, action) for part in parts if part)
+        reads = tuple(dict.fromkeys(name for policy in guarding for name in policy.program.reads))
+        plan = _Plan(
+            guarding,
+            groups,
+            tuple(policy.digest for policy in guarding),
+            reads,
+            groups[0].function if len(groups) == 1 else None,
+            None if guarding else meet(self.bundle, action, (), ()),
+        )
+        if self.bundle.is_declared(action):
+            self._plans[action] = plan
+        return plan
+
+    def _group(self, policies: tuple[Policy, ...], action: str) -> Group:
+        key = (action, *(policy.digest for policy in policies))
+        group = self._groups.get(key)
+        if group is None:
+            group = self._groups[key] = compile_group(policies, action, self.bundle.vocabulary)
+        return group
+
+
+def _raw(policies: tuple[Policy, ...]) -> RawVerdict:
+    """Give the raw verdict of a rule, or of several."""
+
+    def exactly(policy: Policy) -> RawVerdict:
+        def slow(context: Mapping[str, Json], t_us: int = 0) -> Verdict:
+            return reference.verdict(policy, context, t_us)
+
+        return slow
+
+    made = [compile_raw(policy, exactly(policy)) for policy in policies]
+    if len(made) == 1:
+        return made[0]
+
+    def several(context: Mapping[str, Json], t_us: int = 0) -> Verdict:
+        return min((each(context, t_us) for each in made), default=Verdict.DENY)
+
+    return several

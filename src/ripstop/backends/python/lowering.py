@@ -1,0 +1,396 @@
+"""From typed expressions to Python expressions: the table of lowerings, and what is left out, with reasons.
+
+A lowered expression stands behind the slots' checks: its numbers are finite and not beyond 2^53, its texts
+are `str`, its truths `bool`. What could still go wrong (a division by zero, an overflow) raises `Deopt`, and
+the exact evaluator decides.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import fmod, isfinite
+
+from ripstop.backends.python.slots import SAFE, Held, Slot, Unsupported, choose, name, uses_of
+from ripstop.core.canonical import Json
+from ripstop.policy.eager import EAGER
+from ripstop.policy.ir import ITERATORS, Expr
+from ripstop.policy.kinds import Kind
+
+_LARGEST = 1e300  # well below the largest binary64: what is bounded by it cannot overflow
+
+
+class Deopt(Exception):  # noqa: N818 (a jump, not an error)
+    """Leaves generated code; the exact evaluator takes over."""
+
+
+def finite(value: float) -> float:
+    """Give a finite number back."""
+    if isfinite(value):
+        return value
+    raise Deopt
+
+
+def divide(left: float, right: float) -> float:
+    """Divide, or leave the generated code."""
+    if right == 0:
+        raise Deopt
+    return finite(left / right)
+
+
+def remainder(left: float, right: float) -> float:
+    """Give the remainder, or leave the generated code."""
+    if right == 0:
+        raise Deopt
+    return fmod(left, right)
+
+
+HELPERS: Mapping[str, object] = {
+    "_finite": finite,
+    "_divide": divide,
+    "_remainder": remainder,
+    "_contains": EAGER["in"],
+    "_Deopt": Deopt,
+}
+
+NOT_LOWERED: Mapping[str, str] = {
+    "val": "lowered as the read that it resolves to",
+    "var": "lowered as the read that it resolves to",
+    "exists": "looks at absence, which generated code has ruled out",
+    "missing": "looks at absence, which generated code has ruled out",
+    "missing_some": "looks at absence, which generated code has ruled out",
+    "??": "looks at absence, which generated code has ruled out",
+    "cat": "makes text, outside the edge profile",
+    "substr": "makes text, outside the edge profile",
+    "merge": "makes lists, outside the edge profile",
+    "map": "makes lists, outside the edge profile",
+    "filter": "makes lists, outside the edge profile",
+    "reduce": "folds untyped values, outside the edge profile",
+    "try": "catches errors, outside the edge profile",
+    "throw": "raises errors, outside the edge profile",
+    "preserve": "lowered as a constant",
+    "log": "lowered as its argument",
+}
+
+
+@dataclass(slots=True)
+class Lowered:
+    """A Python expression, what it holds, a bound on a number's magnitude, and whether it may be an `int`."""
+
+    code: ast.expr
+    held: Held
+    bound: float = SAFE
+    may_be_int: bool = False
+
+
+@dataclass(slots=True)
+class Emitter:
+    """Lowers the expressions of one function.
+
+    `elements` maps the fields of the innermost iterator's element to variables, while its body is lowered.
+    """
+
+    slots: Mapping[str, Slot]
+    ranged: bool
+    uses_now: bool = False
+    elements: dict[tuple[str | int, ...], Slot] | None = None
+    loops: int = 0
+
+    def lower(self, expr: Expr) -> Lowered:
+        """Lower one expression.
+
+        Raises:
+            Unsupported: when it has to be left to the exact evaluator.
+        """
+        lowering = LOWERINGS.get(expr.op)
+        if lowering is None:
+            raise Unsupported(NOT_LOWERED.get(expr.op, f"`{expr.op}` is not lowered"))
+        return lowering(self, expr)
+
+    def test(self, expr: Expr) -> ast.expr:
+        """Lower an expression of which only the truth matters."""
+        lowered = self.lower(expr)
+        if lowered.held is Held.BOOLEAN:
+            return lowered.code
+        if lowered.held in (Held.NUMBER, Held.STRICT_NUMBER):
+            return ast.Compare(lowered.code, [ast.NotEq()], [ast.Constant(0.0)])
+        return lowered.code
+
+    def number(self, expr: Expr, *, strict: bool = False) -> Lowered:
+        """Lower a number. Where `strict`, a boolean is none."""
+        lowered = self.lower(expr)
+        if lowered.held is Held.STRICT_NUMBER or (lowered.held is Held.NUMBER and not strict):
+            return lowered
+        if lowered.held is Held.NUMBER and not self.may_be_boolean(expr):
+            return lowered
+        raise Unsupported(f"a {lowered.held.value} stands where a number is needed")
+
+    def may_be_boolean(self, expr: Expr) -> bool:
+        """Whether an undeclared name might hold a boolean; a declared number has been converted."""
+        return expr.op in ("read", "element") and expr.type.kind is Kind.ANY
+
+    def loop_variable(self) -> str:
+        """Give a fresh name for a loop."""
+        self.loops += 1
+        return f"e{self.loops}"
+
+
+def _call(helper: str, *args: ast.expr) -> ast.Call:
+    return ast.Call(name(helper), list(args), [])
+
+
+def _constant(emitter: Emitter, expr: Expr) -> Lowered:
+    value = expr.value
+    if isinstance(value, bool):
+        return Lowered(ast.Constant(value), Held.BOOLEAN)
+    if isinstance(value, int | float):
+        return Lowered(ast.Constant(float(value)), Held.STRICT_NUMBER, abs(float(value)))
+    if isinstance(value, str):
+        return Lowered(ast.Constant(value), Held.TEXT)
+    if value is None:
+        raise Unsupported("null has no type")
+    raise Unsupported("a list or an object stands as a value")
+
+
+def _read(emitter: Emitter, expr: Expr) -> Lowered:
+    if expr.args or len(expr.path) != 1:
+        raise Unsupported("a read has a default or goes into a value")
+    return _slot(emitter, emitter.slots[str(expr.path[0])])
+
+
+def _slot(emitter: Emitter, slot: Slot) -> Lowered:
+    low, high = slot.bounds(ranged=emitter.ranged)
+    return Lowered(name(slot.variable), slot.held, max(abs(low), abs(high)), may_be_int=True)
+
+
+def _now(emitter: Emitter, expr: Expr) -> Lowered:
+    emitter.uses_now = True
+    return Lowered(name("now"), Held.STRICT_NUMBER, 1e13)
+
+
+def _element(emitter: Emitter, expr: Expr) -> Lowered:
+    if emitter.elements is None or expr.args or expr.path[0] != 0 or len(expr.path) > 2:
+        raise Unsupported("an element is read otherwise than by one field")
+    slot = emitter.elements.get(expr.path[1:])
+    if slot is None:
+        raise Unsupported("an element's field has no slot")
+    return _slot(emitter, slot)
+
+
+def _exact(lowered: Lowered, bound: float) -> ast.expr:
+    """Make an operand binary64 where the result could leave the integers that binary64 holds exactly."""
+    if bound <= SAFE or not lowered.may_be_int:
+        return lowered.code
+    return ast.BinOp(lowered.code, ast.Mult(), ast.Constant(1.0))
+
+
+def _bounded(code: ast.expr, bound: float) -> Lowered:
+    if bound <= _LARGEST:
+        return Lowered(code, Held.STRICT_NUMBER, bound)
+    return Lowered(_call("_finite", code), Held.STRICT_NUMBER, 1.8e308)
+
+
+def _arithmetic(operator: ast.operator, combine: Callable[[float, float], float]) -> Lowering:
+    def lower(emitter: Emitter, expr: Expr) -> Lowered:
+        args = [emitter.number(arg) for arg in expr.args]
+        result = args[0]
+        for arg in args[1:]:
+            bound = combine(result.bound, arg.bound)
+            integers = bound <= SAFE and result.may_be_int and arg.may_be_int
+            result = _bounded(ast.BinOp(_exact(result, bound), operator, _exact(arg, bound)), bound)
+            result.may_be_int = integers
+        return replace(result, held=Held.STRICT_NUMBER)
+
+    return lower
+
+
+def _subtract(emitter: Emitter, expr: Expr) -> Lowered:
+    if len(expr.args) == 1:
+        arg = emitter.number(expr.args[0])
+        return Lowered(ast.UnaryOp(ast.USub(), arg.code), Held.STRICT_NUMBER, arg.bound, arg.may_be_int)
+    return _DIFFERENCE(emitter, expr)
+
+
+def _divide(emitter: Emitter, expr: Expr) -> Lowered:
+    args = [emitter.number(arg) for arg in expr.args]
+    result = Lowered(ast.Constant(1.0), Held.STRICT_NUMBER, 1.0) if len(args) == 1 else args[0]
+    for arg in args if len(args) == 1 else args[1:]:
+        if isinstance(arg.code, ast.Constant) and arg.bound:
+            result = _bounded(ast.BinOp(result.code, ast.Div(), arg.code), result.bound / arg.bound)
+        else:
+            result = Lowered(_call("_divide", result.code, arg.code), Held.STRICT_NUMBER, 1.8e308)
+    return result
+
+
+def _modulo(emitter: Emitter, expr: Expr) -> Lowered:
+    args = [emitter.number(arg) for arg in expr.args]
+    result = args[0]
+    for arg in args[1:]:
+        result = Lowered(_call("_remainder", result.code, arg.code), Held.STRICT_NUMBER, result.bound)
+    return result
+
+
+def _extreme(helper: str) -> Lowering:
+    def lower(emitter: Emitter, expr: Expr) -> Lowered:
+        args = [emitter.number(arg, strict=True) for arg in expr.args]
+        bound = max(arg.bound for arg in args)
+        code = args[0].code if len(args) == 1 else _call(helper, *(arg.code for arg in args))
+        return Lowered(code, Held.STRICT_NUMBER, bound, any(arg.may_be_int for arg in args))
+
+    return lower
+
+
+def _order(operator: ast.cmpop) -> Lowering:
+    def lower(emitter: Emitter, expr: Expr) -> Lowered:
+        args = [emitter.number(arg).code for arg in expr.args]
+        return Lowered(ast.Compare(args[0], [operator] * (len(args) - 1), args[1:]), Held.BOOLEAN)
+
+    return lower
+
+
+def _equality(operator: ast.cmpop, *, strict: bool) -> Lowering:
+    def lower(emitter: Emitter, expr: Expr) -> Lowered:
+        args = [emitter.lower(arg) for arg in expr.args]
+        if any(arg.held in (Held.NUMBER, Held.STRICT_NUMBER) for arg in args):
+            args = [emitter.number(arg, strict=strict) for arg in expr.args]
+        elif len({arg.held for arg in args}) > 1 or args[0].held is Held.LIST:
+            raise Unsupported("values of several types are compared")
+        codes = [arg.code for arg in args]
+        return Lowered(ast.Compare(codes[0], [operator] * (len(codes) - 1), codes[1:]), Held.BOOLEAN)
+
+    return lower
+
+
+def _within(emitter: Emitter, expr: Expr) -> Lowered:
+    first, second, seconds = (emitter.number(arg) for arg in expr.args)
+    bound = first.bound + second.bound
+    difference = ast.BinOp(_exact(second, bound), ast.Sub(), _exact(first, bound))
+    return Lowered(
+        ast.Compare(_call("abs", _bounded(difference, bound).code), [ast.LtE()], [seconds.code]), Held.BOOLEAN
+    )
+
+
+def _membership(emitter: Emitter, expr: Expr) -> Lowered:
+    item, container = expr.args
+    if container.op == "const" and isinstance(container.value, list):
+        needle = emitter.lower(item)
+        kinds = (
+            (str,) if needle.held is Held.TEXT else (bool,) if needle.held is Held.BOOLEAN else (int, float)
+        )
+        if kinds == (int, float):
+            needle = emitter.number(item, strict=True)
+        members = _members(container.value, kinds)
+        members_code = ast.Tuple([ast.Constant(member) for member in members], ast.Load())
+        return Lowered(ast.Compare(needle.code, [ast.In()], [members_code]), Held.BOOLEAN)
+    needle, hay = emitter.lower(item), emitter.lower(container)
+    if hay.held is Held.TEXT and needle.held is Held.TEXT:
+        both = [hay.code, ast.Compare(needle.code, [ast.In()], [hay.code])]
+        return Lowered(_call("bool", ast.BoolOp(ast.And(), both)), Held.BOOLEAN)
+    if hay.held is Held.LIST and needle.held is not Held.LIST and not emitter.may_be_boolean(item):
+        is_number = needle.held in (Held.NUMBER, Held.STRICT_NUMBER)
+        code = ast.BinOp(needle.code, ast.Mult(), ast.Constant(1.0)) if is_number else needle.code
+        return Lowered(_call("_contains", ast.Tuple([code, hay.code], ast.Load())), Held.BOOLEAN)
+    raise Unsupported("membership in something of unknown type")
+
+
+def _members(values: Sequence[Json], kinds: tuple[type, ...]) -> list[str | bool | float]:
+    """Keep the members of a list that a needle of some kind could strictly equal."""
+    texts: list[str | bool | float] = [value for value in values if str in kinds and isinstance(value, str)]
+    truths = [value for value in values if bool in kinds and isinstance(value, bool)]
+    numbers = [
+        float(value)
+        for value in values
+        if float in kinds and isinstance(value, int | float) and not isinstance(value, bool)
+    ]
+    return [*texts, *truths, *numbers]
+
+
+def _logic(operator: ast.boolop) -> Lowering:
+    def lower(emitter: Emitter, expr: Expr) -> Lowered:
+        args = [emitter.lower(arg) for arg in expr.args]
+        if any(arg.held is not Held.BOOLEAN for arg in args):
+            raise Unsupported("`and` or `or` gives a value that is not a truth")
+        code = args[0].code if len(args) == 1 else ast.BoolOp(operator, [arg.code for arg in args])
+        return Lowered(code, Held.BOOLEAN)
+
+    return lower
+
+
+def _not(emitter: Emitter, expr: Expr) -> Lowered:
+    return Lowered(ast.UnaryOp(ast.Not(), emitter.test(expr.args[0])), Held.BOOLEAN)
+
+
+def _truth(emitter: Emitter, expr: Expr) -> Lowered:
+    return Lowered(_call("bool", emitter.test(expr.args[0])), Held.BOOLEAN)
+
+
+def _choice(emitter: Emitter, expr: Expr) -> Lowered:
+    if len(expr.args) % 2 == 0:
+        raise Unsupported("an `if` without an else gives null")
+    result = emitter.lower(expr.args[-1])
+    for index in range(len(expr.args) - 3, -1, -2):
+        value = emitter.lower(expr.args[index + 1])
+        if value.held is not result.held:
+            both = {value.held, result.held}
+            if both != {Held.NUMBER, Held.STRICT_NUMBER}:
+                raise Unsupported("the values of an `if` have several types")
+        held = value.held if value.held is result.held else Held.NUMBER
+        code = ast.IfExp(emitter.test(expr.args[index]), value.code, result.code)
+        result = Lowered(
+            code, held, max(value.bound, result.bound), may_be_int=value.may_be_int or result.may_be_int
+        )
+    if result.held is Held.NUMBER and expr.type.kind is Kind.ANY:
+        raise Unsupported("an `if` gives an undeclared value")
+    return result
+
+
+Lowering = Callable[[Emitter, Expr], Lowered]
+_DIFFERENCE = _arithmetic(ast.Sub(), lambda left, right: left + right)
+
+LOWERINGS: Mapping[str, Lowering] = {
+    "const": _constant,
+    "read": _read,
+    "now": _now,
+    "element": _element,
+    "+": _arithmetic(ast.Add(), lambda left, right: left + right),
+    "-": _subtract,
+    "*": _arithmetic(ast.Mult(), lambda left, right: left * right),
+    "/": _divide,
+    "%": _modulo,
+    "min": _extreme("min"),
+    "max": _extreme("max"),
+    "<": _order(ast.Lt()),
+    "<=": _order(ast.LtE()),
+    ">": _order(ast.Gt()),
+    ">=": _order(ast.GtE()),
+    "==": _equality(ast.Eq(), strict=False),
+    "!=": _equality(ast.NotEq(), strict=False),
+    "===": _equality(ast.Eq(), strict=True),
+    "!==": _equality(ast.NotEq(), strict=True),
+    "within": _within,
+    "in": _membership,
+    "and": _logic(ast.And()),
+    "or": _logic(ast.Or()),
+    "!": _not,
+    "!!": _truth,
+    "if": _choice,
+}
+
+
+def element_slots(body: Expr, elements: Expr, loop: str) -> dict[tuple[str | int, ...], Slot]:
+    """Give each field that a quantifier's body reads its slot.
+
+    Raises:
+        Unsupported: when the body reads otherwise, or holds another iterator.
+    """
+    if any(expr.op in (*ITERATORS, "try") for expr in body.walk()):
+        raise Unsupported("an iterator stands inside another")
+    slots: dict[tuple[str | int, ...], Slot] = {}
+    for path, held in uses_of([body], "element").items():
+        if len(path) > 2 or path[0] != 0:
+            raise Unsupported("an element is read otherwise than by one field")
+        key = str(path[-1])
+        spec = elements.type.fields.get(key) if len(path) == 2 else None
+        slots[path[1:]] = Slot(key, f"{loop}_{len(slots)}", choose(key, held, spec), spec)
+    return slots

@@ -1,0 +1,179 @@
+"""One generated function for each action: all the policies that guard it, with evidence.
+
+    def decide(c, s, t):                # context, readings, microseconds
+        try:
+            v0 = c["payload_kg"]        # a parameter: from the context alone
+            if not 0.0 <= v0 <= 50.0: return None
+            v1 = c.get("battery_percent", _absent)
+            if v1 is _absent:           # a signal: else the latest reading, if still valid
+                x = s["battery_percent"]
+                if x[1] < t: return None
+                v1 = x[0]
+            elif not 0.0 <= v1 <= 100.0: return None
+            m = 0
+            if v1 < 30.0: e0 = 3 ...    # one policy after the other
+            return m, e0, e1
+        except _surprises: return None
+
+`m` has a bit for each policy that denies and for each limit rule that is active. None means that something
+was absent, invalid or unexpected: the reference semantics decide then.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from ripstop.backends.python.branches import MOST_LEAVES, Brancher, assign, collect, leaves
+from ripstop.backends.python.lowering import HELPERS, Deopt, Emitter
+from ripstop.backends.python.slots import Slot, Unsupported, assign_slots, name
+from ripstop.core.canonical import Json
+from ripstop.core.decision import Verdict
+from ripstop.core.vocabulary import Vocabulary
+from ripstop.policy.bundle import Outcome
+from ripstop.policy.document import Policy
+from ripstop.policy.reference import denial
+from ripstop.policy.state import Reading
+
+Function: TypeAlias = Callable[[Mapping[str, Json], Mapping[str, Reading], int], "tuple[int, ...] | None"]
+
+SURPRISES = (Deopt, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Some policies that guard an action, compiled together; `function` is None where that cannot be done."""
+
+    policies: tuple[Policy, ...]
+    function: Function | None
+    left_out: str = ""
+
+    def outcomes(self, mask: int) -> tuple[Outcome, ...]:
+        """Spell out what a mask says of each policy (evidence apart)."""
+        spelled = []
+        bit = 1
+        for policy in self.policies:
+            denied = bool(mask & bit)
+            active = tuple(index for index in range(len(policy.limits)) if mask & (bit << 1 + index))
+            bit <<= 1 + len(policy.limits)
+            reasons = (denial(policy),) if denied else ()
+            spelled.append(Outcome(Verdict.DENY if denied else Verdict.ALLOW, active, reasons))
+        return tuple(spelled)
+
+
+def compile_group(policies: tuple[Policy, ...], action: str, vocabulary: Vocabulary) -> Group:
+    """Generate one function for policies that guard an action."""
+    spec = vocabulary.actions.get(action)
+    parameters = spec.parameters if spec is not None else {}
+    roots = [expr for policy in policies for expr in (policy.program.rule, *policy.program.whens)]
+    try:
+        slots = assign_slots(roots, vocabulary.signals, parameters)
+        emitter = Emitter(slots, ranged=True)
+        bodies = _bodies(policies, emitter)
+    except Unsupported as reason:
+        return Group(policies, None, str(reason))
+    fetches = [statement for slot in slots.values() for statement in fetch(slot)]
+    if emitter.uses_now:
+        fetches.insert(0, assign("now", ast.BinOp(name("t"), ast.Div(), ast.Constant(1e6))))
+    result = ast.Return(
+        ast.Tuple([name("m"), *(name(f"e{index}") for index in range(len(policies)))], ast.Load())
+    )
+    body = [*fetches, assign("m", ast.Constant(0)), *bodies, result]
+    return Group(policies, build(["c", "s", "t"], body, ast.Return(ast.Constant(None)), {}))
+
+
+def build(
+    arguments: Sequence[str], body: list[ast.stmt], otherwise: ast.stmt, extra: Mapping[str, object]
+) -> Function:
+    """Make a function of statements; on a surprise it does something else."""
+    guarded = ast.Try(body, [ast.ExceptHandler(name("_surprises"), None, [otherwise])], [], [])
+    parameters = ast.arguments([], [ast.arg(each) for each in arguments], None, [], [], None, [])
+    function = ast.FunctionDef("generated", parameters, [guarded], [], lineno=0)
+    module = ast.fix_missing_locations(ast.Module([function], []))
+    space: dict[str, object] = {**HELPERS, "_surprises": SURPRISES, "_absent": object(), **extra}
+    exec(compile(module, "<ripstop policy>", "exec"), space)  # noqa: S102 (a tree that this package built)
+    made: Function = space["generated"]  # type: ignore[assignment]  # exec gives no type
+    return made
+
+
+def fetch(slot: Slot) -> list[ast.stmt]:
+    """Read a slot's value from the context, or a signal's from the readings, and leave when it is bad."""
+    leave: list[ast.stmt] = [ast.Return(ast.Constant(None))]
+    key = ast.Constant(slot.name)
+    wrong = ast.UnaryOp(ast.Not(), slot.check(ranged=True))
+    value = name(slot.variable)
+    if slot.is_parameter:
+        return [assign(slot.variable, ast.Subscript(name("c"), key, ast.Load())), ast.If(wrong, leave, [])]
+    get = ast.Call(ast.Attribute(name("c"), "get", ast.Load()), [key, name("_absent")], [])
+    stale = ast.Compare(ast.Subscript(name("x"), ast.Constant(1), ast.Load()), [ast.Lt()], [name("t")])
+    observed: list[ast.stmt] = [
+        assign("x", ast.Subscript(name("s"), key, ast.Load())),
+        ast.If(stale, leave, []),
+        assign(slot.variable, ast.Subscript(name("x"), ast.Constant(0), ast.Load())),
+    ]
+    checks: list[ast.stmt] = [ast.If(wrong, leave, [])]
+    is_absent = ast.Compare(value, [ast.Is()], [name("_absent")])
+    if slot.is_checked_when_observed:
+        return [assign(slot.variable, get), ast.If(is_absent, observed, checks)]
+    return [assign(slot.variable, get), ast.If(is_absent, observed, []), *checks]
+
+
+def _bodies(policies: Sequence[Policy], emitter: Emitter) -> list[ast.stmt]:
+    statements: list[ast.stmt] = []
+    bit = 1
+    for index, policy in enumerate(policies):
+        statements.extend(_one(policy, emitter, f"e{index}", bit))
+        bit <<= 1 + len(policy.limits)
+    return statements
+
+
+def _one(policy: Policy, emitter: Emitter, evidence: str, bit: int) -> list[ast.stmt]:
+    """Build one policy: the rule, then the limits unless the rule denies."""
+    program = policy.program
+    brancher = Brancher(emitter, program, collected=evidence)
+    true, false = leaves(program.rule)
+    permitted = true if policy.effect == "require" else false
+    for when in program.whens:
+        permitted *= sum(leaves(when))
+    if true + false + permitted > MOST_LEAVES:
+        return _flat(policy, brancher, bit)
+
+    def finish(mask: int, code: int) -> list[ast.stmt]:
+        return [assign(evidence, ast.Constant(code)), *([collect("m", mask)] if mask else [])]
+
+    def limit(index: int, mask: int, code: int) -> list[ast.stmt]:
+        if index == len(program.whens):
+            return finish(mask, code)
+        active = mask | bit << 1 + index
+        return brancher.tree(
+            program.whens[index],
+            lambda code: limit(index + 1, active, code),
+            lambda code: limit(index + 1, mask, code),
+            code,
+        )
+
+    def permit(code: int) -> list[ast.stmt]:
+        return limit(0, 0, code)
+
+    def deny(code: int) -> list[ast.stmt]:
+        return finish(bit, code)
+
+    then, other = (permit, deny) if policy.effect == "require" else (deny, permit)
+    return brancher.tree(program.rule, then, other, 0)
+
+
+def _flat(policy: Policy, brancher: Brancher, bit: int) -> list[ast.stmt]:
+    limits: list[ast.stmt] = []
+    for index, when in enumerate(policy.program.whens):
+        limits.extend(brancher.flat(when))
+        limits.append(ast.If(name(brancher.truth), [collect("m", bit << 1 + index)], []))
+    denied: list[ast.stmt] = [collect("m", bit)]
+    then, other = (limits, denied) if policy.effect == "require" else (denied, limits)
+    rule = brancher.flat(policy.program.rule)
+    return [
+        assign(brancher.collected, ast.Constant(0)),
+        *rule,
+        ast.If(name(brancher.truth), then or [ast.Pass()], other),
+    ]

@@ -1,0 +1,196 @@
+"""What generated code reads: one local variable for each signal, and the check that makes it trustworthy.
+
+A declared signal has its declared type. An undeclared one is guessed from how the rule uses it, and the guess
+is checked on every call: where it is wrong, the exact evaluator takes over. So code behind the checks needs
+no guards.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from ripstop.core.vocabulary import SignalSpec
+from ripstop.policy.ir import LOGIC, Expr, Step
+from ripstop.policy.kinds import Kind
+from ripstop.policy.operators import OPERATORS
+
+SAFE = float(2**53)  # beyond it Python's exact integers and binary64 part
+
+
+class Unsupported(Exception):  # noqa: N818 (a reason to evaluate otherwise, not an error)
+    """An expression that this backend leaves to the exact evaluator; the text says why."""
+
+
+class Held(Enum):
+    """What a slot holds once it has been checked."""
+
+    NUMBER = "number"
+    STRICT_NUMBER = "number, not a boolean"
+    BOOLEAN = "boolean"
+    TEXT = "text"
+    LIST = "list"
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One read name: its variable, what it holds, and its declaration if there is one."""
+
+    name: str
+    variable: str
+    held: Held
+    spec: SignalSpec | None = None
+    is_parameter: bool = False
+
+    def bounds(self, *, ranged: bool) -> tuple[float, float]:
+        """Give the range that a checked number is in."""
+        low, high = -SAFE, SAFE
+        if ranged and self.spec is not None:
+            low = low if self.spec.low is None else max(low, float(self.spec.low))
+            high = high if self.spec.high is None else min(high, float(self.spec.high))
+        return low, high
+
+    @property
+    def is_checked_when_observed(self) -> bool:
+        """Whether a valid reading needs no further check."""
+        if self.spec is None or self.held is Held.LIST:
+            return False
+        is_number = self.held in (Held.NUMBER, Held.STRICT_NUMBER)
+        return not is_number or (self.spec.low is not None and self.spec.high is not None)
+
+    def check(self, *, ranged: bool) -> ast.expr:
+        """Give the test that the variable passes when it may be trusted."""
+        value = name(self.variable)
+        if self.held is Held.BOOLEAN:
+            return ast.Compare(attribute(value, "__class__"), [ast.Is()], [name("bool")])
+        if self.held is Held.TEXT:
+            is_text = ast.Compare(attribute(value, "__class__"), [ast.Is()], [name("str")])
+            if self.spec is not None and self.spec.values:
+                members = ast.Set([ast.Constant(text) for text in self.spec.values])
+                return ast.BoolOp(ast.And(), [is_text, ast.Compare(value, [ast.In()], [members])])
+            return is_text
+        if self.held is Held.LIST:
+            return self._list_check(value)
+        low, high = self.bounds(ranged=ranged)
+        inside = ast.Compare(ast.Constant(low), [ast.LtE(), ast.LtE()], [value, ast.Constant(high)])
+        if self.held is Held.STRICT_NUMBER and self.spec is None:
+            other = ast.Compare(attribute(value, "__class__"), [ast.IsNot()], [name("bool")])
+            return ast.BoolOp(ast.And(), [other, inside])
+        return inside
+
+    def _list_check(self, value: ast.expr) -> ast.expr:
+        kind = ast.Compare(attribute(value, "__class__"), [ast.Is()], [name("list")])
+        if self.spec is None or not self.spec.size:
+            return kind
+        length = ast.Call(name("len"), [value], [])
+        return ast.BoolOp(ast.And(), [kind, ast.Compare(length, [ast.LtE()], [ast.Constant(self.spec.size)])])
+
+
+def name(identifier: str) -> ast.Name:
+    """Load a variable."""
+    return ast.Name(identifier, ast.Load())
+
+
+def attribute(value: ast.expr, attr: str) -> ast.Attribute:
+    """Load an attribute."""
+    return ast.Attribute(value, attr, ast.Load())
+
+
+_DECLARED: Mapping[str, Held] = {
+    "number": Held.NUMBER,
+    "timestamp": Held.NUMBER,
+    "boolean": Held.BOOLEAN,
+    "string": Held.TEXT,
+    "list": Held.LIST,
+}
+_NUMERIC = ("sum", "product", "quotient", "remainder", "within")
+
+
+def assign_slots(
+    roots: Sequence[Expr], signals: Mapping[str, SignalSpec], parameters: Mapping[str, SignalSpec]
+) -> dict[str, Slot]:
+    """Give each name that the expressions read its slot.
+
+    Raises:
+        Unsupported: when a read goes into a value, or the uses of an undeclared name do not agree.
+    """
+    slots: dict[str, Slot] = {}
+    for path, held in uses_of(roots, "read").items():
+        if len(path) != 1:
+            raise Unsupported("a read goes into a value")
+        key = str(path[0])
+        spec = parameters.get(key) or signals.get(key)
+        slots[key] = Slot(key, f"v{len(slots)}", choose(key, held, spec), spec, key in parameters)
+    return slots
+
+
+def uses_of(roots: Sequence[Expr], op: str) -> dict[tuple[Step, ...], set[Held]]:
+    """Tell what the expressions take each `read` (or `element`) for.
+
+    Raises:
+        Unsupported: when one has a default.
+    """
+    uses: dict[tuple[Step, ...], set[Held]] = {}
+
+    def note(expr: Expr, held: set[Held]) -> None:
+        if expr.op == op:
+            if expr.args:
+                raise Unsupported("a read has a default")
+            uses.setdefault(expr.path, set()).update(held)
+
+    for root in roots:
+        note(root, {Held.BOOLEAN})
+        for expr in root.walk():
+            for index, arg in enumerate(expr.args):
+                note(arg, _use(expr, index))
+    return uses
+
+
+def choose(key: str, held: set[Held], spec: SignalSpec | None) -> Held:
+    """Give what a name holds: as it is declared, else as it is used.
+
+    Raises:
+        Unsupported: when it is declared as something else, or used in several ways.
+    """
+    if spec is not None:
+        if spec.type not in _DECLARED:
+            raise Unsupported(f"`{key}` is an {spec.type}")
+        return _DECLARED[spec.type]
+    return _guess(key, held)
+
+
+def _use(expr: Expr, index: int) -> set[Held]:
+    """Tell what an operator takes its argument for; nothing when it takes anything."""
+    if expr.op in LOGIC:
+        return {Held.BOOLEAN}
+    typing = OPERATORS[expr.op].typing if expr.op in OPERATORS else ""
+    if typing in _NUMERIC:
+        return {Held.NUMBER}
+    if typing == "extreme":
+        return {Held.STRICT_NUMBER}
+    if typing == "quantifier" and index == 0:
+        return {Held.LIST}
+    if typing in ("order", "equality", "membership"):
+        strict = typing == "membership" or expr.op in ("===", "!==")
+        return {held for other in expr.args if (held := _sort(other, strict=strict)) is not None}
+    return set()
+
+
+def _sort(other: Expr, *, strict: bool) -> Held | None:
+    """Tell what the other side of a comparison is."""
+    kind = other.type.item if other.type.kind is Kind.LIST and other.op == "const" else other.type.kind
+    if kind in (Kind.NUMBER, Kind.TIMESTAMP):
+        return Held.STRICT_NUMBER if strict else Held.NUMBER
+    return {Kind.STRING: Held.TEXT, Kind.BOOLEAN: Held.BOOLEAN}.get(kind)
+
+
+def _guess(key: str, held: set[Held]) -> Held:
+    """Choose what an undeclared name is taken for."""
+    wanted = held or {Held.NUMBER}
+    if wanted <= {Held.NUMBER, Held.STRICT_NUMBER}:
+        return Held.STRICT_NUMBER if Held.STRICT_NUMBER in wanted else Held.NUMBER
+    if len(wanted) == 1:
+        return next(iter(wanted))
+    raise Unsupported(f"`{key}` is used in several ways")
