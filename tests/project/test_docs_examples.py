@@ -1,6 +1,7 @@
 """Every example in the README, the docs and the docstrings runs, and prints what it says it prints.
 
-A page's ```python blocks run in order in one namespace, in a folder that holds the shipped documents. In a
+A page's ```python blocks run in order in one namespace, in a folder that holds the shipped documents; a
+comment `# prints: ...` says what the next line of output is. In a
 ```console block every line that begins with `$ ` is run, and the lines below it are what it prints, `...`
 standing for anything. A block that cannot run alone says why: ```console not-run: needs a second terminal.
 """
@@ -57,6 +58,11 @@ def pages_with(language: str) -> list[Path]:
     return [page for page in PAGES if runnable(page, language)]
 
 
+def pattern(shown: str) -> str:
+    """A regular expression for what is shown, with `...` for anything."""
+    return re.escape(shown).replace(re.escape("..."), ".*")
+
+
 def name_of(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
@@ -77,11 +83,17 @@ def test_an_example_that_is_not_run_says_why(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", pages_with("python"), ids=name_of)
-def test_the_python_of_a_page_runs(page: Path, workplace: Path) -> None:
+def test_the_python_of_a_page_runs(page: Path, workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     namespace: dict[str, object] = {"__name__": "__main__"}
     for block in runnable(page, "python"):
         code = "\n" * (block.line - 1) + block.body
         exec(compile(code, name_of(page), "exec"), namespace)  # noqa: S102 - the page's own example
+        shown = re.findall(r"# prints: (.*)$", block.body, re.M)
+        printed = capsys.readouterr().out
+        if shown:
+            assert re.fullmatch("\n".join(map(pattern, shown)), printed.strip()), (
+                f"line {block.line}: {printed}"
+            )
 
 
 @pytest.mark.parametrize("page", pages_with("console"), ids=name_of)
@@ -101,11 +113,8 @@ def test_the_commands_of_a_page_print_what_it_shows(page: Path, workplace: Path)
                 timeout=120,
             )
             printed = run.stdout + run.stderr
-            pattern = "".join(
-                ".*" if piece == "..." else re.escape(piece) for piece in re.split(r"(\.\.\.)", shown)
-            )
             if shown.strip():
-                assert re.fullmatch(pattern.strip(), printed.strip(), re.S), f"{command}\n{printed}"
+                assert re.fullmatch(pattern(shown.strip()), printed.strip(), re.S), f"{command}\n{printed}"
             else:
                 assert run.returncode == 0, f"{command}\n{printed}"
 

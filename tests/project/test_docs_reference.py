@@ -14,7 +14,7 @@ from ripstop.cli.root import COMMANDS, build_parser
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "docs" / "reference"
-CODE = re.compile(r"[ECWX]\d{4}")
+CODE = re.compile(r"[A-Z]\d{4}")
 LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)(#[^)\s]*)?\)")
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
@@ -32,7 +32,7 @@ def codes_in_source() -> set[str]:
 def codes_in_reference() -> list[str]:
     """The codes that have an entry: the first cell of a table's row, or a heading."""
     text = (REFERENCE / "errors.md").read_text()
-    return re.findall(r"^(?:\|\s*|#+\s+)`?([ECWX]\d{4})`?", text, re.M)
+    return re.findall(r"^(?:\|\s*|#+\s+)`?([A-Z]\d{4})`?", text, re.M)
 
 
 def writer() -> ModuleType:
