@@ -75,7 +75,7 @@ class Fleet:
     @property
     def payload_kg(self) -> NDArray[np.float64]:
         """Give the mass in each hold, shape (agents,)."""
-        return self._payload_kg.copy()
+        return self._payload_kg
 
     @property
     def route_wh(self) -> NDArray[np.float64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,14 @@ from ripstop.worlds.faults import Fault, FaultySensor
 # monitor that looks for jumps, not for fuel accounting.
 EMPTY_V: Final = 10.5
 FULL_V: Final = 12.6
+
+
+Reading = TypeVar("Reading", float, NDArray[np.float64])
+
+
+def pack_voltage_v(percent: Reading) -> Reading:
+    """Give the voltage that a gauge shows beside its percentage (NaN stays NaN)."""
+    return EMPTY_V + (FULL_V - EMPTY_V) / 100.0 * percent
 
 
 class BatteryGauges:
@@ -28,11 +36,6 @@ class BatteryGauges:
         self._noise = noise_percent
         self._rng = rng
         self._faulty: dict[int, FaultySensor] = {}
-
-    @property
-    def volts(self) -> NDArray[np.float64]:
-        """Give the voltages that belong to the readings, shape (agents,)."""
-        return EMPTY_V + (FULL_V - EMPTY_V) * self.percent / 100.0
 
     def sample(self, true_percent: NDArray[np.float64], t_s: float) -> None:
         """Take new readings of all drones."""

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ripstop.core.errors import ConfigurationError
 from ripstop.worlds.drones.city import City
 from ripstop.worlds.drones.fleet import Fleet, Phase
-from ripstop.worlds.drones.gauges import BatteryGauges
+from ripstop.worlds.drones.gauges import BatteryGauges, pack_voltage_v
 from ripstop.worlds.drones.missions import FAILSAFE_SHARE, Missions
 from ripstop.worlds.drones.orders import Orders, Place, Task
 from ripstop.worlds.drones.outcome import Minute, Outcome
@@ -155,7 +155,17 @@ class DroneWorld:
     @property
     def battery_v(self) -> NDArray[np.float64]:
         """Give the voltages that the gauges show, shape (agents,)."""
-        return np.where(self.fleet.silent, np.nan, self.gauges.volts)
+        return pack_voltage_v(self.battery_percent)
+
+    @property
+    def payload_kg(self) -> NDArray[np.float64]:
+        """Give the mass in each hold, shape (agents,)."""
+        return self.fleet.payload_kg
+
+    @property
+    def pending(self) -> NDArray[np.int16]:
+        """Give how many tasks each drone holds that it has not picked up, deferred ones included."""
+        return self.fleet.held
 
     @property
     def flying(self) -> NDArray[np.bool_]:
@@ -189,14 +199,11 @@ class DroneWorld:
         return self.city.reserve_wh
 
     def readings(self, agent: int) -> Reading:
-        """Give what one drone's sensors say."""
+        """Give what one drone's sensors say (for the whole fleet the arrays are cheaper)."""
         x, y = self.fleet.xy_m[agent]
+        percent = math.nan if self.fleet.silent[agent] else float(self.gauges.percent[agent])
         return Reading(
-            float(self.battery_percent[agent]),
-            float(self.battery_v[agent]),
-            float(x),
-            float(y),
-            float(self.fleet.payload_kg[agent]),
+            percent, pack_voltage_v(percent), float(x), float(y), float(self.fleet.payload_kg[agent])
         )
 
     def tasks(self, agent: int) -> tuple[Task, ...]:
