@@ -23,6 +23,7 @@ from ripstop.links.enrolment import EnrolmentDesk
 from ripstop.links.nats import NatsLink
 from ripstop.links.permissions import enrol_subject
 from ripstop.links.server import NatsServer
+from ripstop.risk import warmup
 
 from .audit.files import AuditFiles, read_log
 from .audit.segments import heads_of
@@ -198,7 +199,10 @@ class ControlService:
         self._ended.push_async_callback(self.driver.close)
         if current is not None:
             self._publish(current)
-        await self.link.connected()
+        loop = asyncio.get_running_loop()
+        await asyncio.gather(
+            self.link.connected(), loop.run_in_executor(self._pool, warmup)
+        )  # a first incident must not wait for a compiler
         await self.link.provision()
         self._page = MetricsServer(self.metrics, self.health, self.options.metrics_port)
         self._ended.callback(self._page.close)

@@ -1,0 +1,254 @@
+"""The control plane live: a real server, real links, real files, real Git."""
+
+import asyncio
+import contextlib
+import json
+import shutil
+import threading
+import urllib.request
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from dulwich import porcelain
+
+from control.scripted_fleet import drone
+from ripstop.agent.node import AgentNode
+from ripstop.agent.settings import NodeSettings
+from ripstop.agent.voice import Burden
+from ripstop.control import ControlSettings, load_playbook
+from ripstop.control.audit.verify import verify_run
+from ripstop.control.service import ControlService, Device, ServiceOptions
+from ripstop.core.errors import ConfigurationError
+from ripstop.core.wire.envelope import Ed25519Signer, Keyring, Role, open_envelope
+from ripstop.links.driver import NodeDriver
+from ripstop.links.enrolment import enrol
+from ripstop.links.nats import LinkSettings, Login, NatsLink
+from ripstop.links.nkey import new_seed, public_key
+from ripstop.policy.loader import load_vocabulary
+
+pytestmark = pytest.mark.nats
+ROOT = Path(__file__).parents[2]
+VOCABULARY = load_vocabulary(ROOT / "vocabularies" / "drone.yaml")
+QUICK = LinkSettings(retry_s=0.02, retry_max_s=0.2)
+COUNT = 12
+AGENTS = {
+    f"d{n:03}": (new_seed(bytes([n]) * 32), Ed25519Signer(bytes([n + 100]) * 32, Role.AGENT))
+    for n in range(COUNT)
+}
+
+
+def options(folder, **changes):
+    policies = folder / "policies"
+    if not policies.exists():
+        shutil.copytree(ROOT / "policies" / "drones", policies / "drones")
+        shutil.copytree(ROOT / "vocabularies", policies / "vocabularies")
+    book = replace(load_playbook(ROOT / "playbooks" / "drones.yaml"), dwell_s=0.4, lease_s=2.0)
+    devices = {a: Device(public_key(seed), signer.public) for a, (seed, signer) in AGENTS.items()}
+    settings = ControlSettings("city", beat_s=0.4, tick_s=0.4, incident_s=0.2, survey_s=0.5)
+    made = ServiceOptions(folder / "data", policies, book, VOCABULARY, settings, devices=devices, poll_s=0.05)
+    return replace(made, **changes)
+
+
+async def until(claim, timeout_s=10.0):
+    async with asyncio.timeout(timeout_s):
+        while not claim():  # noqa: ASYNC110 - what is waited for happens in many places
+            await asyncio.sleep(0.01)
+
+
+class Crew:
+    """Real agents over real links."""
+
+    def __init__(self, service):
+        ring = Keyring({key.public[:8]: key for key in service.keys.trusted()})
+        self.drivers, self.nodes = {}, {}
+        for row, (name, (seed, signer)) in enumerate(AGENTS.items()):
+            node = AgentNode(
+                NodeSettings(name, "city", beat_s=0.4, watch=("battery_percent",), segment_s=0.3),
+                vocabulary=VOCABULARY,
+                opener=lambda kind, data: open_envelope(ring, "city", kind, data),
+                signer=signer,
+            )
+            link = NatsLink(service.server.address, Login(name, seed=seed), QUICK)
+            self.nodes[name], self.drivers[name] = node, NodeDriver(node, link)
+            self.drivers[name].start(incarnation=1)
+            self.carry(name, drone(row, COUNT))
+
+    def carry(self, name, work):
+        fields = ("available", "active", "x_m", "y_m", "spare", "cost_per_m", "slots", "items")
+        burden = Burden(**{field: getattr(work, field) for field in fields})
+        driver = self.drivers[name]
+        driver.perform(self.nodes[name].carry(burden, driver.now()))
+
+    def sense(self, name, percent):
+        driver = self.drivers[name]
+        driver.perform(self.nodes[name].observe({"battery_percent": percent}, driver.now()))
+
+    async def close(self):
+        await asyncio.gather(*(driver.close() for driver in self.drivers.values()))
+
+
+@contextlib.asynccontextmanager
+async def running(folder, **changes):
+    async with ControlService(options(folder, **changes)) as service:
+        service.told = []
+        service.on_report = lambda report, now: service.told.append(report)
+        crew = Crew(service)
+        try:
+            await until(lambda: len(service.node.registry.present()) == COUNT)
+            await until(lambda: all(n.vm.release.counter for n in crew.nodes.values()))
+            yield service, crew
+        finally:
+            await crew.close()
+
+
+def named(service, name):
+    return [report.fields for report in service.told if report.name == name]
+
+
+def fetch(url):
+    with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - our own loopback page
+        return answer.read().decode()
+
+
+def commit(policies, name, text):
+    (policies / name).write_text(text)
+    porcelain.add(str(policies), [str(policies / name)])
+    porcelain.commit(str(policies), b"change", author=b"A <a@b>", committer=b"A <a@b>")
+
+
+async def incident(service, crew):
+    for level in (80.0, 79.9, 79.8, 79.7, 79.6, 12.0):
+        crew.sense("d006", level)
+        await asyncio.sleep(0.02)
+    await until(lambda: named(service, "mitigation.complete"))
+
+
+def test_an_incident_runs_live_is_measured_catalogued_and_verifies(tmp_path):
+    async def scenario():
+        async with running(tmp_path) as (service, crew):
+            await incident(service, crew)
+            decision, effects = crew.nodes["d003"].request(
+                "start_delivery",
+                {"task_priority": 5, "pickup_x_m": 900.0, "pickup_y_m": 0.0, "payload_kg": 0.5},
+                crew.drivers["d003"].now(),
+            )
+            crew.drivers["d003"].perform(effects)
+            assert not decision
+            for _ in range(60):
+                crew.sense("d006", 79.5)
+                await asyncio.sleep(0.05)
+                if named(service, "incident.closed"):
+                    break
+            await until(lambda: named(service, "incident.closed"))
+            await asyncio.sleep(0.8)
+            service.metrics.refresh(service.node)
+            page = await asyncio.to_thread(fetch, service.metrics_url)
+            health = json.loads(
+                await asyncio.to_thread(fetch, service.metrics_url.replace("metrics", "healthz"))
+            )
+            assert health["healthy"] is True
+            assert 'ripstop_agents{presence="present"} 12.0' in page
+            assert "ripstop_incidents_total 1.0" in page
+            assert 'ripstop_acks_total{status="applied"}' in page
+            assert "ripstop_mitigation_complete_seconds_bucket" in page
+            service.records.flush()
+            (row,) = service.records.incidents()
+            assert row.closed_us > row.opened_us
+            assert "star" in row.plan
+            assert [d.verdict for d in service.records.decisions()] == ["deny"]
+        return verify_run(tmp_path / "data")
+
+    before = {thread.name for thread in threading.enumerate()}
+    result = asyncio.run(scenario())
+    assert [str(finding) for finding in result.findings] == []
+    assert result.counts["decisions.verified"] == 1
+    assert {t.name for t in threading.enumerate()} <= before
+
+
+def test_a_commit_reaches_every_agent_and_a_broken_one_none(tmp_path):
+    async def scenario():
+        async with running(tmp_path) as (service, crew):
+            policies = tmp_path / "policies"
+            text = (policies / "drones" / "admission.yaml").read_text()
+            commit(policies, "drones/admission.yaml", text + "\nnonsense: 1\n")
+            await until(lambda: named(service, "commit.refused"))
+            assert "E0301" in named(service, "commit.refused")[0]["reason"]
+            lines = [line for line in text.splitlines() if not line.startswith("description:")]
+            commit(policies, "drones/admission.yaml", "\n".join([*lines, "description: newer"]) + "\n")
+            await until(lambda: {n.vm.release.counter for n in crew.nodes.values()} == {2})
+            await service.rollback(1)
+            await until(lambda: {n.vm.release.counter for n in crew.nodes.values()} == {3})
+            digests = {release.counter: release.digest for release in service.store.shelf.releases}
+            assert digests[3] == digests[1] != digests[2]
+
+    asyncio.run(scenario())
+
+
+def test_a_killed_server_and_a_restarted_control_plane_lose_nothing(tmp_path):
+    async def scenario():
+        async with running(tmp_path) as (service, crew):
+            await incident(service, crew)
+            port = int(service.server.address.rpartition(":")[2])
+            service.server.kill()
+            await until(lambda: service.server.restarts == 1)
+            told = len(service.told)
+            await until(
+                lambda: service.link.is_connected and all(d.link.is_connected for d in crew.drivers.values())
+            )
+            restricted = {name for name, node in crew.nodes.items() if node.vm.restrictions}
+            assert restricted == set(crew.nodes)
+            await service.stop()
+            again = ControlService(options(tmp_path, port=port))
+            again.told = []
+            again.on_report = lambda report, now: again.told.append(report)
+            await again.start()
+            try:
+                await until(lambda: [f["epoch"] for f in named(again, "authority.gained")] == [2])
+                assert named(again, "incident.adopted")
+                await until(lambda: {n.position.epoch for n in crew.nodes.values()} == {2})
+                assert all(node.vm.restrictions for node in crew.nodes.values())
+                crew.sense("d001", 70.0)
+                await asyncio.sleep(0.8)
+            finally:
+                await again.stop()
+            assert told
+        return verify_run(tmp_path / "data")
+
+    assert [str(finding) for finding in asyncio.run(scenario()).findings] == []
+
+
+def test_a_device_joins_by_a_token_and_is_heard(tmp_path):
+    async def scenario():
+        async with ControlService(options(tmp_path, devices={})) as service:
+            identity = await enrol(service.server.address, service.token(), "newcomer", tmp_path / "id.json")
+            assert service.node.registry.get("newcomer").public == identity.signer().public
+            assert {key.role for key in identity.trusted} == {Role.COMMAND, Role.RELEASE, Role.STOP}
+            service.records.flush()
+
+    asyncio.run(scenario())
+
+
+def test_the_second_control_plane_on_a_folder_is_refused_and_the_first_goes_on(tmp_path):
+    async def scenario():
+        async with ControlService(options(tmp_path)) as service:
+            with pytest.raises(ConfigurationError) as caught:
+                await ControlService(options(tmp_path)).start()
+            assert caught.value.code == "C0502"
+            await until(lambda: service.health()["healthy"])
+
+    asyncio.run(scenario())
+
+
+def test_a_taken_port_for_the_metrics_is_a_clear_error_and_leaves_nothing(tmp_path):
+    async def scenario():
+        async with ControlService(options(tmp_path)) as service:
+            port = int(service.metrics_url.rpartition(":")[2].partition("/")[0])
+            other = options(tmp_path, data=tmp_path / "other", metrics_port=port)
+            with pytest.raises(ConfigurationError) as caught:
+                await ControlService(other).start()
+            assert caught.value.code == "C0241"
+
+    before = {thread.name for thread in threading.enumerate()}
+    asyncio.run(scenario())
+    assert {t.name for t in threading.enumerate()} <= before
