@@ -1,0 +1,260 @@
+"""The drones' flight software: it asks its agent before it acts, and tells it what the sensors say.
+
+It stands between the world (which knows no policies) and the agents (which know no world), the same in
+virtual and in real time. A tick is `tick`: sense, report the workload, then have every wish of the world
+decided. A hand-over travels as a peer message: origin offers, target decides with its own margin, and the
+world moves the task when the target accepts. When its restraints change, a drone looks at its list again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from ripstop.agent.node import AgentNode
+from ripstop.agent.voice import Burden
+from ripstop.core.clock import Instant
+from ripstop.core.decision import Verdict
+from ripstop.core.messages import Item, PeerKind, PeerMessage
+from ripstop.core.node import Effects, Report
+from ripstop.worlds.drones import DroneWorld, Handover, Request, Settled, StartDelivery, TakeOff, Task
+from ripstop.worlds.drones.requests import Occasion
+
+Perform = Callable[[str, Effects], None]
+Context = Mapping[str, float]
+_IDLE_EVERY: Final = 10  # ticks between the readings of a drone on the ground
+# What a drone looks at its list again for, and as what: as work that it would take now, or go on with.
+_REVIEWED: Final = {"breaker.opened": "accept_task", "mitigation.applied": "start_delivery"}
+
+
+@dataclass(slots=True)
+class Tally:
+    """What the flight software counted.
+
+    `vetoes` by (action, policy that denied); `hops` counts offers that arrived, by the hops that they took;
+    `restricted_s` are drone-seconds in the air under a restriction of the ground.
+    """
+
+    decided: int = 0
+    vetoes: dict[tuple[str, str], int] = field(default_factory=dict)
+    hops: dict[int, int] = field(default_factory=dict)
+    offers: int = 0
+    refused_offers: int = 0
+    restricted_s: float = 0.0
+
+    @property
+    def vetoed(self) -> int:
+        """All vetoes."""
+        return sum(self.vetoes.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Veto:
+    """One veto: which drone was denied what, by which policies, and the first one's words."""
+
+    t_us: int
+    agent: str
+    action: str
+    policies: tuple[str, ...]
+    reason: str
+
+
+class Crew:
+    """The flight software of the whole fleet, drone by drone in the order of their numbers."""
+
+    def __init__(
+        self,
+        world: DroneWorld,
+        nodes: Sequence[AgentNode],
+        perform: Perform,
+        clock: Callable[[str], Instant],
+    ) -> None:
+        self.world = world
+        self.tally = Tally()
+        self.vetoes: list[Veto] = []
+        self.nodes = nodes
+        self.names = [node.settings.agent for node in nodes]
+        self._number = {name: i for i, name in enumerate(self.names)}
+        self._perform = perform
+        self._clock = clock
+        self._offered: dict[tuple[str, str], Handover] = {}
+        self._to_review: dict[int, str] = {}
+        self._reviewed_as: dict[int, str] = {}
+        self._ticks = 0
+
+    # ---- a tick -----------------------------------------------------------------------------------------
+
+    def tick(self, dt_s: float) -> None:
+        """Sense, report, look again where restraints have changed, and have every open wish decided."""
+        self._sense()
+        self._count_restricted(dt_s)
+        self._ticks += 1
+        self.settle_wishes()
+
+    def settle_wishes(self) -> None:
+        """Have every open wish of the world decided, those included that an answer gives rise to."""
+        self._reviewed_as, self._to_review = self._to_review, {}
+        for agent in self._reviewed_as:
+            self.world.review(agent)
+        while asked := self.world.requests():
+            for request in asked:
+                self._settle(request)
+
+    def _sense(self) -> None:
+        world = self.world
+        percent, volts = world.battery_percent.tolist(), world.battery_v.tolist()
+        x, y, spare = world.x_m.tolist(), world.y_m.tolist(), world.spare_wh.tolist()
+        payload, flying = world.fleet.payload_kg.tolist(), world.flying.tolist()
+        silent = world.fleet.silent.tolist()
+        for i, name in enumerate(self.names):
+            if silent[i] or not (flying[i] or self._ticks % _IDLE_EVERY == i % _IDLE_EVERY):
+                continue
+            readings = {
+                "battery_percent": percent[i],
+                "battery_v": volts[i],
+                "x_m": x[i],
+                "y_m": y[i],
+                "spare_wh": spare[i],
+                "payload_kg": payload[i],
+            }
+            now = self._clock(name)
+            effects = self.nodes[i].observe(readings, now)
+            if effects:
+                self._perform(name, effects)
+            self._carry(i, spare[i], now)
+
+    def _carry(self, i: int, spare_wh: float, now: Instant) -> None:
+        """Tell the agent what the drone carries; deferred deliveries are still to be done by somebody."""
+        world = self.world
+        tasks = (*world.tasks(i), *world.deferred(i))
+        burden = Burden(
+            available=bool(world.flying[i]) and not world.aborted[i],
+            active=bool(world.flying[i]),
+            x_m=float(world.x_m[i]),
+            y_m=float(world.y_m[i]),
+            spare=spare_wh - world.reserve_wh if math.isfinite(spare_wh) else 0.0,
+            cost_per_m=world.energy_per_m_wh(i),
+            slots=max(0, world.city.most_tasks - len(tasks)),
+            items=tuple(map(_item, tasks)),
+        )
+        effects = self.nodes[i].carry(burden, now)
+        if effects:
+            self._perform(self.names[i], effects)
+
+    def _count_restricted(self, dt_s: float) -> None:
+        flying = self.world.flying
+        for i, node in enumerate(self.nodes):
+            if node.standing.statuses and flying[i]:
+                self.tally.restricted_s += dt_s
+
+    # ---- wishes -----------------------------------------------------------------------------------------
+
+    def _settle(self, request: Request) -> None:
+        world = self.world
+        match request:
+            case TakeOff():
+                world.settle(request, self._permits(request.agent, "take_off", {"payload_kg": 0.0}))
+            case StartDelivery():
+                world.settle(request, self._may_deliver(request))
+            case Handover():
+                self._offer(request)
+
+    def _may_deliver(self, request: StartDelivery) -> bool:
+        agent, task = request.agent, self.world.task(request.task)
+        if request.occasion is Occasion.REVIEW and self._reviewed_as.get(agent) == "accept_task":
+            # Its energy is in the route already: the margin after it is the margin.
+            context = self._acceptance(task, float(self.world.spare_wh[agent]))
+            return self._permits(agent, "accept_task", context)
+        return self._permits(agent, "start_delivery", _delivery(task))
+
+    def _acceptance(self, task: Task, margin_wh: float) -> Context:
+        return {
+            **_delivery(task),
+            "drop_x_m": task.drop_x_m,
+            "drop_y_m": task.drop_y_m,
+            "margin_after_wh": margin_wh,
+            "reserve_wh": self.world.reserve_wh,
+        }
+
+    def _permits(self, agent: int, action: str, context: Context) -> bool:
+        name = self.names[agent]
+        now = self._clock(name)
+        decision, effects = self.nodes[agent].request(action, context, now)
+        if effects:
+            self._perform(name, effects)
+        self.tally.decided += 1
+        if decision.verdict is Verdict.ALLOW:
+            return True
+        policies = tuple(reason.policy for reason in decision.reasons)
+        key = (action, policies[0] if policies else "")
+        self.tally.vetoes[key] = self.tally.vetoes.get(key, 0) + 1
+        text = decision.reasons[0].text if decision.reasons else ""
+        self.vetoes.append(Veto(now.wall_us, name, action, policies, text))
+        return False
+
+    # ---- hand-overs -------------------------------------------------------------------------------------
+
+    def _offer(self, request: Handover) -> None:
+        origin, target = self.names[request.origin], self.names[request.target]
+        item = _item(self.world.task(request.task))
+        self._offered[origin, item.id] = request
+        self.tally.offers += 1
+        self._perform(origin, self.nodes[request.origin].offer(target, item, self._clock(origin)))
+
+    def on_deliver(self, name: str, value: object, now: Instant) -> None:
+        """Take what a node hands to its drone: a peer's offer, or the answer to one."""
+        if not isinstance(value, PeerMessage) or name not in self._number:
+            return
+        if value.kind is PeerKind.OFFER:
+            self._consider(name, value)
+        elif value.kind is PeerKind.REFUSE:
+            request = self._offered.pop((name, value.item.id), None)
+            if request is not None:
+                self.tally.refused_offers += 1
+                self.world.settle(request, False)
+        else:
+            self._offered.pop((name, value.item.id), None)
+
+    def on_report(self, name: str, report: Report, now: Instant) -> None:
+        """Note whose restraints have changed: it looks at its list again."""
+        if report.name in _REVIEWED and name in self._number:
+            self._to_review[self._number[name]] = _REVIEWED[report.name]
+
+    def _consider(self, name: str, message: PeerMessage) -> None:
+        """Decide on a peer's offer as the target, by the drone's own margin, and answer it."""
+        hops = 1 + len(message.via)
+        self.tally.hops[hops] = self.tally.hops.get(hops, 0) + 1
+        request = self._offered.get((message.origin, message.item.id))
+        if request is None or self.names[request.target] != name:
+            return
+        i = self._number[name]
+        task = self.world.task(request.task)
+        context = self._acceptance(task, self.world.margin_after_wh(i, task.number))
+        accepted = self._permits(i, "accept_task", context)
+        if accepted:
+            accepted = self.world.settle(request, True) is Settled.APPLIED
+        reason = "" if accepted else "declined"
+        self._perform(name, self.nodes[i].answer(message, accepted, reason, self._clock(name)))
+
+
+def _delivery(task: Task) -> dict[str, float]:
+    return {
+        "payload_kg": task.mass_kg,
+        "task_priority": float(task.priority),
+        "pickup_x_m": task.pickup_x_m,
+        "pickup_y_m": task.pickup_y_m,
+    }
+
+
+def _item(task: Task) -> Item:
+    return Item(
+        f"task-{task.number}",
+        task.priority,
+        task.mass_kg,
+        task.pickup_x_m,
+        task.pickup_y_m,
+        task.drop_x_m,
+        task.drop_y_m,
+    )

@@ -1,0 +1,316 @@
+"""The same agents and ground in real time, over an embedded NATS server: a connection and a key for each.
+
+The shift before the window runs in virtual time, so that monitors know their signals and batteries are as
+empty as they should be. Then the very same agent nodes, with their timers and ledgers, go on over NATS: their
+clocks are the machine's, shifted so that the shift's time goes on. The sensor fails between two ticks, as
+sensors do; everything is measured from that moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from ripstop.control.audit.files import AuditFiles
+from ripstop.control.service import ControlService, Device, ServiceOptions
+from ripstop.control.settings import ControlSettings
+from ripstop.control.store.keys import FleetKeys
+from ripstop.core.clock import Clock, Instant, ShiftedClock, SystemClock
+from ripstop.core.node import Event, Message, Report
+from ripstop.core.wire.cbor import encode
+from ripstop.lab.arms import Arm
+from ripstop.lab.crew import Crew
+from ripstop.lab.journal import Journal
+from ripstop.lab.maps import PickUp, Restriction
+from ripstop.lab.report.schema import Dispatch
+from ripstop.lab.rig import CONTROL, FLEET, SHIFT_BEGINS_US, Tempo, Trust, keyring_of
+from ripstop.lab.runner import Experiment, VirtualShift
+from ripstop.lab.steps import Evidence
+from ripstop.lab.stopwatch import Stopwatch
+from ripstop.links.driver import NodeDriver
+from ripstop.links.nats import Login, NatsLink
+from ripstop.links.nkey import new_seed, public_key
+from ripstop.worlds.drones import Snapshot
+
+_US: Final = 1_000_000
+# The bars of the live window: lease 5 s, dwell and back-off at most 5 s, the sensor replaced 8 s in.
+LIVE_TEMPO: Final = Tempo(
+    beat_s=1.0, tick_s=1.0, work_s=5.0, back_off_s=4.0, incident_s=0.5, survey_s=0.0, lease_s=5.0, dwell_s=2.0
+)
+_NEVER_US: Final = 1 << 62
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The window around the fault, in seconds; `phase_s` puts the fault between two ticks."""
+
+    before_s: float = 8.0
+    after_s: float = 19.0
+    replaced_after_s: float = 8.0
+    tick_s: float = 0.5
+    phase_s: float = 0.2
+    drain_s: float = 8.0
+
+
+@dataclass(slots=True)
+class LiveRun:
+    """What the window left behind; times as in the shift, microseconds since it began."""
+
+    evidence: Evidence
+    snapshots: dict[str, Snapshot]
+    journal: Journal
+    crew: Crew
+    topics: Counter[str]
+    dispatches: list[Dispatch]
+    folder: Path
+    messages: int
+    unreceipted: int
+    pickups: tuple[PickUp, ...]
+    restriction: Restriction | None
+
+
+class LiveFleet:
+    """The fleet over NATS. Build it, `run` it once."""
+
+    def __init__(
+        self, experiment: Experiment, seed: int, folder: Path, policies: Path, window: Window | None = None
+    ) -> None:
+        self.window = window or Window()
+        fault = experiment.scenario.fault
+        begins_s = float(round(fault.at_s))
+        fault = replace(
+            fault, at_s=begins_s + self.window.phase_s, replaced_after_s=self.window.replaced_after_s
+        )
+        scenario = replace(experiment.scenario, fault=fault)
+        self.experiment = replace(experiment, scenario=scenario, tempo=LIVE_TEMPO)
+        self.seed = seed
+        self.folder = folder
+        self.policies = policies
+        self.fault_us = round(fault.at_s * _US)
+        self._keys = FleetKeys.load(folder / "keys")
+        self._clock: Clock = SystemClock()
+        self._watch = Stopwatch(keyring_of(self._keys), FLEET, self._clock)
+        self._trust = Trust(self._keys, self._watch.opener)
+        self.shift = VirtualShift(self.experiment, seed, Arm.LOCAL, self._trust)
+        self.journal = Journal()
+        self.crew = Crew(self.shift.world, self.shift.rig.agents, self._perform, lambda _: self._clock.now())
+        self.topics: Counter[str] = Counter()
+        self._drivers: dict[str, NodeDriver] = {}
+        self._frames_us: dict[str, list[int]] = {}
+        self._sent: list[tuple[int, int, int, int]] = []
+        self._snapshots: dict[str, Snapshot] = {}
+        self._pickups: tuple[PickUp, ...] = ()
+        self._restriction: Restriction | None = None
+        self._is_replaced = False
+
+    # ---- before the window ------------------------------------------------------------------------------
+
+    def prepare(self) -> Iterator[float]:
+        """Run the shift up to the window in virtual time, giving the share done."""
+        until_s = self.fault_us // _US - self.window.before_s
+        for t_s in self.shift.ticks(until_s):
+            yield t_s / until_s
+
+    # ---- the window -------------------------------------------------------------------------------------
+
+    async def run(self, progress: Callable[[float], None] | None = None) -> LiveRun:
+        """Play the window in real time."""
+        logging.getLogger("ripstop.links.driver").addHandler(logging.NullHandler())
+        world = self.shift.world
+        rig = self.shift.rig
+        start_us = SHIFT_BEGINS_US + world.elapsed_us
+        seeds = {name: new_seed() for name in rig.names}
+        devices = {name: Device(public_key(seeds[name]), rig.agent_key(name).public) for name in rig.names}
+        settings = ControlSettings(
+            fleet=FLEET,
+            beat_s=LIVE_TEMPO.beat_s,
+            work_s=LIVE_TEMPO.work_s,
+            tick_s=LIVE_TEMPO.tick_s,
+            incident_s=LIVE_TEMPO.incident_s,
+            survey_s=LIVE_TEMPO.survey_s,
+            calm_s=1.0,
+            seed=self.seed,
+        )
+        options = ServiceOptions(
+            self.folder, self.policies, rig.playbook, rig.vocabulary, settings, devices=devices
+        )
+        self._clock = ShiftedClock(SystemClock(), Instant(start_us, start_us, "lab"))
+        self._watch.clock = self._clock
+        async with contextlib.AsyncExitStack() as stack:
+            service = ControlService(options, clock=self._clock)
+            service.on_report = self._on_ground
+            await stack.enter_async_context(service)
+            wire = await self._record_wire(service, stack)
+            await self._connect(service, seeds, stack)
+            self._ground = service
+            await self._play(progress)
+            unreceipted = await self._drain(service)
+            dispatches = self._dispatches(service)
+            messages = wire.count
+        return LiveRun(
+            self._evidence(), self._snapshots, self.journal, self.crew, self.topics, dispatches,
+            self.folder, messages, unreceipted, self._pickups, self._restriction,
+        )  # fmt: skip
+
+    async def _record_wire(self, service: ControlService, stack: contextlib.AsyncExitStack) -> _WireLog:
+        """Put every message of the fleet on file, through a read-only connection of its own."""
+        wire = _WireLog(AuditFiles(self.folder / "wire"), self._clock, self._on_wire)
+        link = NatsLink(service.server.address, service.server.login("observer"))
+        link.start((f"ripstop.{FLEET}.>",), wire.take)
+        stack.push_async_callback(wire.close)
+        stack.push_async_callback(link.close)
+        await link.connected()
+        return wire
+
+    async def _connect(
+        self, service: ControlService, seeds: dict[str, str], stack: contextlib.AsyncExitStack
+    ) -> None:
+        """Give every agent's node its own connection; it goes on with the timers and the disk that it had."""
+        network = self.shift.network
+        for name, node in zip(self.shift.rig.names, self.shift.rig.agents, strict=True):
+            link = NatsLink(service.server.address, Login(name, seed=seeds[name]))
+            driver = NodeDriver(node, link, clock=self._clock, disk=network.disk(name))
+            driver.on_deliver = lambda value, now, name=name: self.crew.on_deliver(name, value, now)
+            driver.on_report = lambda report, now, name=name: self._on_report(name, report, now)
+            driver.start(timers=network.pending_timers(name))
+            self._drivers[name] = driver
+            stack.push_async_callback(driver.close)
+        await asyncio.gather(*(driver.link.connected(30.0) for driver in self._drivers.values()))
+
+    async def _play(self, progress: Callable[[float], None] | None) -> None:
+        """Tick by tick: the world is moved to the clock, never the clock to the world."""
+        world, window = self.shift.world, self.window
+        end_us = self.fault_us + round(window.after_s * _US)
+        began_us = world.elapsed_us
+        while world.elapsed_us < end_us:
+            due_us = world.elapsed_us + round(window.tick_s * _US)
+            await self._until(due_us)
+            dt_s = max(self._now_us() - world.elapsed_us, round(window.tick_s * _US)) / _US
+            is_before = world.elapsed_us < self.fault_us
+            world.advance(dt_s)
+            if is_before and world.elapsed_us >= self.fault_us:
+                self._snapshots["at the fault"] = world.snapshot()
+                held = world.tasks(world.faulty) if world.faulty is not None else ()
+                self._pickups = tuple((t.pickup_x_m, t.pickup_y_m, t.priority) for t in held)
+            self._replace_when_due()
+            self.crew.tick(dt_s)
+            world.failsafe()
+            self._snapshots.setdefault("before", world.snapshot())
+            if progress is not None:
+                progress((world.elapsed_us - began_us) / (end_us - began_us))
+        self._snapshots["after"] = world.snapshot()
+
+    async def _until(self, t_us: int) -> None:
+        await asyncio.sleep(max(0, t_us - self._now_us()) / _US)
+
+    def _now_us(self) -> int:
+        return self._clock.now().wall_us - SHIFT_BEGINS_US
+
+    def _replace_when_due(self) -> None:
+        world = self.shift.world
+        due_us = self.fault_us + round(self.window.replaced_after_s * _US)
+        if self._is_replaced or world.faulty is None or world.elapsed_us < due_us:
+            return
+        self._is_replaced = True
+        rejoins = world.replace_sensor(world.faulty)
+        name = self.shift.rig.names[world.faulty]
+        self.journal.note(self._now_us(), name, "sensor.replaced", {"rejoins": rejoins})
+
+    async def _drain(self, service: ControlService) -> int:
+        """Wait until the ground has receipted what the agents have on file; gives how many still wait."""
+        ends_us = self._now_us() + round(self.window.drain_s * _US)
+        while (waiting := self._unreceipted(service)) and self._now_us() < ends_us:  # noqa: ASYNC110 - no event
+            await asyncio.sleep(0.1)
+        return waiting
+
+    def _unreceipted(self, service: ControlService) -> int:
+        heads = service.node.intake.heads
+        return sum(
+            (heads[name].last if name in heads else 0) < node.ledger_head[0]
+            for name, node in zip(self.shift.rig.names, self.shift.rig.agents, strict=True)
+        )
+
+    # ---- what is heard ----------------------------------------------------------------------------------
+
+    def _perform(self, name: str, effects: object) -> None:
+        self._drivers[name].perform(effects)  # type: ignore[arg-type]  # the crew hands on a node's effects
+
+    def _on_report(self, name: str, report: Report, now: Instant) -> None:
+        self.journal.note(now.wall_us - SHIFT_BEGINS_US, name, report.name, report.fields)
+        self.crew.on_report(name, report, now)
+
+    def _on_ground(self, report: Report, now: Instant) -> None:
+        self.journal.note(now.wall_us - SHIFT_BEGINS_US, CONTROL, report.name, report.fields)
+        if report.name == "intent.issued" and report.fields["purpose"] != "release":
+            fields = report.fields
+            self._sent.append(
+                (int(fields["generation"] or 0), now.wall_us, now.mono_us, int(fields["size"] or 0))
+            )
+            self._restrict()
+        elif report.name == "ack.received" and self._sent and report.fields["road"] == "ack":
+            self._watch.answered(self._sent[-1][0], str(report.fields["agent"]))
+
+    def _restrict(self) -> None:
+        """Remember the widest restriction: what the map shows."""
+        desk = self._ground.node.desk
+        widest = len(self._restriction.members) if self._restriction else 0
+        if desk.area is not None and len(desk.members) > widest:
+            circles = tuple((x, y, desk.area.radius_m) for x, y in desk.area.centres)
+            star = self.shift.rig.playbook.ladder.star
+            self._restriction = Restriction(circles, desk.members, star.hub if star else "")
+
+    def _on_wire(self, subject: str, t_us: int) -> None:
+        topic, _, rest = subject.removeprefix(f"ripstop.{FLEET}.").partition(".")
+        self.topics[topic] += 1
+        if topic == "frame":
+            self._frames_us.setdefault(rest, []).append(t_us - SHIFT_BEGINS_US)
+
+    def _dispatches(self, service: ControlService) -> list[Dispatch]:
+        found = (
+            self._watch.dispatch(
+                generation, (wall_us - SHIFT_BEGINS_US) / _US, mono_us, (service.keys.command, size)
+            )
+            for generation, wall_us, mono_us, size in self._sent
+        )
+        return [dispatch for dispatch in found if dispatch is not None]
+
+    def _evidence(self) -> Evidence:
+        number = self.shift.world.faulty
+        faulty = "" if number is None else self.shift.rig.names[number]
+        return Evidence(
+            journal=self.journal,
+            faulty=faulty,
+            fault_us=self.fault_us,
+            vetoes=[replace(v, t_us=v.t_us - SHIFT_BEGINS_US) for v in self.crew.vetoes],
+            frames_us=self._frames_us.get(faulty, []),
+            hops=dict(self.crew.tally.hops),
+        )
+
+
+class _WireLog:
+    """Appends every message heard to a chained log: `[t_us, subject, data]`."""
+
+    def __init__(self, files: AuditFiles, clock: Clock, heard: Callable[[str, int], None]) -> None:
+        self._files = files
+        self._clock = clock
+        self._heard = heard
+        self.count = 0
+
+    def take(self, event: Event) -> None:
+        """Take an event of the link."""
+        if isinstance(event, Message):
+            now = self._clock.now()
+            self.count += 1
+            self._files.append("wire", encode([now.wall_us, event.subject, event.data]))
+            self._heard(event.subject, now.wall_us)
+
+    async def close(self) -> None:
+        """Bring the log to stable storage."""
+        await asyncio.get_running_loop().run_in_executor(None, self._files.sync)
+        self._files.close()
