@@ -8,7 +8,6 @@ are half due go along, so that signals share frames. After an alarm every readin
 
 from __future__ import annotations
 
-from bisect import bisect
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -33,19 +32,9 @@ class SamplerSettings:
 
 
 class _Track:
-    """What was last sent of one signal."""
+    """What was last sent of one signal, and between what nothing new is to be told."""
 
-    __slots__ = (
-        "band",
-        "due_us",
-        "heartbeat_us",
-        "index",
-        "narrow",
-        "relative",
-        "sent",
-        "side",
-        "thresholds",
-    )
+    __slots__ = ("band", "due_us", "heartbeat_us", "high", "index", "low", "narrow", "relative", "thresholds")
 
     def __init__(
         self, index: int, spec: SignalSpec, settings: SamplerSettings, thresholds: tuple[float, ...]
@@ -58,17 +47,31 @@ class _Track:
         self.thresholds = thresholds
         age_s = _HEARTBEAT_MAX_S if spec.max_age_s is None else spec.max_age_s / 3
         self.heartbeat_us = round(min(_HEARTBEAT_MAX_S, age_s) * 1e6)
-        self.sent: float | None = None
-        self.side = 0
-        self.due_us = 0
+        self.low = self.high = 0.0
+        self.due_us = -1
 
-    def reach(self, value: float) -> float:
-        """Give the half-width of the dead band around the value last sent."""
+    def sent(self, value: float, mono_us: int) -> None:
+        """Take note that a value was sent: set the dead band around it, and the next heartbeat."""
         band = self.band * max(abs(value), 1e-9) if self.relative else self.band
-        if self.thresholds:
-            near = min(abs(value - threshold) for threshold in self.thresholds)
-            band = min(band, max(near / 2, self.narrow))
-        return band
+        self.low, self.high = value - band, value + band
+        for threshold in self.thresholds:
+            near = max(abs(value - threshold) / 2, self.narrow)
+            self.low, self.high = max(self.low, value - near), min(self.high, value + near)
+            if threshold <= value:
+                self.low = max(self.low, threshold)
+            else:
+                self.high = min(self.high, threshold)
+        self.due_us = mono_us + self.heartbeat_us
+
+    def is_due(self, value: float, mono_us: int) -> bool:
+        """Whether the value must go out."""
+        return mono_us >= self.due_us or not self.low <= value <= self.high
+
+    def goes_along(self, value: float, mono_us: int) -> bool:
+        """Whether the value may share the frame of another that must go out."""
+        if mono_us >= self.due_us - self.heartbeat_us // 2:
+            return True
+        return abs(2 * value - self.low - self.high) > (self.high - self.low) / 2
 
 
 class Sampler:
@@ -118,7 +121,12 @@ class Sampler:
         if not everything:
             for name, value in readings.items():
                 track = tracks.get(name)
-                if track is not None and _is_due(track, value, mono_us):
+                if track is None or (
+                    type(value) is float and track.low <= value <= track.high and mono_us < track.due_us
+                ):
+                    continue
+                number = _number(value)
+                if number is not None and track.is_due(number, mono_us):
                     break
             else:
                 return []
@@ -128,11 +136,8 @@ class Sampler:
             number = _number(value) if track is not None else None
             if track is None or number is None:
                 continue
-            if everything or _goes_along(track, number, mono_us):
-                track.sent = number
-                track.due_us = mono_us + track.heartbeat_us
-                if track.thresholds:
-                    track.side = bisect(track.thresholds, number)
+            if everything or track.goes_along(number, mono_us):
+                track.sent(number, mono_us)
                 rows.append((t_us, number, 0, track.index, FLAG_ALARM if name in alarmed else 0))
         return rows
 
@@ -145,22 +150,3 @@ def _number(value: Json) -> float | None:
     except OverflowError:
         return None
     return number if number - number == 0.0 else None
-
-
-def _is_due(track: _Track, value: Json, mono_us: int) -> bool:
-    number = value if type(value) is float and value - value == 0.0 else _number(value)
-    if number is None:
-        return False
-    sent = track.sent
-    if sent is None or mono_us >= track.due_us:
-        return True
-    if track.thresholds and bisect(track.thresholds, number) != track.side:
-        return True
-    return abs(number - sent) > track.reach(sent)
-
-
-def _goes_along(track: _Track, value: float, mono_us: int) -> bool:
-    sent = track.sent
-    if sent is None or mono_us >= track.due_us - track.heartbeat_us // 2:
-        return True
-    return abs(value - sent) > track.reach(sent) / 2

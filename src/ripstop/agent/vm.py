@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import lru_cache
 from os import PathLike
 from pathlib import Path
 from typing import TypeAlias
 
+from ripstop.backends.python import Compiled
 from ripstop.core.canonical import CanonicalError, Json, canonical_json, digest
 from ripstop.core.decision import Decision, Reason, Verdict
 from ripstop.core.errors import PolicyError
@@ -23,35 +24,36 @@ from ripstop.core.journal import restrictions_digest
 from ripstop.core.messages import Bundle as WireBundle
 from ripstop.core.sample import Sample
 from ripstop.core.vocabulary import Vocabulary
-from ripstop.policy import Bundle, Policy, State, load, make_bundle
-from ripstop.policy import reference as engine
+from ripstop.policy import Policy, State, load, make_bundle
 
 PolicyLike: TypeAlias = "str | PathLike[str] | Policy | Mapping[str, Json]"
 Policies: TypeAlias = "PolicyLike | Sequence[PolicyLike]"
+_JSON_TYPES = frozenset((float, int, str, bool, type(None), list, dict, tuple))
 
 
 class _Key:
-    """A vocabulary as a key: equal by digest."""
+    """A policy or a vocabulary as a key: equal by digest."""
 
-    __slots__ = ("vocabulary",)
+    __slots__ = ("held",)
 
-    def __init__(self, vocabulary: Vocabulary) -> None:
-        self.vocabulary = vocabulary
+    def __init__(self, held: Policy | Vocabulary) -> None:
+        self.held = held
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Key) and other.vocabulary.digest == self.vocabulary.digest
+        return isinstance(other, _Key) and other.held.digest == self.held.digest
 
     def __hash__(self) -> int:
-        return hash(self.vocabulary.digest)
+        return hash(self.held.digest)
 
 
-# Agents of one process are often given the same documents: reading them is pure, so it is done once.
+# Agents of one process are often given the same documents. Reading and compiling are pure and give immutable
+# values, so both are done once.
 @lru_cache(maxsize=512)
 def _read(text: str, key: _Key) -> Policy:
     """Read a policy document in canonical JSON for an agent of this vocabulary.
 
     Raises:
-        PolicyError: E0313 where the text is not canonical, else what loading finds.
+        PolicyError: E0102 where the text is not canonical JSON, else what loading finds.
     """
     try:
         document = json.loads(text)
@@ -64,8 +66,24 @@ def _read(text: str, key: _Key) -> Policy:
     if not is_canonical or not isinstance(document, dict):
         raise PolicyError("a policy document on the wire is not canonical JSON", code="E0102")
     named = document.get("vocabulary")
-    own = key.vocabulary
-    return load(document, own if isinstance(named, str) and own.descends_from(named) else None)
+    own = key.held
+    fits = isinstance(own, Vocabulary) and isinstance(named, str) and own.descends_from(named)
+    return load(document, own if fits and isinstance(own, Vocabulary) else None)
+
+
+@lru_cache(maxsize=64)
+def _compile(
+    keys: tuple[_Key, ...], vocabulary: _Key | None, capabilities: tuple[str, ...] | None
+) -> Compiled:
+    policies = [key.held for key in keys if isinstance(key.held, Policy)]
+    own = vocabulary.held if vocabulary is not None else None
+    return Compiled(make_bundle(policies, own if isinstance(own, Vocabulary) else None, capabilities))
+
+
+@lru_cache(maxsize=256)
+def _restricted(base: Compiled, restrictions: tuple[str, ...]) -> Compiled:
+    key = _Key(base.vocabulary)
+    return base.with_policies([_read(text, key) for text in restrictions])
 
 
 class PolicyVM:
@@ -88,12 +106,14 @@ class PolicyVM:
         capabilities: Sequence[str] | None = None,
     ) -> None:
         loaded = tuple(map(_loaded, _listed(policies)))
-        self._capabilities = capabilities
-        self._given = vocabulary
-        self._policies = loaded
-        self._base = make_bundle(loaded, vocabulary, capabilities)
-        self._bundle = self._base
-        self._state = State(self._base.vocabulary)
+        self._capabilities = None if capabilities is None else tuple(capabilities)
+        self._given = None if vocabulary is None else _Key(vocabulary)
+        self._base = _compile(tuple(map(_Key, loaded)), self._given, self._capabilities)
+        self._compiled = self._base
+        self._state = self._base.start()
+        self._fresh: dict[str, tuple[float, int]] = {}
+        self._latest_us = 0
+        self._bounds = _bounds(self._base.vocabulary)
         content = digest([canonical_json(policy.to_json()).decode() for policy in loaded])
         self.release = Release(0, content, "")
         self.restrictions: tuple[str, ...] = ()
@@ -102,38 +122,65 @@ class PolicyVM:
     @property
     def vocabulary(self) -> Vocabulary:
         """What the agent speaks."""
-        return self._bundle.vocabulary
+        return self._base.vocabulary
 
     @property
     def policies(self) -> tuple[Policy, ...]:
-        """The policies of the release."""
-        return self._policies
+        """The policies of the release that apply to this agent."""
+        return self._base.policies
 
     def observe(self, signals: Mapping[str, Json], t_us: int) -> None:
-        """Take samples sensed at `t_us`."""
-        self._state = self._state.observe(signals, t_us)
+        """Take samples sensed at `t_us`.
+
+        Sound numbers only replace what was known, so they wait here until somebody decides.
+        """
+        fresh, bounds = self._fresh, self._bounds
+        if t_us >= self._latest_us:
+            self._latest_us = t_us
+            for name, value in signals.items():
+                bound = bounds.get(name)
+                if bound is None or type(value) is not float or not bound[0] <= value <= bound[1]:
+                    break
+                fresh[name] = (value, t_us)
+            else:
+                return
+        self._state = self._compiled.observe(self._settled(), signals, t_us)
+
+    def _settled(self) -> State:
+        """Give the state with everything that was observed."""
+        if self._fresh:
+            moments: dict[int, dict[str, Json]] = {}
+            for name, (value, t_us) in self._fresh.items():
+                moments.setdefault(t_us, {})[name] = value
+            self._fresh.clear()
+            for t_us in sorted(moments):
+                self._state = self._compiled.observe(self._state, moments[t_us], t_us)
+        return self._state
 
     def sample(self, name: str) -> Sample | None:
         """Give the latest sample of a signal."""
-        return self._state.sample(name)
+        return self._settled().sample(name)
 
     def state_digest(self) -> str:
         """Give the digest of everything observed."""
-        return digest(self._state.to_json())
+        return digest(self._settled().to_json())
 
     def decide(self, action: str, context: Mapping[str, Json] | None = None, t_us: int = 0) -> Decision:
         """Decide on an action; nothing changes, and bad input is denied, never raised."""
-        given = {str(name): _plain(value) for name, value in (context or {}).items()}
+        given = _plain(context or {})
         try:
-            decision = engine.decide(self._bundle, action, given, t_us, self._state)
+            return self._compiled.decide(
+                action, given, t_us, self._settled(), release=self.release.digest, intent=self._intent
+            )
         except (TypeError, ValueError, ArithmeticError, RecursionError) as error:
             reason = Reason("", "error", f"it could not be evaluated: {type(error).__name__}")
-            decision = Decision(str(action), Verdict.DENY, reasons=(reason,), t_us=t_us)
-        return replace(decision, release=self.release.digest, intent=self._intent)
+            return Decision(
+                str(action), Verdict.DENY, (), (reason,), (), t_us, self.release.digest, self._intent
+            )
 
     def verdict(self, context: Mapping[str, Json], t_us: int = 0) -> Verdict:
-        """Evaluate the first policy's rule alone; ALLOW is true, all else is not."""
-        return engine.verdict(self._policies[0], context, t_us)
+        """Evaluate the raw rule of the release's policy (of several: their meet); only ALLOW is true."""
+        return self._base.verdict(context, t_us)
 
     def adopt(self, bundle: WireBundle) -> None:
         """Swap to a release; the restrictions stay on, and what was observed carries over.
@@ -141,13 +188,15 @@ class PolicyVM:
         Raises:
             PolicyError: it does not load or does not fit; the last good one stays.
         """
-        key = _Key(self.vocabulary)
-        loaded = tuple(_read(text, key) for text in bundle.policies)
-        base = make_bundle(loaded, None if loaded else self._given, self._capabilities)
-        restricted = self._restricted(loaded, self.restrictions, base.vocabulary)
-        self._policies, self._base, self._bundle = loaded, base, restricted
-        if base.vocabulary.digest != self._state.vocabulary.digest:
+        own = _Key(self.vocabulary)
+        keys = tuple(_Key(_read(text, own)) for text in bundle.policies)
+        base = _compile(keys, None if keys else self._given, self._capabilities)
+        compiled = _restricted(base, self.restrictions)
+        state = self._settled()
+        self._base, self._compiled = base, compiled
+        if base.vocabulary.digest != state.vocabulary.digest:
             self._state = self._rebuilt(base.vocabulary, 0)
+            self._bounds = _bounds(base.vocabulary)
         self.release = Release(bundle.counter, digest(list(bundle.policies)), bundle.commit)
 
     def prepare(self, restrictions: Sequence[str]) -> None:
@@ -156,34 +205,39 @@ class PolicyVM:
         Raises:
             PolicyError: one does not load or does not fit.
         """
-        self._restricted(self._policies, restrictions, self.vocabulary)
+        _restricted(self._base, tuple(restrictions))
 
     def restrict(self, restrictions: Sequence[str]) -> None:
         """Put policy documents in force on top of the release, in place of those before."""
-        self._bundle = self._restricted(self._policies, restrictions, self._base.vocabulary)
+        self._compiled = _restricted(self._base, tuple(restrictions))
         self.restrictions = tuple(restrictions)
         self._intent = restrictions_digest(self.restrictions)
 
-    def _restricted(
-        self, policies: tuple[Policy, ...], restrictions: Sequence[str], vocabulary: Vocabulary
-    ) -> Bundle:
-        key = _Key(vocabulary)
-        extra = tuple(_read(text, key) for text in restrictions)
-        return make_bundle((*policies, *extra), vocabulary, self._capabilities)
-
     def shift(self, by_us: int) -> None:
         """Move every sample in time: the wall clock has jumped, the samples are as old as before."""
+        self._settled()
         self._state = self._rebuilt(self.vocabulary, by_us)
+        self._latest_us += by_us
 
     def _rebuilt(self, vocabulary: Vocabulary, by_us: int) -> State:
         readings = self._state.readings
         samples = [Sample(name, item.value, item.t_us + by_us) for name, item in readings.items()]
         valid = [
-            replace(item.valid, t_us=item.valid.t_us + by_us)
+            Sample(item.valid.signal, item.valid.value, item.valid.t_us + by_us)
             for item in readings.values()
             if item.valid is not None
         ]
         return State.of_samples(vocabulary, samples, valid)
+
+
+def _bounds(vocabulary: Vocabulary) -> dict[str, tuple[float, float]]:
+    """Give between what a plain number of each signal is sound."""
+    most = sys.float_info.max
+    return {
+        name: (-most if spec.low is None else spec.low, most if spec.high is None else spec.high)
+        for name, spec in vocabulary.signals.items()
+        if spec.type in ("number", "timestamp")
+    }
 
 
 def _listed(policies: Policies) -> Sequence[PolicyLike]:
@@ -198,8 +252,13 @@ def _loaded(policy: PolicyLike) -> Policy:
     return load(Path(policy) if isinstance(policy, PathLike) else policy)
 
 
-def _plain(value: Json) -> Json:
+def _plain(context: Mapping[str, Json]) -> Mapping[str, Json]:
     """Let nothing but JSON in: what is foreign reads as no number, so that it is UNKNOWN."""
-    if value is None or isinstance(value, str | int | float | list | tuple | Mapping):
-        return value
-    return math.nan
+    if all(type(name) is str and type(value) in _JSON_TYPES for name, value in context.items()):
+        return context
+    return {
+        str(name): value
+        if value is None or isinstance(value, str | int | float | list | tuple | Mapping)
+        else math.nan
+        for name, value in context.items()
+    }
