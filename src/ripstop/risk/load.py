@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ripstop.risk.errors import RiskInputError
 from ripstop.risk.intervals import clopper_pearson, confidence_sequence, decide, share_confidence, standings
 from ripstop.risk.itemload import Flags, Floats, ItemLoad, LoadMitigation, checked_array
-from ripstop.risk.kernels.items import ItemOutcome, ItemState, run_worlds
+from ripstop.risk.kernels.items import ItemOutcome, ItemState, make_play, run_worlds
 from ripstop.risk.percolation import least_mass_above, whole_masses
 from ripstop.risk.report import RiskReport
 from ripstop.risk.settings import Settings, check_seed, check_share, check_theta, check_trials
@@ -287,5 +287,5 @@ def _play(state: ItemState, failing: NDArray[np.int32], noise: Floats) -> ItemOu
         np.zeros(worlds, np.int64),
         np.zeros(len(state.room), np.int64),
     )
-    run_worlds(state, failing, noise, outcome)
+    run_worlds(state, make_play(state), failing, noise, outcome)
     return outcome

@@ -118,7 +118,8 @@ class OverloadRun(_CountedRun):
             rng = np.random.Generator(np.random.SFC64(np.random.SeedSequence([self._seed, first // BLOCK])))
             drawn = rng.standard_normal((BLOCK, len(self.mass)))[: trials - first]
             capacity = np.maximum(self._capacity * (1.0 + self._spread * drawn), 0.0)
-            overload.run_worlds(self._grid, capacity, self.need, self.tally)
+            rows = np.concatenate([capacity, capacity.min(axis=0, keepdims=True)])
+            overload.run_worlds(self._grid, overload.make_wave(len(self.mass)), rows, self.need, self.tally)
         self.trials = trials
 
 

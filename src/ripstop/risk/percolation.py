@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ripstop.risk.errors import RiskInputError
 from ripstop.risk.graph import Graph
 from ripstop.risk.kernels import directed, undirected
-from ripstop.risk.kernels.shapes import Adjacency, Network, Question, Tally
+from ripstop.risk.kernels.shapes import Adjacency, Network, Question, Tally, make_room
 from ripstop.risk.kernels.words import LANES
 from ripstop.risk.settings import Settings
 
@@ -34,7 +34,10 @@ def network_of(graph: Graph) -> Network:
     mass = whole_masses(graph.consequence)
     unit = bool((mass == 1).all())
     source, target = np.array(graph.source), np.array(graph.target)
-    return Network(source, target, thresholds(graph.weight), out, back, mass, unit)
+    total, heaviest = int(mass.sum()), int(mass.max(initial=0))
+    return Network(
+        source, target, thresholds(graph.weight), out, back, mass, graph.directed, unit, total, heaviest
+    )
 
 
 def adjacencies(graph: Graph) -> tuple[Adjacency, Adjacency]:
@@ -104,13 +107,13 @@ class PercolationRun:
         self._graph = graph
         self._settings = settings
         n = len(graph.nodes)
-        self._total = int(self.network.mass.sum())
+        self._total = self.network.total
         self._need = least_mass_above(theta, self._total) if n else 1
         self._key = np.uint64(seed)
         self._tally = empty_tally(n)
         strength = np.bincount(graph.source, graph.weight, n) + np.bincount(graph.target, graph.weight, n)
         self._pivot = int(strength.argmax()) if n else 0
-        single = int(self.network.mass.max(initial=0)) < self._need
+        single = self.network.heaviest < self._need
         self._flood = single and not settings.expected and float(graph.weight.sum()) > DENSE * n / 2
         self._piloted = False
 
@@ -153,21 +156,30 @@ class PercolationRun:
         return Question(self._need, trials, self._key, self._pivot, self._flood, self._settings.expected)
 
     def _run(self, first: int, last: int, trials: int) -> None:
-        run = directed.run_blocks if self._graph.directed else undirected.run_blocks
         question = self._question(trials)
         workers = min(self._settings.workers, last - first)
         if workers <= 1:
-            run(self.network, question, first, last, self._tally)
+            self._run_part(question, first, last, self._tally)
             return
         cuts = np.linspace(first, last, 4 * workers + 1).astype(int).tolist()
         parts = [empty_tally(len(self.network.mass)) for _ in cuts[1:]]
         with ThreadPoolExecutor(workers) as pool:
-            list(pool.map(lambda a, b, part: run(self.network, question, a, b, part), cuts, cuts[1:], parts))
+            list(pool.map(lambda a, b, part: self._run_part(question, a, b, part), cuts, cuts[1:], parts))
         for part in parts:
             for mine, theirs in zip(self._tally, part, strict=True):
                 mine += theirs
 
+    def _run_part(self, question: Question, first: int, last: int, tally: Tally) -> None:
+        n, edges = len(self.network.mass), len(self.network.threshold)
+        blocks, room = np.array([first, last], np.int64), make_room(self.network)
+        if self.network.directed:
+            place = directed.make_place(n, edges, exact=question.exact)
+            directed.run_blocks(self.network, question, blocks, room, place, tally)
+        else:
+            forest = undirected.make_forest(n)
+            undirected.run_blocks(self.network, question, blocks, room, forest, tally)
+
 
 def empty_tally(n: int) -> Tally:
     """Give a tally of nothing for n nodes."""
-    return Tally(np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(1, np.int64))
+    return Tally(np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(1, np.int64), np.zeros(1, np.uint64))

@@ -27,15 +27,16 @@ from typing import NamedTuple
 import numpy as np
 
 from ripstop.risk.kernels.jit import kernel, lowest_bit, popcount
-from ripstop.risk.kernels.shapes import BitRows, Counts, Flags, Indices, Network, Question, Tally, Words
-from ripstop.risk.kernels.undirected import join_edges, root_of
+from ripstop.risk.kernels.shapes import BitRows, Counts, Flags, Indices, Network, Question, Room, Tally
+from ripstop.risk.kernels.undirected import Forest, join_edges, make_forest, root_of
 from ripstop.risk.kernels.words import (
     LANES,
     ONE,
     ZERO,
-    count_lanes,
+    count_mass,
     draw_words,
     flood,
+    heavy_lanes,
     lanes_of,
     promising_lanes,
     split_lanes,
@@ -53,8 +54,10 @@ class World(NamedTuple):
 
     `start`, `target`: live edges by source. `component`: the strong component of a node, numbered sinks
     first, -1 where it was left out; `members` lists the nodes by component, `ends[c]:ends[c + 1]`.
-    `bound[c]`: upper bound of the reach, exact where a search ended below its limit. `seen`: stamp of the
-    last search that met a node. `order` to `path`: the depth-first search's own.
+    `bound[c]`: upper bound of the reach, exact where a search ended below its limit. `outside[c]`: what the
+    reach adds to the anchor's. `seen`: stamp of the last search that met a node; `stamp[0]`: the last one
+    used. `wanted`: nodes to settle. `rows`: room for a row of bits a component, or empty. `order` to `path`:
+    the depth-first search's own.
     """
 
     start: Counts
@@ -65,6 +68,9 @@ class World(NamedTuple):
     bound: Counts
     outside: Counts
     seen: Counts
+    stamp: Counts
+    wanted: Flags
+    rows: BitRows
     queue: Indices
     order: Indices
     low: Indices
@@ -73,52 +79,55 @@ class World(NamedTuple):
     path: Indices
 
 
-class Forest(NamedTuple):
-    """Weak components: union-find trees with the mass at each root, and the nodes `wanted`.
-
-    `stamp[0]` is the last one used. `reach` has room for a row of bits a component, or is empty.
-    """
-
-    parent: Indices
-    mass: Counts
-    wanted: Flags
-    stamp: Counts
-    reach: BitRows
-
-
-@kernel
-def make_world(n: int, most_edges: int) -> World:
+def make_world(n: int, edges: int, *, exact: bool) -> World:
     """Allocate for n nodes and at most so many live edges."""
+    rows = n if exact and n <= MOST_ROWS else 0
     return World(
-        np.empty(n + 1, np.int64),
-        np.empty(most_edges, np.int32),
-        np.empty(n, np.int32),
-        np.empty(n, np.int32),
-        np.empty(n + 1, np.int64),
-        np.empty(n, np.int64),
-        np.empty(n, np.int64),
-        np.zeros(n, np.int64),
-        np.empty(n, np.int32),
-        np.empty(n, np.int32),
-        np.empty(n, np.int32),
-        np.empty(n, np.int64),
-        np.empty(n, np.int32),
-        np.empty(n, np.int32),
+        start=np.zeros(n + 1, np.int64),
+        target=np.zeros(edges, np.int32),
+        component=np.zeros(n, np.int32),
+        members=np.zeros(n, np.int32),
+        ends=np.zeros(n + 1, np.int64),
+        bound=np.zeros(n, np.int64),
+        outside=np.zeros(n, np.int64),
+        seen=np.zeros(n, np.int64),
+        stamp=np.zeros(1, np.int64),
+        wanted=np.zeros(n, np.bool_),
+        rows=np.zeros((rows, (n + 63) // 64), np.uint64),
+        queue=np.zeros(n, np.int32),
+        order=np.zeros(n, np.int32),
+        low=np.zeros(n, np.int32),
+        cursor=np.zeros(n, np.int64),
+        stack=np.zeros(n, np.int32),
+        path=np.zeros(n, np.int32),
     )
 
 
+class Place(NamedTuple):
+    """Where one thread works on the lanes one by one."""
+
+    world: World
+    forest: Forest
+
+
+def make_place(n: int, edges: int, *, exact: bool) -> Place:
+    """Allocate for n nodes and at most so many live edges."""
+    return Place(make_world(n, edges, exact=exact), make_forest(n))
+
+
 @kernel
-def lay_out(network: Network, edges: Indices, world: World) -> None:
-    """Set the world's live edges, by source. The edges come in order of their sources."""
+def lay_out(network: Network, room: Room, edges: Indices, lane: int, world: World) -> None:
+    """Set the world's live edges, by source, to those of a lane: they come in order of their sources."""
     v = 0
-    for i in range(len(edges)):
+    first, last = room.offsets[lane], room.offsets[lane + 1]
+    for i in range(first, last):
         s = network.source[edges[i]]
         while v <= s:
-            world.start[v] = i
+            world.start[v] = i - first
             v += 1
-        world.target[i] = network.target[edges[i]]
+        world.target[i - first] = network.target[edges[i]]
     while v < len(world.start):
-        world.start[v] = len(edges)
+        world.start[v] = last - first
         v += 1
 
 
@@ -139,18 +148,19 @@ def close_component(world: World, root: int, held: int, found: int) -> int:
 
 
 @kernel
-def find_components(world: World, wanted: Flags) -> int:
-    """Number the strong components of what `wanted` nodes reach, sinks first; give how many there are.
+def find_components(world: World) -> int:
+    """Number the strong components of what the wanted nodes reach, sinks first; give how many there are.
 
     A depth-first search without recursion. `order` is 0 before a visit; `low` as in Tarjan.
     """
     order, low, cursor, path = world.order, world.low, world.cursor, world.path
-    order[:] = 0
-    world.component[:] = -1
+    for v in range(len(order)):
+        order[v] = 0
+        world.component[v] = -1
     world.ends[0] = 0
     clock, found, held = 0, 0, 0
-    for first in range(len(wanted)):
-        if not wanted[first] or order[first] != 0:
+    for first in range(len(order)):
+        if not world.wanted[first] or order[first] != 0:
             continue
         path[0] = first
         depth = 0
@@ -185,9 +195,12 @@ def find_components(world: World, wanted: Flags) -> int:
 
 
 @kernel
-def search(world: World, mass: Counts, origin: int, stamp: int, limit: int) -> int:
-    """Give the mass of what `origin` reaches, stamping what is met; stop at `limit`."""
+def search(world: World, mass: Counts, c: int, limit: int) -> int:
+    """Give the mass of what component c reaches, stamping anew what is met; stop at `limit`."""
     queue = world.queue
+    world.stamp[0] += 1
+    stamp = world.stamp[0]
+    origin = world.members[world.ends[c]]
     queue[0] = origin
     world.seen[origin] = stamp
     head, tail = 0, 1
@@ -225,52 +238,52 @@ def bound_reach(world: World, mass: Counts, c: int, value: Counts, need: int) ->
 
 
 @kernel
-def add_outside(world: World, mass: Counts, last: int, stamp: int) -> None:
-    """Bound what each component up to `last` adds to the anchor's reach, which carries `stamp`."""
+def add_outside(world: World, mass: Counts, last: int) -> None:
+    """Bound what each component up to `last` adds to the reach just searched, the new anchor's."""
     for c in range(last + 1):
-        if world.seen[world.members[world.ends[c]]] == stamp:
+        if world.seen[world.members[world.ends[c]]] == world.stamp[0]:
             world.outside[c] = 0
         else:
             world.outside[c] = bound_reach(world, mass, c, world.outside, CAP + 1)
 
 
 @kernel
-def bound_components(world: World, network: Network, need: int, found: int, stamp: int) -> int:
-    """Settle every component against `need`; give the last stamp used.
+def bound_components(world: World, mass: Counts, need: int, found: int) -> None:
+    """Settle every component against `need`.
 
     INVARIANT: once component c is done, `bound[c] >= need` means exactly that its reach counts.
     """
-    anchor, anchored = 0, 0  # the anchor's reach, and its stamp (0: none)
+    anchor = 0  # the anchor's reach, 0: none
     for c in range(found):
-        bound = bound_reach(world, network.mass, c, world.bound, need)
-        if anchored:
-            world.outside[c] = bound_reach(world, network.mass, c, world.outside, CAP + 1)
+        bound = bound_reach(world, mass, c, world.bound, need)
+        if anchor > 0:
+            world.outside[c] = bound_reach(world, mass, c, world.outside, CAP + 1)
         if bound == COUNTED:
             world.bound[c] = need
             continue
-        if bound >= need and anchored:
+        if bound >= need and anchor > 0:
             bound = min(bound, anchor + world.outside[c])
         world.bound[c] = bound
         if bound < need:
             continue
-        stamp += 1
-        bound = search(world, network.mass, world.members[world.ends[c]], stamp, need)
+        bound = search(world, mass, c, need)
         world.bound[c] = bound
         if anchor < bound < need:
-            anchor, anchored = bound, stamp
-            add_outside(world, network.mass, c, stamp)
-    return stamp
+            anchor = bound
+            add_outside(world, mass, c)
 
 
 @kernel
-def close_reach(world: World, network: Network, found: int, reach: BitRows) -> None:
+def close_reach(world: World, network: Network, found: int) -> None:
     """Set each component's `bound` to its exact reach, by transitive closure in rows of bits by node.
 
     A row is closed, so a successor whose first member it holds already has nothing to add.
     """
+    width = world.rows.shape[1]
     for c in range(found):
-        row = reach[c]
-        row[:] = ZERO
+        row = world.rows[c]
+        for k in range(width):
+            row[k] = ZERO
         for i in range(world.ends[c], world.ends[c + 1]):
             v = world.members[i]
             row[v >> 6] |= ONE << np.uint64(v & 63)
@@ -279,9 +292,11 @@ def close_reach(world: World, network: Network, found: int, reach: BitRows) -> N
             for j in range(world.start[v], world.start[v + 1]):
                 u = world.target[j]
                 if (row[u >> 6] >> np.uint64(u & 63)) & ONE == ZERO:
-                    row |= reach[world.component[u]]
+                    other = world.rows[world.component[u]]
+                    for k in range(width):
+                        row[k] |= other[k]
         total = 0
-        for k in range(len(row)):
+        for k in range(width):
             rest = row[k]
             if network.unit:
                 total += int(popcount(rest))
@@ -293,33 +308,24 @@ def close_reach(world: World, network: Network, found: int, reach: BitRows) -> N
 
 
 @kernel
-def reach_exactly(world: World, network: Network, found: int, forest: Forest) -> None:
+def reach_exactly(world: World, network: Network, found: int) -> None:
     """Set each component's `bound` to its exact reach: by rows of bits while small, else by search."""
-    if len(forest.reach) > 0:
-        close_reach(world, network, found, forest.reach)
+    if len(world.rows) > 0:
+        close_reach(world, network, found)
         return
     for c in range(found):
-        forest.stamp[0] += 1
-        origin = world.members[world.ends[c]]
-        world.bound[c] = search(world, network.mass, origin, forest.stamp[0], CAP + 1)
+        world.bound[c] = search(world, network.mass, c, CAP + 1)
 
 
 @kernel
-def settle_lane(network: Network, question: Question, world: World, forest: Forest, tally: Tally) -> None:
-    """Settle one world whose live edges are laid out and joined.
-
-    Only a node whose weak component has the mass that is needed can reach as much.
-    """
-    mass = network.mass
-    for v in range(len(mass)):
-        heavy = forest.mass[root_of(forest.parent, v)] >= question.need
-        forest.wanted[v] = heavy or question.exact
-    found = find_components(world, forest.wanted)
+def settle_lane(network: Network, question: Question, world: World, tally: Tally) -> None:
+    """Settle the wanted nodes of one world whose live edges are laid out."""
+    found = find_components(world)
     if question.exact:
-        reach_exactly(world, network, found, forest)
+        reach_exactly(world, network, found)
     else:
-        forest.stamp[0] = bound_components(world, network, question.need, found, forest.stamp[0])
-    for v in range(len(mass)):
+        bound_components(world, network.mass, question.need, found)
+    for v in range(len(network.mass)):
         if world.component[v] >= 0:
             reached = world.bound[world.component[v]]
             tally.mass[v] += reached
@@ -328,80 +334,70 @@ def settle_lane(network: Network, question: Question, world: World, forest: Fore
 
 
 @kernel
-def settle_lanes(network: Network, question: Question, words: Words, lanes: np.uint64, tally: Tally) -> None:
-    """Settle each of `lanes` by itself. A node without an edge in `words` counts by its own mass only."""
-    n = len(network.mass)
-    offsets = np.empty(LANES + 1, np.int64)
-    edges = split_lanes(words, np.empty(LANES, np.int64), offsets)
-    world = make_world(n, np.diff(offsets).max())
-    rows = n if question.exact and n <= MOST_ROWS else 0
-    forest = Forest(
-        np.empty(n, np.int32),
-        np.empty(n, np.int64),
-        np.empty(n, np.bool_),
-        np.zeros(1, np.int64),
-        np.empty((rows, (n + 63) // 64), np.uint64),
-    )
+def settle_lanes(network: Network, question: Question, room: Room, place: Place, tally: Tally) -> None:
+    """Settle each open lane by itself. A node whose edges were taken out counts by its own mass only.
+
+    Only a node whose weak component has the mass that is needed can reach as much.
+    """
+    edges = split_lanes(room)
+    world, forest = place.world, place.forest
     for lane in range(LANES):
-        if (lanes >> np.uint64(lane)) & ONE == ZERO:
+        if (tally.open[0] >> np.uint64(lane)) & ONE == ZERO:
             continue
-        live = edges[offsets[lane] : offsets[lane + 1]]
-        heaviest = join_edges(network, live, forest.parent, forest.mass)
+        heaviest = join_edges(network, room, edges, lane, forest)
         if heaviest < question.need and not question.exact:
             continue
-        lay_out(network, live, world)
-        settle_lane(network, question, world, forest, tally)
+        for v in range(len(network.mass)):
+            heavy = forest.mass[root_of(forest.parent, v)] >= question.need
+            world.wanted[v] = heavy or question.exact
+        lay_out(network, room, edges, lane, world)
+        settle_lane(network, question, world, tally)
 
 
 @kernel
 def flood_block(
-    network: Network, question: Question, words: Words, lanes: np.uint64, tally: Tally
+    network: Network, question: Question, room: Room, lanes: np.uint64, tally: Tally
 ) -> np.uint64:
     """Settle the lanes that the pivot decides; give those left open.
 
-    Where the pivot's reach counts, the nodes that reach it are counted and their edges taken out of `words`:
-    no other node reaches them.
+    Where the pivot's reach counts, the nodes that reach it are counted and their edges taken out of the
+    words: no other node reaches them.
     """
-    n = len(network.mass)
-    counts = np.empty(LANES, np.int64)
-    reach = np.zeros(n, np.uint64)
+    reach, back = room.reach, room.back
+    for v in range(len(reach)):
+        reach[v] = ZERO
+        back[v] = ZERO
     reach[question.pivot] = lanes
-    flood(network.out, words, question.pivot, reach)
-    count_lanes(reach, network.mass, network.unit, counts)
-    counted = ZERO
-    for lane in range(LANES):
-        if counts[lane] >= question.need:
-            counted |= (ONE << np.uint64(lane)) & lanes
+    flood(network.out, room, question.pivot, reach)
+    count_mass(reach, network, room)
+    counted = lanes & heavy_lanes(room, question.need)
     if counted == ZERO:
         return lanes
-    origin = np.zeros(n, np.uint64)
-    origin[question.pivot] = counted
-    flood(network.back, words, question.pivot, origin)
-    count_lanes(origin, network.mass, network.unit, counts)
-    total = network.mass.sum()
-    left = lanes & ~counted
-    for lane in range(LANES):
-        if total - counts[lane] >= question.need:
-            left |= (ONE << np.uint64(lane)) & counted
-    for v in range(n):
-        tally.hits[v] += np.int64(popcount(origin[v]))
+    back[question.pivot] = counted
+    flood(network.back, room, question.pivot, back)
+    count_mass(back, network, room)
+    left = lanes & ~(counted & heavy_lanes(room, network.total - question.need + 1))
+    for v in range(len(back)):
+        tally.hits[v] += np.int64(popcount(back[v]))
     if left != ZERO:
-        for e in range(len(words)):
-            words[e] &= left & ~origin[network.source[e]]
+        for e in range(len(room.words)):
+            room.words[e] &= left & ~back[network.source[e]]
     return left
 
 
 @kernel
-def run_blocks(network: Network, question: Question, first: int, last: int, tally: Tally) -> None:
-    """Sample blocks `first` to `last` and add what is counted to `tally`."""
-    words = np.empty(len(network.threshold), np.uint64)
-    for block in range(first, last):
+def run_blocks(
+    network: Network, question: Question, blocks: Counts, room: Room, place: Place, tally: Tally
+) -> None:
+    """Sample blocks `blocks[0]` to `blocks[1]` and add what is counted to `tally`."""
+    for block in range(blocks[0], blocks[1]):
         left = lanes_of(block, question.trials)
-        draw_words(network.threshold, np.uint64(question.key), block, left, words)
+        draw_words(network.threshold, question.key, block, left, room.words)
         if question.flood:
-            left = flood_block(network, question, words, left, tally)
+            left = flood_block(network, question, room, left, tally)
         tally.left[0] += np.int64(popcount(left))
         if not question.exact:
-            left &= promising_lanes(network, words, True, question.need)
+            left &= promising_lanes(network, room, question.need)
         if left != ZERO:
-            settle_lanes(network, question, words, left, tally)
+            tally.open[0] = left
+            settle_lanes(network, question, room, place, tally)

@@ -56,7 +56,10 @@ class ItemOutcome(NamedTuple):
 
 
 class Play(NamedTuple):
-    """What changes while one world is played. `failed` lists nodes in the order in which they failed."""
+    """What changes while one world is played. `failed` lists nodes in the order in which they failed.
+
+    `figures`: items moved, items dropped, cycles.
+    """
 
     head: Indices
     tail: Indices
@@ -67,22 +70,23 @@ class Play(NamedTuple):
     failed: Indices
     touched: Indices
     touched_in: Counts
+    figures: Counts
 
 
-@kernel
 def make_play(state: ItemState) -> Play:
     """Allocate for one fleet; used again for every world."""
     n = len(state.room)
     return Play(
-        np.empty(n, np.int32),
-        np.empty(n, np.int32),
-        np.empty(len(state.next), np.int32),
-        np.empty(n, np.float64),
-        np.empty(n, np.int32),
-        np.zeros(n, np.bool_),
-        np.empty(n, np.int32),
-        np.empty(n, np.int32),
-        np.zeros(n, np.int64),
+        head=np.zeros(n, np.int32),
+        tail=np.zeros(n, np.int32),
+        next=np.zeros(len(state.next), np.int32),
+        room=np.zeros(n, np.float64),
+        slots=np.zeros(n, np.int32),
+        is_failed=np.zeros(n, np.bool_),
+        failed=np.zeros(n, np.int32),
+        touched=np.zeros(n, np.int32),
+        touched_in=np.zeros(n, np.int64),
+        figures=np.zeros(3, np.int64),
     )
 
 
@@ -115,11 +119,8 @@ def give(state: ItemState, play: Play, item: int, choice: int) -> int:
 
 
 @kernel
-def hand_over(state: ItemState, play: Play, count: int, cycle: int, outcome: Counts) -> int:
-    """Let each of the first `count` failed nodes hand over in one cycle; give how many nodes took something.
-
-    `outcome` gathers items moved and items dropped.
-    """
+def hand_over(state: ItemState, play: Play, count: int, cycle: int) -> int:
+    """Let each of the first `count` failed nodes hand over in one cycle; give how many nodes took any."""
     touched = 0
     for k in range(count):
         v = play.failed[k]
@@ -131,10 +132,10 @@ def hand_over(state: ItemState, play: Play, count: int, cycle: int, outcome: Cou
                 continue
             choice = taker_of(state, play, item)
             if choice == NONE:
-                outcome[1] += 1
+                play.figures[1] += 1
                 continue
             given += 1
-            outcome[0] += 1
+            play.figures[0] += 1
             j = give(state, play, item, choice)
             if play.touched_in[j] != cycle:
                 play.touched_in[j] = cycle
@@ -144,7 +145,7 @@ def hand_over(state: ItemState, play: Play, count: int, cycle: int, outcome: Cou
 
 
 @kernel
-def play_world(state: ItemState, play: Play, noise: Floats, count: int, outcome: Counts) -> int:
+def play_world(state: ItemState, play: Play, noise: Floats, world: int, count: int) -> int:
     """Play one world from its first `count` failed nodes; give how many failed in the end.
 
     A node fails at the end of a cycle in which it took something, when what it has left plus its noise is
@@ -158,46 +159,48 @@ def play_world(state: ItemState, play: Play, noise: Floats, count: int, outcome:
         if idle == count:
             break
         cycle += 1
-        touched = hand_over(state, play, count, cycle, outcome)
+        touched = hand_over(state, play, count, cycle)
         for i in range(touched):
             j = play.touched[i]
-            if play.room[j] + noise[j] < 0.0:
+            if play.room[j] + noise[world, j] < 0.0:
                 play.is_failed[j] = True
                 play.failed[count] = j
                 count += 1
-    outcome[2] = cycle
+    play.figures[2] = cycle
     return count
 
 
 @kernel
 def set_up(state: ItemState, play: Play, failing: Indices) -> None:
     """Put the frozen state back, with the given nodes failed."""
-    play.head[:] = state.head
-    play.tail[:] = state.tail
-    play.next[:] = state.next
-    play.room[:] = state.room
-    play.slots[:] = state.slots
-    play.is_failed[:] = False
-    play.touched_in[:] = 0
+    # Loops, for copies of slices take numba five times as long to compile.
+    for v in range(len(state.room)):
+        play.head[v] = state.head[v]
+        play.tail[v] = state.tail[v]
+        play.room[v] = state.room[v]
+        play.slots[v] = state.slots[v]
+        play.is_failed[v] = False
+        play.touched_in[v] = 0
+    for item in range(len(state.next)):
+        play.next[item] = state.next[item]
+    for i in range(len(play.figures)):
+        play.figures[i] = 0
     for k in range(len(failing)):
         play.failed[k] = failing[k]
         play.is_failed[failing[k]] = True
 
 
 @kernel
-def run_worlds(state: ItemState, failing: Indices, noise: Floats, outcome: ItemOutcome) -> None:
+def run_worlds(state: ItemState, play: Play, failing: Indices, noise: Floats, outcome: ItemOutcome) -> None:
     """Play one world for each row of `noise`, all from the same failing nodes."""
-    play = make_play(state)
-    figures = np.empty(3, np.int64)
     for world in range(noise.shape[0]):
         set_up(state, play, failing)
-        figures[:] = 0
-        count = play_world(state, play, noise[world], len(failing), figures)
+        count = play_world(state, play, noise, world, len(failing))
         outcome.mass[world] = 0
         for k in range(count):
             v = play.failed[k]
             outcome.mass[world] += state.mass[v]
             outcome.failures[v] += 1
-        outcome.moved[world] = figures[0]
-        outcome.dropped[world] = figures[1]
-        outcome.cycles[world] = figures[2]
+        outcome.moved[world] = play.figures[0]
+        outcome.dropped[world] = play.figures[1]
+        outcome.cycles[world] = play.figures[2]

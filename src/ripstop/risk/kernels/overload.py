@@ -38,16 +38,15 @@ class Wave(NamedTuple):
     touched_in: Counts
 
 
-@kernel
 def make_wave(n: int) -> Wave:
     """Allocate for n nodes."""
     return Wave(
-        np.empty(n, np.float64),
-        np.zeros(n, np.int64),
-        np.zeros(n, np.int64),
-        np.empty(n, np.int32),
-        np.empty(n, np.int32),
-        np.zeros(n, np.int64),
+        load=np.zeros(n, np.float64),
+        loaded_in=np.zeros(n, np.int64),
+        failed_in=np.zeros(n, np.int64),
+        failed=np.zeros(n, np.int32),
+        touched=np.zeros(n, np.int32),
+        touched_in=np.zeros(n, np.int64),
     )
 
 
@@ -77,8 +76,12 @@ def share_out(grid: Grid, wave: Wave, v: int, stamp: int, touched: int) -> int:
 
 
 @kernel
-def play(grid: Grid, wave: Wave, capacity: Floats, first: int, stamp: int) -> int:
-    """Play one cascade, round by round; give how many nodes failed, listed in `wave.failed`."""
+def play(grid: Grid, wave: Wave, capacity: Floats, world: int, start: tuple[int, int]) -> int:
+    """Play one cascade, round by round; give how many nodes failed, listed in `wave.failed`.
+
+    `start`: the first node, and the stamp of this cascade.
+    """
+    first, stamp = start
     wave.failed[0] = first
     wave.failed_in[first] = stamp
     done, count = 0, 1
@@ -90,7 +93,7 @@ def play(grid: Grid, wave: Wave, capacity: Floats, first: int, stamp: int) -> in
         for i in range(touched):
             u = wave.touched[i]
             wave.touched_in[u] = 0
-            if wave.load[u] > capacity[u]:
+            if wave.load[u] > capacity[world, u]:
                 wave.failed_in[u] = stamp
                 wave.failed[count] = u
                 count += 1
@@ -98,28 +101,25 @@ def play(grid: Grid, wave: Wave, capacity: Floats, first: int, stamp: int) -> in
 
 
 @kernel
-def run_worlds(grid: Grid, capacity: Floats, need: int, tally: Tally) -> None:
+def run_worlds(grid: Grid, wave: Wave, capacity: Floats, need: int, tally: Tally) -> None:
     """Play every first node in each world, a row of `capacity`, and add what is counted to `tally`.
 
-    Where the least capacities of these worlds together let nothing more fail, no world does.
+    The last row holds the least capacity of each node in these worlds: where nothing more fails with it,
+    nothing does in any of them.
     """
     n = len(grid.mass)
-    wave = make_wave(n)
-    worlds = len(capacity)
-    least = np.empty(n, np.float64)
-    for v in range(n):
-        least[v] = capacity[:, v].min()
+    worlds = len(capacity) - 1
     stamp = 0
     for first in range(n):
         stamp += 1
-        if play(grid, wave, least, first, stamp) == 1:
+        if play(grid, wave, capacity, worlds, (first, stamp)) == 1:
             tally.mass[first] += worlds * grid.mass[first]
             if grid.mass[first] >= need:
                 tally.hits[first] += worlds
             continue
         for world in range(worlds):
             stamp += 1
-            count = play(grid, wave, capacity[world], first, stamp)
+            count = play(grid, wave, capacity, world, (first, stamp))
             mass = 0
             for k in range(count):
                 mass += grid.mass[wave.failed[k]]

@@ -26,8 +26,8 @@ class Network(NamedTuple):
     """A graph as kernels see it.
 
     `threshold[e]` is edge e's probability times 2**64 (all ones: certain). `mass` weighs the nodes in whole
-    units, so that sums do not depend on their order; `unit` says that each weighs one.
-    An undirected network has the same adjacency both ways.
+    units, so that sums do not depend on their order; `unit` says that each weighs one; `total` and `heaviest`
+    are their sum and maximum. An undirected network has the same adjacency both ways.
     """
 
     source: Indices
@@ -36,7 +36,10 @@ class Network(NamedTuple):
     out: Adjacency
     back: Adjacency
     mass: Counts
+    directed: bool
     unit: bool
+    total: int
+    heaviest: int
 
 
 class Question(NamedTuple):
@@ -57,9 +60,42 @@ class Question(NamedTuple):
 class Tally(NamedTuple):
     """What is counted: by node, the worlds in which its cascade counts and the sum of its cascade's mass.
 
-    `left[0]` counts the lanes that the flood could not settle.
+    `left[0]` counts the lanes that the flood could not settle; `open[0]` are those of the block at hand.
     """
 
     hits: Counts
     mass: Counts
     left: Counts
+    open: Words
+
+
+class Room(NamedTuple):
+    """Room for one block of worlds, allocated outside: arrays made in a kernel cost much compile time.
+
+    `words`: live lanes by edge. `reach`, `back`: lanes by node. `fresh`, `queue`: a flood's own.
+    `counts`, `offsets`, `packed`: by lane. INVARIANT: `fresh` is zero between floods.
+    """
+
+    words: Words
+    reach: Words
+    back: Words
+    fresh: Words
+    queue: Indices
+    counts: Counts
+    offsets: Counts
+    packed: Words
+
+
+def make_room(network: Network) -> Room:
+    """Allocate for one thread."""
+    n = len(network.mass)
+    return Room(
+        words=np.zeros(len(network.threshold), np.uint64),
+        reach=np.zeros(n, np.uint64),
+        back=np.zeros(n, np.uint64),
+        fresh=np.zeros(n, np.uint64),
+        queue=np.zeros(n, np.int32),
+        counts=np.zeros(64, np.int64),
+        offsets=np.zeros(65, np.int64),
+        packed=np.zeros(8, np.uint64),
+    )

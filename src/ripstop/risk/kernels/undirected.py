@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from ripstop.risk.kernels.jit import kernel, popcount
-from ripstop.risk.kernels.shapes import Counts, Indices, Network, Question, Tally, Words
+from ripstop.risk.kernels.shapes import Counts, Indices, Network, Question, Room, Tally
 from ripstop.risk.kernels.words import (
     LANES,
     ONE,
     ZERO,
-    count_lanes,
+    count_mass,
     draw_words,
     flood,
+    heavy_lanes,
     lanes_of,
     promising_lanes,
     split_lanes,
@@ -28,17 +31,29 @@ def root_of(parent: Indices, v: int) -> int:
     return v
 
 
+class Forest(NamedTuple):
+    """Union-find trees: each node's parent, and the component's mass at its root."""
+
+    parent: Indices
+    mass: Counts
+
+
+def make_forest(n: int) -> Forest:
+    """Allocate for n nodes."""
+    return Forest(np.zeros(n, np.int32), np.zeros(n, np.int64))
+
+
 @kernel
-def join_edges(network: Network, edges: Indices, parent: Indices, mass: Counts) -> int:
-    """Unite the ends of the given edges; give the largest component's mass, left in `mass` at its root."""
-    largest = 0
+def join_edges(network: Network, room: Room, edges: Indices, lane: int, forest: Forest) -> int:
+    """Unite the ends of a lane's live edges; give the largest component's mass."""
+    parent, mass = forest.parent, forest.mass
     for v in range(len(parent)):
         parent[v] = v
         mass[v] = network.mass[v]
-        largest = max(largest, mass[v])
-    for e in edges:
-        a = root_of(parent, network.source[e])
-        b = root_of(parent, network.target[e])
+    largest = network.heaviest
+    for i in range(room.offsets[lane], room.offsets[lane + 1]):
+        a = root_of(parent, int(network.source[edges[i]]))
+        b = root_of(parent, int(network.target[edges[i]]))
         if a == b:
             continue
         if mass[a] < mass[b]:
@@ -50,21 +65,17 @@ def join_edges(network: Network, edges: Indices, parent: Indices, mass: Counts) 
 
 
 @kernel
-def join_lanes(network: Network, question: Question, words: Words, lanes: np.uint64, tally: Tally) -> None:
-    """Find the components in each of `lanes` and count their nodes."""
-    n = len(network.mass)
-    parent = np.empty(n, np.int32)
-    mass = np.empty(n, np.int64)
-    offsets = np.empty(LANES + 1, np.int64)
-    edges = split_lanes(words, np.empty(LANES, np.int64), offsets)
+def join_lanes(network: Network, question: Question, room: Room, forest: Forest, tally: Tally) -> None:
+    """Find the components in the lanes left open and count their nodes."""
+    edges = split_lanes(room)
     for lane in range(LANES):
-        if (lanes >> np.uint64(lane)) & ONE == ZERO:
+        if (tally.open[0] >> np.uint64(lane)) & ONE == ZERO:
             continue
-        largest = join_edges(network, edges[offsets[lane] : offsets[lane + 1]], parent, mass)
+        largest = join_edges(network, room, edges, lane, forest)
         if largest < question.need and not question.exact:
             continue
-        for v in range(n):
-            found = mass[root_of(parent, v)]
+        for v in range(len(forest.parent)):
+            found = forest.mass[root_of(forest.parent, v)]
             tally.mass[v] += found
             if found >= question.need:
                 tally.hits[v] += 1
@@ -72,45 +83,42 @@ def join_lanes(network: Network, question: Question, words: Words, lanes: np.uin
 
 @kernel
 def flood_block(
-    network: Network, question: Question, words: Words, lanes: np.uint64, tally: Tally
+    network: Network, question: Question, room: Room, lanes: np.uint64, tally: Tally
 ) -> np.uint64:
     """Settle the lanes that the pivot's component alone decides; give those left open.
 
     Where what lies outside the pivot's component is too light to count, every node is settled. In the other
-    lanes the component is settled, its edges are taken out of `words`, and the rest is left to union-find.
+    lanes the component is settled, its edges are taken out of the words, and the rest is left to union-find.
     """
-    counts = np.empty(LANES, np.int64)
-    reach = np.zeros(len(network.mass), np.uint64)
+    reach = room.reach
+    for v in range(len(reach)):
+        reach[v] = ZERO
     reach[question.pivot] = lanes
-    flood(network.out, words, question.pivot, reach)
-    count_lanes(reach, network.mass, network.unit, counts)
-    total = network.mass.sum()
-    counted, left = ZERO, ZERO
-    for lane in range(LANES):
-        bit = (ONE << np.uint64(lane)) & lanes
-        if counts[lane] >= question.need:
-            counted |= bit
-        if total - counts[lane] >= question.need:
-            left |= bit
+    flood(network.out, room, question.pivot, reach)
+    count_mass(reach, network, room)
+    counted = heavy_lanes(room, question.need)
+    left = lanes & ~heavy_lanes(room, network.total - question.need + 1)
     for v in range(len(reach)):
         tally.hits[v] += np.int64(popcount(reach[v] & counted))
     if left != ZERO:
-        for e in range(len(words)):
-            words[e] &= left & ~reach[network.source[e]]
+        for e in range(len(room.words)):
+            room.words[e] &= left & ~reach[network.source[e]]
     return left
 
 
 @kernel
-def run_blocks(network: Network, question: Question, first: int, last: int, tally: Tally) -> None:
-    """Sample blocks `first` to `last` and add what is counted to `tally`."""
-    words = np.empty(len(network.threshold), np.uint64)
-    for block in range(first, last):
+def run_blocks(
+    network: Network, question: Question, blocks: Counts, room: Room, forest: Forest, tally: Tally
+) -> None:
+    """Sample blocks `blocks[0]` to `blocks[1]` and add what is counted to `tally`."""
+    for block in range(blocks[0], blocks[1]):
         left = lanes_of(block, question.trials)
-        draw_words(network.threshold, np.uint64(question.key), block, left, words)
+        draw_words(network.threshold, question.key, block, left, room.words)
         if question.flood:
-            left = flood_block(network, question, words, left, tally)
+            left = flood_block(network, question, room, left, tally)
         tally.left[0] += np.int64(popcount(left))
         if not question.exact:
-            left &= promising_lanes(network, words, False, question.need)
+            left &= promising_lanes(network, room, question.need)
         if left != ZERO:
-            join_lanes(network, question, words, left, tally)
+            tally.open[0] = left
+            join_lanes(network, question, room, forest, tally)

@@ -20,7 +20,7 @@ from __future__ import annotations
 import numpy as np
 
 from ripstop.risk.kernels.jit import kernel, lowest_bit
-from ripstop.risk.kernels.shapes import Adjacency, Counts, Indices, Network, Words
+from ripstop.risk.kernels.shapes import Adjacency, Indices, Network, Room, Words
 
 LANES = 64
 FULL = np.uint64(0xFFFFFFFFFFFFFFFF)
@@ -78,15 +78,14 @@ def lanes_of(block: int, trials: int) -> np.uint64:
 
 
 @kernel
-def flood(adjacency: Adjacency, words: Words, origin: int, reach: Words) -> None:
+def flood(adjacency: Adjacency, room: Room, origin: int, reach: Words) -> None:
     """Spread from `origin` along live edges in all lanes at once.
 
     `reach` enters with the origin's lanes set and all else zero, and leaves with the lanes in which each
     node was reached. A node waits in the queue exactly while its `fresh` word is not zero.
     """
     n = len(reach)
-    queue = np.empty(n, np.int32)
-    fresh = np.zeros(n, np.uint64)
+    queue, fresh, words = room.queue, room.fresh, room.words
     head, waiting = 0, 1
     queue[0] = origin
     fresh[origin] = reach[origin]
@@ -109,21 +108,17 @@ def flood(adjacency: Adjacency, words: Words, origin: int, reach: Words) -> None
 
 
 @kernel
-def count_lanes(words: Words, mass: Counts, unit: bool, counts: Counts) -> None:
-    """Sum the mass of the words' set bits by lane.
+def count_bits(words: Words, room: Room) -> None:
+    """Count the words' set bits by lane, into `room.counts`.
 
-    With unit masses each lane has a byte of eight counters, emptied every 255 words: its cost does not
-    depend on how many bits are set.
+    Each lane has a byte of eight counters, emptied every 255 words: the cost does not depend on how many
+    bits are set.
     """
-    counts[:] = 0
-    if not unit:
-        for v in range(len(words)):
-            rest = words[v]
-            while rest != ZERO:
-                counts[lowest_bit(rest)] += mass[v]
-                rest &= rest - ONE
-        return
-    packed = np.zeros(8, np.uint64)
+    packed, counts = room.packed, room.counts
+    for lane in range(LANES):
+        counts[lane] = 0
+    for j in range(8):
+        packed[j] = ZERO
     for first in range(0, len(words), FLUSH):
         for v in range(first, min(first + FLUSH, len(words))):
             word = words[v]
@@ -136,38 +131,61 @@ def count_lanes(words: Words, mass: Counts, unit: bool, counts: Counts) -> None:
 
 
 @kernel
-def promising_lanes(network: Network, words: Words, directed: bool, need: int) -> np.uint64:
+def count_mass(words: Words, network: Network, room: Room) -> None:
+    """Sum the mass of the nodes whose bit is set by lane, into `room.counts`."""
+    if network.unit:
+        count_bits(words, room)
+        return
+    for lane in range(LANES):
+        room.counts[lane] = 0
+    for v in range(len(words)):
+        rest = words[v]
+        while rest != ZERO:
+            room.counts[lowest_bit(rest)] += network.mass[v]
+            rest &= rest - ONE
+
+
+@kernel
+def heavy_lanes(room: Room, least: int) -> np.uint64:
+    """Give the lanes whose count is `least` or more."""
+    heavy = ZERO
+    for lane in range(LANES):
+        if room.counts[lane] >= least:
+            heavy |= ONE << np.uint64(lane)
+    return heavy
+
+
+@kernel
+def promising_lanes(network: Network, room: Room, need: int) -> np.uint64:
     """Give the lanes in which live edges touch enough mass for any cascade to weigh `need`.
 
     A cascade consists of its first node and of nodes that some live edge enters (in an undirected graph:
     touches).
     """
-    touched = np.zeros(len(network.mass), np.uint64)
-    for e in range(len(words)):
-        touched[network.target[e]] |= words[e]
-        if not directed:
-            touched[network.source[e]] |= words[e]
-    counts = np.empty(LANES, np.int64)
-    count_lanes(touched, network.mass, network.unit, counts)
-    first = network.mass.max()
-    promising = ZERO
-    for lane in range(LANES):
-        if counts[lane] + first >= need:
-            promising |= ONE << np.uint64(lane)
-    return promising
+    touched = room.reach
+    for v in range(len(touched)):
+        touched[v] = ZERO
+    for e in range(len(room.words)):
+        touched[network.target[e]] |= room.words[e]
+    if not network.directed:
+        for e in range(len(room.words)):
+            touched[network.source[e]] |= room.words[e]
+    count_mass(touched, network, room)
+    return heavy_lanes(room, need - network.heaviest)
 
 
 @kernel
-def split_lanes(words: Words, counts: Counts, offsets: Counts) -> Indices:
+def split_lanes(room: Room) -> Indices:
     """List the live edges of each lane, in edge order: lane i's stand at `offsets[i]:offsets[i + 1]`."""
-    count_lanes(words, counts, True, counts)
+    count_bits(room.words, room)
+    counts, offsets = room.counts, room.offsets
     offsets[0] = 0
     for lane in range(LANES):
         offsets[lane + 1] = offsets[lane] + counts[lane]
         counts[lane] = offsets[lane]
     edges = np.empty(offsets[LANES], np.int32)
-    for e in range(len(words)):
-        rest = words[e]
+    for e in range(len(room.words)):
+        rest = room.words[e]
         while rest != ZERO:
             lane = lowest_bit(rest)
             edges[counts[lane]] = e
