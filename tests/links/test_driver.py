@@ -123,7 +123,7 @@ def test_a_question_that_the_server_refuses_is_told_and_the_next_one_is_asked(
     nats_harness.perform("a0", (Store("test.bundle", b"mine"), Fetch("test.epoch"), Fetch("test.bundle")))
     nats_harness.until(lambda: bool(node.of(Fetched)))
     assert node.of(Fetched) == [Fetched("test.bundle", None, 0)]
-    assert [text.split(":")[0] for text in failed] == ["W0603", "W0603"]
+    assert [text.split(":")[0] for text in failed] == ["W0803", "W0803"]
 
 
 def test_a_node_taken_over_from_virtual_time_goes_on_with_its_timers(nats_harness: NatsHarness) -> None:

@@ -76,6 +76,7 @@ class Connection(asyncio.Protocol):
         self._rest = b""
         self._unsent: list[bytes] = []
         self._is_clogged = False
+        self._is_upgrading = False
         self._error = ""
         self._sids = _INBOX_SID
         self._inbox = f"_INBOX.{login.name}.{os.urandom(8).hex()}."
@@ -89,7 +90,7 @@ class Connection(asyncio.Protocol):
 
         Raises:
             OSError: where nobody listens.
-            LinkDownError: W0601 with the server's own reason where it sends us away.
+            LinkDownError: W0801 with the server's own reason where it sends us away.
         """
         url = urlsplit(address)
         host, port = url.hostname or "127.0.0.1", url.port or 4222
@@ -97,7 +98,9 @@ class Connection(asyncio.Protocol):
         info = await self._until(self._info)
         if url.scheme == "tls" or info.get("tls_required"):
             context = tls or ssl.create_default_context()
+            self._is_upgrading = True
             self._transport = await self._loop.start_tls(transport, self, context, server_hostname=host)
+            self._is_upgrading = False
         self.max_payload = int(str(info.get("max_payload", _MAX_PAYLOAD)))
         self._write(b"CONNECT " + json.dumps(self._credentials(info)).encode() + b"\r\n")
         self._write(f"SUB {self._inbox}* {_INBOX_SID}\r\n".encode())
@@ -119,13 +122,16 @@ class Connection(asyncio.Protocol):
     async def _until(self, wanted: asyncio.Future[dict[str, object]]) -> dict[str, object]:
         await asyncio.wait({wanted, self.lost}, return_when=asyncio.FIRST_COMPLETED)  # type: ignore[type-var]
         if not wanted.done():
-            raise LinkDownError(self.lost.result(), code="W0601")
+            raise LinkDownError(self.lost.result(), code="W0801")
         return wanted.result()
 
     def abort(self) -> None:
         """Hang up at once."""
         if self._transport is not None:
             self._transport.abort()
+        if self._is_upgrading:
+            # A handshake that fails ends the transport without a word to the protocol above it.
+            self.connection_lost(None)
 
     async def gone(self) -> None:
         """Wait until the transport has let go; nothing to wait for where it never was."""
@@ -157,7 +163,7 @@ class Connection(asyncio.Protocol):
         """Wait until the server has worked off all that was written before.
 
         Raises:
-            LinkDownError: W0601 where the connection ends first.
+            LinkDownError: W0801 where the connection ends first.
         """
         pong: asyncio.Future[None] = self._loop.create_future()
         self._pongs.append(pong)
@@ -170,8 +176,8 @@ class Connection(asyncio.Protocol):
         """Ask and wait for one answer.
 
         Raises:
-            LinkDownError: W0601 connection lost, W0602 no answer in time or nobody to answer.
-            LinkRefusedError: W0603 where we may not publish there.
+            LinkDownError: W0801 connection lost, W0802 no answer in time or nobody to answer.
+            LinkRefusedError: W0803 where we may not publish there.
         """
         self._asked += 1
         token = str(self._asked)
@@ -188,7 +194,7 @@ class Connection(asyncio.Protocol):
             pass
         finally:
             del self._questions[token]
-        raise LinkDownError(f"no answer on `{subject}`", code="W0602")
+        raise LinkDownError(f"no answer on `{subject}`", code="W0802")
 
     def _write(self, data: bytes) -> None:
         if not self._unsent:
@@ -231,7 +237,7 @@ class Connection(asyncio.Protocol):
         reason = self._error or (str(exc) if exc else "connection closed")
         if self._pinging is not None:
             self._pinging.cancel()
-        error = LinkDownError(reason, code="W0601")
+        error = LinkDownError(reason, code="W0801")
         for question in self._questions.values():
             if not question.answer.done():
                 question.answer.set_exception(error)
@@ -263,7 +269,7 @@ class Connection(asyncio.Protocol):
                     at = end + 2
             self._rest = data[at:]
             if end < 0 and len(self._rest) > _MAX_LINE:
-                raise WireError("line too long", code="W0605")  # noqa: TRY301 - handled with the others
+                raise WireError("line too long", code="W0805")  # noqa: TRY301 - handled with the others
         except (ValueError, IndexError, WireError) as error:
             self._error = f"not the NATS protocol: {error}"
             self.abort()
@@ -275,7 +281,7 @@ class Connection(asyncio.Protocol):
         fields = data[at:end].decode().split(" ")
         size = int(fields[-1])
         if not 0 <= size <= _MAX_PAYLOAD:
-            raise WireError("message too large", code="W0605")
+            raise WireError("message too large", code="W0805")
         start, behind = end + 2, end + 2 + size
         if len(data) < behind + 2:
             return -1
@@ -315,7 +321,7 @@ class Connection(asyncio.Protocol):
         elif line.startswith(b"-ERR"):
             self._complained(line[4:].decode(errors="replace").strip(" '"))
         elif line != b"+OK":
-            raise WireError("unknown line", code="W0605")
+            raise WireError("unknown line", code="W0805")
 
     def _complained(self, text: str) -> None:
         if not text.lower().startswith("permissions violation"):
@@ -325,5 +331,5 @@ class Connection(asyncio.Protocol):
         for question in self._questions.values():
             if question.subject == subject and not question.answer.done():
                 refused = f"`{self._login.name}` may not use `{subject}`"
-                question.answer.set_exception(LinkRefusedError(refused, code="W0603"))
+                question.answer.set_exception(LinkRefusedError(refused, code="W0803"))
         self._on_refusal(subject)

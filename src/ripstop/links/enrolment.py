@@ -82,7 +82,7 @@ def _body(data: bytes) -> tuple[bytes, bytes]:
 
 def _check(key: bytes, way: bytes, body: bytes, mac: bytes) -> None:
     if not hmac.compare_digest(mac, hmac.digest(key, way + body, "sha256")):
-        raise WireError("enrolment is not by one who knows the token", code="W0604")
+        raise WireError("enrolment is not by one who knows the token", code="W0804")
 
 
 _UP, _DOWN = b"up\x00", b"down\x00"
@@ -151,7 +151,7 @@ class EnrolmentDesk:
     def _key_of(self, number: bytes) -> bytes:
         token = self._tokens.get(number.hex())
         if token is None:
-            raise WireError("enrolment token is not known", code="W0604")
+            raise WireError("enrolment token is not known", code="W0804")
         return bytes.fromhex(token["key"])
 
     async def _let_in(self, request: Request, token: dict[str, str]) -> None:
@@ -159,11 +159,11 @@ class EnrolmentDesk:
         if token["used_by"] == user:
             return
         if token["used_by"]:
-            raise WireError("this token was used by another device", code="W0604")
+            raise WireError("this token was used by another device", code="W0804")
         if self._clock.now().wall_us > int(token["expires_us"]):
-            raise WireError("this token has expired", code="W0604")
+            raise WireError("this token has expired", code="W0804")
         if len(request.signing_key) != 32:
-            raise WireError("signing key is not an Ed25519 key", code="W0604")
+            raise WireError("signing key is not an Ed25519 key", code="W0804")
         await self._server.add_agents({request.agent: request.nkey})
         token["used_by"] = user
         self._signing[request.agent] = request.signing_key.hex()

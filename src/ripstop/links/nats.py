@@ -202,11 +202,11 @@ class NatsLink:
         """Ask and wait for one answer.
 
         Raises:
-            LinkDownError: W0601 not connected or lost meanwhile, W0602 no answer in time or nobody to answer.
-            LinkRefusedError: W0603 where the key may not publish there.
+            LinkDownError: W0801 not connected or lost meanwhile, W0802 no answer in time or nobody to answer.
+            LinkRefusedError: W0803 where the key may not publish there.
         """
         if self._connection is None:
-            raise LinkDownError("not connected", code="W0601")
+            raise LinkDownError("not connected", code="W0801")
         return await self._connection.request(subject, data, self.settings.answer_s, headers)
 
     async def fetch(self, key: str) -> tuple[bytes | None, int]:
@@ -216,7 +216,7 @@ class NatsLink:
         if answer.status == "404":
             return None, 0
         if "Nats-Sequence" not in answer.headers:
-            raise LinkDownError(f"the store cannot read `{key}`: {answer.status}", code="W0602")
+            raise LinkDownError(f"the store cannot read `{key}`: {answer.status}", code="W0802")
         return answer.data, int(answer.headers["Nats-Sequence"])
 
     async def store(
@@ -236,7 +236,7 @@ class NatsLink:
         if "error" not in result:
             return int(result["seq"])
         if result["error"].get("err_code") not in _WRONG_LAST_SEQUENCE:
-            raise LinkDownError(f"the store cannot write `{key}`: {result['error']}", code="W0602")
+            raise LinkDownError(f"the store cannot write `{key}`: {result['error']}", code="W0802")
         if is_repeat:
             held, revision = await self.fetch(key)
             if held == data and revision > (expected or 0):
@@ -260,4 +260,4 @@ class NatsLink:
         answer = await self.request(f"$JS.API.STREAM.CREATE.KV_{bucket}", json.dumps(config).encode())
         error = json.loads(answer.data).get("error")
         if error and error.get("err_code") != _STREAM_EXISTS:
-            raise LinkDownError(f"the store cannot be made: {error.get('description')}", code="W0602")
+            raise LinkDownError(f"the store cannot be made: {error.get('description')}", code="W0802")
