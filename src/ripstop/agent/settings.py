@@ -33,6 +33,7 @@ class NodeSettings:
     with an open vocabulary every number that comes. `breaker_actions` names the actions that an open breaker
     denies; None: all but the failsafes. With `enforce` off the breaker only counts (metrics-only).
     `call_breaker` is for the breakers around actions' own calls.
+    `capabilities` None is unknown, and a policy whose `applies_to` is unknown applies.
     """
 
     agent: str
@@ -49,7 +50,7 @@ class NodeSettings:
     call_breaker: BreakerSettings = field(default_factory=BreakerSettings)
     sampler: SamplerSettings = field(default_factory=SamplerSettings)
     thresholds: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
-    capabilities: tuple[str, ...] = ()
+    capabilities: tuple[str, ...] | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
