@@ -232,7 +232,12 @@ def test_a_client_by_others_talks_with_ours(tmp_path: Path) -> None:
         await theirs.publish("ripstop.test.beat.a0", b"beat", headers={"Any": "header"})
         async with asyncio.timeout(5):
             assert (await heard.get()).data == b"beat"
+        observer = await nats.connect(server.observer_url)
+        everything = await observer.subscribe(">")
+        await observer.flush()
         link.send("ripstop.test.tick", b"tick")
+        assert (await everything.next_msg(timeout=5)).subject == "ripstop.test.tick"
+        await observer.close()
         assert (await ticks.next_msg(timeout=5)).data == b"tick"
         await theirs.close()
         await link.close()

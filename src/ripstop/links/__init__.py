@@ -1,1 +1,33 @@
-"""The wires: a network in virtual time, NATS, and the shell that runs a node over it."""
+"""The wires: a network in virtual time, NATS with its embedded server, the shell that runs a node live."""
+
+from .conditions import ClockSkew, Conditions
+from .connection import Login
+from .driver import NodeDriver
+from .durable import Disk, DurableKeys, MemoryDisk
+from .enrolment import EnrolmentDesk, enrol
+from .errors import LinkDownError, LinkRefusedError
+from .identity import Identity
+from .memory import MemoryNetwork
+from .nats import LinkSettings, NatsLink
+from .server import NatsServer
+from .timeline import Timeline
+
+__all__ = [
+    "ClockSkew",
+    "Conditions",
+    "Disk",
+    "DurableKeys",
+    "EnrolmentDesk",
+    "Identity",
+    "LinkDownError",
+    "LinkRefusedError",
+    "LinkSettings",
+    "Login",
+    "MemoryDisk",
+    "MemoryNetwork",
+    "NatsLink",
+    "NatsServer",
+    "NodeDriver",
+    "Timeline",
+    "enrol",
+]

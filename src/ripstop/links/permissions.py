@@ -60,13 +60,9 @@ def control_user(fleet: str, key: str, bucket: str) -> User:
     return {"nkey": key, "permissions": _permissions(publish, [*allowed, "_INBOX.control.>"])}
 
 
-def observer_user(fleet: str, password: str) -> User:
-    """Give the read-only user for tools by others: it hears everything of the fleet and says nothing."""
-    return {
-        "user": "observer",
-        "password": password,
-        "permissions": _permissions([], [f"ripstop.{fleet}.>", "_INBOX.>"]),
-    }
+def observer_user(password: str) -> User:
+    """Give the read-only user for tools by others: it hears everything and says nothing."""
+    return {"user": "observer", "password": password, "permissions": _permissions([], [">"])}
 
 
 def enrol_user(fleet: str, password: str) -> User:
@@ -84,7 +80,7 @@ def users(
     """Give all users of a fleet's server; `agents` are public nkeys by id."""
     return [
         control_user(fleet, control_key, bucket),
-        observer_user(fleet, passwords["observer"]),
+        observer_user(passwords["observer"]),
         enrol_user(fleet, passwords["enrol"]),
         *(agent_user(fleet, agent, key, bucket) for agent, key in sorted(agents.items())),
     ]

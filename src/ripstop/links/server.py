@@ -94,6 +94,11 @@ class NatsServer:
         return f"nats://{_HOST}:{self._port}"
 
     @property
+    def observer_url(self) -> str:
+        """The URL with which any NATS client may listen to everything; good once the server has started."""
+        return f"nats://observer:{self._secrets['observer']}@{_HOST}:{self._port}"
+
+    @property
     def agents(self) -> Mapping[str, str]:
         """The public nkeys of the enrolled agents, by id."""
         return self._agents
