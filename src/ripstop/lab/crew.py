@@ -61,6 +61,37 @@ class Veto:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What the whole fleet's sensors say in one tick, as plain lists: arrays are slow to read one by one."""
+
+    battery_percent: list[float]
+    battery_v: list[float]
+    x_m: list[float]
+    y_m: list[float]
+    spare_wh: list[float]
+    payload_kg: list[float]
+    flying: list[bool]
+    aborted: list[bool]
+    silent: list[bool]
+
+    @classmethod
+    def of(cls, world: DroneWorld) -> _Seen:
+        """Read the world."""
+        arrays = (
+            world.battery_percent,
+            world.battery_v,
+            world.x_m,
+            world.y_m,
+            world.spare_wh,
+            world.fleet.payload_kg,
+            world.flying,
+            world.aborted,
+            world.fleet.silent,
+        )
+        return cls(*(array.tolist() for array in arrays))
+
+
 class Crew:
     """The flight software of the whole fleet, drone by drone in the order of their numbers."""
 
@@ -82,6 +113,8 @@ class Crew:
         self._offered: dict[tuple[str, str], Handover] = {}
         self._to_review: dict[int, str] = {}
         self._reviewed_as: dict[int, str] = {}
+        self._lists: dict[int, tuple[tuple[int, ...], tuple[Item, ...]]] = {}
+        self._costs: dict[float, float] = {}
         self._ticks = 0
 
     # ---- a tick -----------------------------------------------------------------------------------------
@@ -103,45 +136,57 @@ class Crew:
                 self._settle(request)
 
     def _sense(self) -> None:
-        world = self.world
-        percent, volts = world.battery_percent.tolist(), world.battery_v.tolist()
-        x, y, spare = world.x_m.tolist(), world.y_m.tolist(), world.spare_wh.tolist()
-        payload, flying = world.fleet.payload_kg.tolist(), world.flying.tolist()
-        silent = world.fleet.silent.tolist()
+        seen = _Seen.of(self.world)
         for i, name in enumerate(self.names):
-            if silent[i] or not (flying[i] or self._ticks % _IDLE_EVERY == i % _IDLE_EVERY):
+            if seen.silent[i] or not (seen.flying[i] or self._ticks % _IDLE_EVERY == i % _IDLE_EVERY):
                 continue
             readings = {
-                "battery_percent": percent[i],
-                "battery_v": volts[i],
-                "x_m": x[i],
-                "y_m": y[i],
-                "spare_wh": spare[i],
-                "payload_kg": payload[i],
+                "battery_percent": seen.battery_percent[i],
+                "battery_v": seen.battery_v[i],
+                "x_m": seen.x_m[i],
+                "y_m": seen.y_m[i],
+                "spare_wh": seen.spare_wh[i],
+                "payload_kg": seen.payload_kg[i],
             }
             now = self._clock(name)
             effects = self.nodes[i].observe(readings, now)
             if effects:
                 self._perform(name, effects)
-            self._carry(i, spare[i], now)
+            self._carry(i, seen, now)
 
-    def _carry(self, i: int, spare_wh: float, now: Instant) -> None:
+    def _carry(self, i: int, seen: _Seen, now: Instant) -> None:
         """Tell the agent what the drone carries; deferred deliveries are still to be done by somebody."""
         world = self.world
-        tasks = (*world.tasks(i), *world.deferred(i))
+        items = self._items(i)
         burden = Burden(
-            available=bool(world.flying[i]) and not world.aborted[i],
-            active=bool(world.flying[i]),
-            x_m=float(world.x_m[i]),
-            y_m=float(world.y_m[i]),
-            spare=spare_wh - world.reserve_wh if math.isfinite(spare_wh) else 0.0,
-            cost_per_m=world.energy_per_m_wh(i),
-            slots=max(0, world.city.most_tasks - len(tasks)),
-            items=tuple(map(_item, tasks)),
+            available=seen.flying[i] and not seen.aborted[i],
+            active=seen.flying[i],
+            x_m=seen.x_m[i],
+            y_m=seen.y_m[i],
+            spare=seen.spare_wh[i] - world.reserve_wh if math.isfinite(seen.spare_wh[i]) else 0.0,
+            cost_per_m=self._cost_per_m(i, seen.payload_kg[i]),
+            slots=max(0, world.city.most_tasks - len(items)),
+            items=items,
         )
         effects = self.nodes[i].carry(burden, now)
         if effects:
             self._perform(self.names[i], effects)
+
+    def _items(self, i: int) -> tuple[Item, ...]:
+        """Give what a drone has on its list; made anew only when the list has changed."""
+        fleet = self.world.fleet
+        numbers = (*fleet.tours[i], *fleet.deferred[i])
+        known = self._lists.get(i)
+        if known is None or known[0] != numbers:
+            known = (numbers, tuple(_item(self.world.task(number)) for number in numbers))
+            self._lists[i] = known
+        return known[1]
+
+    def _cost_per_m(self, i: int, payload_kg: float) -> float:
+        cost = self._costs.get(payload_kg)
+        if cost is None:
+            cost = self._costs[payload_kg] = self.world.energy_per_m_wh(i)
+        return cost
 
     def _count_restricted(self, dt_s: float) -> None:
         flying = self.world.flying

@@ -95,6 +95,9 @@ class MemoryNetwork:
         self._ports: dict[str, _Port] = {}
         self._boots: dict[str, int] = {}
         self._routes: dict[str, tuple[_Port, ...]] = {}
+        self._named: dict[str, list[str]] = {}
+        self._prefixed: dict[str, list[str]] = {}
+        self._patterns: list[tuple[str, str]] = []
         self._armed = 0
         self._is_split = False
         self.conditions = conditions or Conditions()
@@ -122,7 +125,7 @@ class MemoryNetwork:
         port.boot, port.wall, port.mono = f"{name}-{number}", skew.wall_us, skew.mono_us
         port.drift = skew.drift_ppm * 1e-6
         self._ports[name] = port
-        self._routes.clear()
+        self._forget_routes()
         self.timeline.after(0, self._give, port, Started(incarnation))
         self.timeline.after(self._delay_us, self._connect, port)
 
@@ -132,7 +135,7 @@ class MemoryNetwork:
         if port is None:
             return None
         port.is_up = port.is_connected = False
-        self._routes.clear()
+        self._forget_routes()
         port.disk.crash()
         return port.disk
 
@@ -324,13 +327,32 @@ class MemoryNetwork:
         self.timeline.at(at_us, self._arrive, (target,), event)
 
     def _route(self, subject: str) -> tuple[_Port, ...]:
-        targets = tuple(
-            port
-            for port in self._ports.values()
-            if any(matches(pattern, subject) for pattern in port.node.subjects)
-        )
+        if not (self._named or self._prefixed or self._patterns):
+            self._index()
+        hearing = set(self._named.get(subject, ()))
+        hearing.update(self._prefixed.get(subject.rpartition(".")[0], ()))
+        hearing.update(name for name, pattern in self._patterns if matches(pattern, subject))
+        targets = tuple(port for name, port in self._ports.items() if name in hearing)
         self._routes[subject] = targets
         return targets
+
+    def _forget_routes(self) -> None:
+        self._routes.clear()
+        self._named.clear()
+        self._prefixed.clear()
+        self._patterns.clear()
+
+    def _index(self) -> None:
+        """Sort subscriptions into those to one subject, found by name, and the patterns, which are few."""
+        for name, port in self._ports.items():
+            for pattern in port.node.subjects:
+                prefix = pattern.removesuffix(".*")
+                if "*" not in pattern and ">" not in pattern:
+                    self._named.setdefault(pattern, []).append(name)
+                elif "*" not in prefix and ">" not in prefix:
+                    self._prefixed.setdefault(prefix, []).append(name)
+                else:
+                    self._patterns.append((name, pattern))
 
     def _set_timer(self, port: _Port, effect: SetTimer) -> None:
         if port.drift:
