@@ -45,7 +45,7 @@ soak: $(DEV) ## run the property tests with many more examples
 	@HYPOTHESIS_PROFILE=soak $(BIN)/pytest -n $(JOBS) $(ARGS)
 
 docs: $(DEV) ## write the generated pages of docs/ again
-	@$(BIN)/python docs/reference/write_cli.py
+	@set -e; for file in docs/reference/write_*.py; do $(BIN)/python "$$file"; done
 
 lock: $(DEV) ## make the lock files in requirements/ again
 	@$(compile) --all-extras --group dev -o requirements/dev.txt

@@ -2,7 +2,7 @@
 
 import math
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ripstop.backends import compile as compile_policies
@@ -206,7 +206,6 @@ def loaded(document, number):
         return None
 
 
-@settings(max_examples=120)
 @given(
     st.lists(documents, min_size=1, max_size=3), contexts | good_contexts, traces, st.integers(0, 9_000_000)
 )
@@ -229,7 +228,6 @@ def test_a_bundle_decides_as_the_reference_does(rules, context, trace, t_us):
         )
 
 
-@settings(max_examples=120)
 @given(declared | undeclared, contexts | good_contexts, st.integers(0, 9_000_000), st.booleans())
 def test_a_raw_verdict_is_the_reference_verdict(rule, context, t_us, is_open):
     document = (
@@ -242,7 +240,6 @@ def test_a_raw_verdict_is_the_reference_verdict(rule, context, t_us, is_open):
         assert compile_policies(policy).verdict(context, t_us) is reference.verdict(policy, context, t_us)
 
 
-@settings(max_examples=80)
 @given(undeclared, contexts | good_contexts, traces, st.integers(0, 9_000_000))
 def test_a_bare_rule_decides_as_the_reference_does(rule, context, trace, t_us):
     if not isinstance(rule, dict):
@@ -258,7 +255,6 @@ def test_a_bare_rule_decides_as_the_reference_does(rule, context, trace, t_us):
     assert repr(compiled.decide("go", context, t_us, state)) == repr(expected)
 
 
-@settings(max_examples=50)
 @given(documents, documents, contexts | good_contexts)
 def test_more_policies_only_tighten(first, second, context):
     policies = [

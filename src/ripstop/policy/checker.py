@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from ripstop.core.errors import Place
 from ripstop.core.vocabulary import SignalSpec
 from ripstop.policy.diagnostics import Findings, nearest
 from ripstop.policy.eager import EAGER
@@ -49,6 +50,7 @@ class Application:
     node: Node
     nodes: tuple[Node, ...]
     is_lone: bool
+    place: Place
 
 
 @dataclass(slots=True)
@@ -113,7 +115,9 @@ class Checker:
                 "E0202", f"`{name}` needs {arity(operator)}, got {len(nodes)}", key, operator.signature
             )
             return self.nothing(node)
-        return self.rules[operator.typing](self, Application(operator, node, nodes, argument.items is None))
+        return self.rules[operator.typing](
+            self, Application(operator, node, nodes, argument.items is None, key)
+        )
 
     def arguments(self, application: Application) -> tuple[Expr, ...]:
         """Elaborate the arguments; a lone one that may be a list is spread over all of them."""

@@ -46,7 +46,6 @@ CODES: Mapping[str, str] = {
     "E0401": "a rule raised an error of JSON-Logic",
     "L0501": "a bare rule reads like a prohibition",
     "L0502": "a condition is always the same",
-    "L0503": "a policy permits everything",
 }
 
 

@@ -262,7 +262,7 @@ def decide(
     guarding = bundle.guarding(action)
     outcomes = [outcome_of(policy, inputs) for policy in guarding]
     composed = judge(meet(bundle, action, guarding, outcomes), context)
-    read = dict.fromkeys(name for policy in guarding for name in policy.program.reads if name not in context)
+    read = [name for name in signals_read(bundle, action, guarding) if name not in context]
     observed = () if state is None else tuple(filter(None, map(state.sample, read)))
     return Decision(
         action,
@@ -276,6 +276,14 @@ def decide(
         inputs=(*(Sample(name, value, t_us) for name, value in context.items()), *observed),
         last_valid=last_valid(guarding, inputs),
     )
+
+
+def signals_read(bundle: Bundle, action: str, guarding: Sequence[Policy]) -> tuple[str, ...]:
+    """Give the signals that policies may read about an action; its parameters are none."""
+    spec = bundle.vocabulary.actions.get(action)
+    parameters = {} if spec is None else spec.parameters
+    names = dict.fromkeys(name for policy in guarding for name in policy.program.reads)
+    return tuple(name for name in names if name not in parameters)
 
 
 def last_valid(guarding: Sequence[Policy], inputs: Inputs) -> tuple[Sample, ...]:

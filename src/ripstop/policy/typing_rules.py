@@ -27,7 +27,7 @@ def _mismatch(checker: Checker, application: Application, wanted: str, args: Seq
     checker.findings.error(
         "E0203",
         f"`{application.operator.name}` needs {wanted}, got {got}",
-        application.node,
+        application,
         next(filter(None, hints), ""),
     )
 
@@ -56,7 +56,7 @@ def _common_unit(checker: Checker, application: Application, args: Sequence[Expr
         checker.findings.error(
             "E0204",
             f"`{application.operator.name}` needs one unit, got {names}",
-            application.node,
+            application,
             "no unit is converted: multiply by the factor, or declare one unit for both",
         )
         return None
@@ -87,7 +87,7 @@ def _sum(checker: Checker, application: Application) -> Expr:
     if not times:
         return _make(checker, application, args, number(unit))
     if unit not in (None, SECONDS):
-        checker.findings.error("E0204", f"a timestamp moves by seconds, got `{unit}`", application.node)
+        checker.findings.error("E0204", f"a timestamp moves by seconds, got `{unit}`", application)
     if application.operator.name == "-" and args[0] is times[0] and len(times) <= 2:
         kind = number(SECONDS) if len(times) == 2 else Type(Kind.TIMESTAMP)
         return _make(checker, application, args, kind)
@@ -130,7 +130,7 @@ def _quotient(checker: Checker, application: Application) -> Expr:
     signs = [-1] if len(args) == 1 else [1, *[-1] * (len(args) - 1)]
     divisors = args if len(args) == 1 else args[1:]
     if any(arg.op == "const" and arg.value == 0 for arg in divisors):
-        checker.findings.error("E0209", "a division by zero is never a number", application.node)
+        checker.findings.error("E0209", "a division by zero is never a number", application)
     return _make(checker, application, args, number(_power(args, signs)))
 
 
@@ -169,7 +169,7 @@ def _note_constant_order(checker: Checker, application: Application, args: Seque
         checker.findings.lint(
             "L0502",
             f"`{application.operator.name}` is always {word} here",
-            application.node,
+            application,
             "see the declared range",
         )
 
@@ -200,7 +200,7 @@ def _refuse_foreign_value(
             checker.findings.error(
                 "E0209",
                 f"`{literal.value}` is never a value here",
-                application.node,
+                application,
                 f"declared are {one_of(values)}",
             )
 
@@ -335,9 +335,7 @@ def _missing_some(checker: Checker, application: Application) -> Expr:
     needed = checker.expression(application.nodes[0])
     names = application.nodes[1].items
     if needed.type.kind is not Kind.NUMBER or needed.op != "const" or names is None:
-        checker.findings.error(
-            "E0208", "`missing_some` needs a number and an array of names", application.node
-        )
+        checker.findings.error("E0208", "`missing_some` needs a number and an array of names", application)
         return checker.nothing(application.node)
     return _make(checker, application, (needed, *_names(checker, names)), Type(Kind.LIST, item=Kind.STRING))
 

@@ -139,7 +139,7 @@ def resolve(text: str) -> bool | float | str | None:
     if _DECIMAL.match(text):
         return number(text)
     if _RADIX.match(text):
-        return int(text, 0) if len(text) < 17 else 2.0**60
+        return int(text, 0) if len(text) < 24 else number("9" * 20)
     if _INFINITE.match(text):
         return float(text.replace(".", "").lower())
     return float("nan") if _NAN.match(text) else text

@@ -114,9 +114,7 @@ class Compiled:
 
     def reads(self, action: str) -> frozenset[str]:
         """Give the signals (not parameters) that the policies guarding an action may read."""
-        spec = self.bundle.vocabulary.actions.get(action)
-        parameters = spec.parameters if spec is not None else {}
-        return frozenset(name for name in self._plan(action).reads if name not in parameters)
+        return frozenset(self._plan(action).reads)
 
     def with_policies(self, extra: Sequence[Policy]) -> Compiled:
         """Give this bundle with more policies in force; what was compiled before is used again.
@@ -252,7 +250,7 @@ class Compiled:
             count = len([policy for policy in guarding if policy in self._base.bundle.policies])
             parts = [guarding[:count], guarding[count:]]
         groups = tuple(self._group(part, action) for part in parts if part)
-        reads = tuple(dict.fromkeys(name for policy in guarding for name in policy.program.reads))
+        reads = reference.signals_read(self.bundle, action, guarding)
         plan = _Plan(
             guarding,
             groups,

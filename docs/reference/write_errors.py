@@ -1,0 +1,90 @@
+"""Write docs/reference/errors.md from the codes and messages in the source: `make docs`."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from ripstop.policy import CODES
+
+PAGE = Path(__file__).with_name("errors.md")
+SOURCE = Path(__file__).resolve().parents[2] / "src"
+CODE = re.compile(r"[A-Z]\d{4}")
+
+HEAD = """# The errors
+
+This page is written by `make docs` from the source. A code is stable: it may be searched for, and it never
+comes to mean something else. The letter says whose side is at fault:
+
+| letter | who can mend it |
+|---|---|
+| E | the policy's author |
+| L | the policy's author, perhaps: a lint, which keeps nothing from loading |
+| C | the operator: a setting, a file, a missing extra |
+| W | the other side of a wire |
+| A | the caller of an agent |
+| X | Ripstop itself: please report it |
+
+A message is one line: the place (file, line, column), the code, what was expected and what was got, a hint,
+and the JSON pointer. `ripstop policy check` shows all findings at once, each with the line and a caret.
+"""
+
+TITLES = {
+    "E": "Policies and vocabularies",
+    "L": "Lints",
+    "C": "Settings, files, extras",
+    "W": "Wires",
+    "A": "Agents",
+    "X": "Internal",
+}
+
+
+def page() -> str:
+    """Give the whole page."""
+    meanings = {**found(), **CODES}
+    parts = [HEAD]
+    for letter in [*TITLES, *sorted({code[0] for code in meanings} - set(TITLES))]:
+        rows = [f"| {code} | {meanings[code]} |" for code in sorted(meanings) if code[0] == letter]
+        if rows:
+            parts += [f"## {TITLES.get(letter, letter)}", "", "| code | meaning |", "|---|---|", *rows, ""]
+    return "\n".join(parts)
+
+
+def found() -> dict[str, str]:
+    """Find every code in the source, with the message that first stands beside it."""
+    meanings: dict[str, str] = {}
+    for path in sorted(SOURCE.rglob("*.py")):
+        tree = ast.parse(path.read_text())
+        for call in ast.walk(tree):
+            if isinstance(call, ast.Call):
+                texts = [text for part in parts_of(call) if (text := text_of(part))]
+                code = next((text for text in texts if CODE.fullmatch(text)), None)
+                message = next((text for text in texts if " " in text), None)
+                if code and message:
+                    meanings.setdefault(code, message)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and CODE.fullmatch(node.value):
+                meanings.setdefault(node.value, f"see `{path.relative_to(SOURCE)}`")
+    return meanings
+
+
+def parts_of(call: ast.Call) -> Iterator[ast.expr]:
+    """Give a call's arguments, the hint left out."""
+    yield from call.args
+    yield from (keyword.value for keyword in call.keywords if keyword.arg != "hint")
+
+
+def text_of(part: ast.expr) -> str:
+    """Give a literal text; what an f-string fills in becomes an ellipsis."""
+    if isinstance(part, ast.Constant) and isinstance(part.value, str):
+        return part.value.replace("|", "\\|")
+    if isinstance(part, ast.JoinedStr):
+        pieces = [text_of(value) if isinstance(value, ast.Constant) else "..." for value in part.values]
+        return "".join(pieces)
+    return ""
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())

@@ -1,0 +1,153 @@
+"""The python engine's own promises: sharing, snapshots, fallbacks, what it reads."""
+
+import math
+from pathlib import Path
+
+import pytest
+
+from ripstop.backends import compile as compile_policies
+from ripstop.backends.python.plan import compile_group
+from ripstop.core.canonical import canonical_json
+from ripstop.core.decision import Decision, Verdict
+from ripstop.core.errors import ConfigurationError
+from ripstop.policy import load, reference
+
+POLICIES = Path(__file__).parents[2] / "policies"
+BATTERY = {"if": [{"<": [{"var": "battery"}, 30]}, {"<=": [{"var": "payload"}, 1]}, True]}
+
+
+def shedding(name="shed"):
+    """Restrict as a mitigation does: no task of low priority near a place."""
+    near = {"-": [{"var": "pickup_x_m"}, 100.0]}, {"-": [{"var": "pickup_y_m"}, 50.0]}
+    square = {"+": [{"*": [near[0], near[0]]}, {"*": [near[1], near[1]]}]}
+    return load(
+        {
+            "ripstop": 1,
+            "id": name,
+            "tier": "safety",
+            "vocabulary": "drone",
+            "effect": "forbid",
+            "guards": ["accept_task", "start_delivery"],
+            "rule": {"and": [{">": [{"var": "task_priority"}, 3]}, {"or": [{"<=": [square, 4e6]}]}]},
+        }
+    )
+
+
+def drone():
+    return compile_policies(
+        [load(POLICIES / "drones/payload-limit.yaml"), load(POLICIES / "drones/admission.yaml")],
+        capabilities=["rotor"],
+    )
+
+
+TASK = {
+    "payload_kg": 0.5,
+    "task_priority": 5,
+    "margin_after_wh": 5,
+    "reserve_wh": 4,
+    "pickup_x_m": 0,
+    "pickup_y_m": 0,
+}
+
+
+def test_a_restriction_tightens_and_what_was_compiled_is_used_again():
+    base = drone()
+    state = base.observe(base.start(), {"battery_percent": 80}, 0)
+    assert base.decide("accept_task", TASK, 0, state)
+    restricted = base.with_policies([shedding()])
+    assert restricted.decide("accept_task", TASK, 0, state).verdict is Verdict.DENY
+    assert restricted.decide("accept_task", {**TASK, "task_priority": 1}, 0, state)
+    assert restricted.decide("accept_task", {**TASK, "pickup_x_m": 5000}, 0, state)
+    assert restricted._groups is base._groups
+    assert len(restricted.decide("accept_task", TASK, 0, state).evidence) == 3
+
+
+def test_no_restriction_is_the_same_bundle():
+    base = drone()
+    assert base.with_policies([]) is base
+
+
+def test_it_tells_the_signals_that_an_action_s_guards_read():
+    assert drone().reads("accept_task") == {"battery_percent"}
+    assert drone().reads("hand_over") == frozenset()
+
+
+def test_a_decision_keeps_what_it_saw():
+    compiled = compile_policies(load(BATTERY))
+    context = {"battery": 50.0, "payload": 2}
+    decision = compiled.decide("go", context, 7)
+    context["battery"] = 1.0
+    assert [sample.value for sample in decision.inputs] == [50.0, 2]
+
+
+def test_a_recorded_decision_is_decided_again_alike():
+    base = drone()
+    state = base.observe(base.start(), {"battery_percent": 25, "payload_kg": 9}, 5)
+    decision = base.decide("accept_task", {**TASK, "payload_kg": math.nan}, 9, state, release="r", intent="i")
+    recorded = Decision.from_json(decision.to_json())
+    again = base.replay(recorded)
+    assert canonical_json(again.to_json()) == canonical_json(decision.to_json())
+    assert again.verdict is Verdict.LIMIT
+
+
+@pytest.mark.parametrize(
+    ("context", "verdict"),
+    [
+        ({"battery": 20.0, "payload": 1.0}, Verdict.ALLOW),
+        ({"battery": 20, "payload": 1}, Verdict.ALLOW),
+        ({"battery": 20.0, "payload": 1.5}, Verdict.DENY),
+        ({"battery": 30.0}, Verdict.ALLOW),
+        ({"battery": True, "payload": False}, Verdict.ALLOW),
+        ({"battery": "20", "payload": "1"}, Verdict.ALLOW),
+        ({"battery": 20.0}, Verdict.UNKNOWN),
+        ({"battery": math.nan, "payload": 0.0}, Verdict.UNKNOWN),
+        ({"battery": -math.inf, "payload": 0.0}, Verdict.UNKNOWN),
+        ({"battery": math.inf}, Verdict.UNKNOWN),
+        ({"battery": 20.0, "payload": -math.inf}, Verdict.UNKNOWN),
+        ({"battery": None}, Verdict.UNKNOWN),
+        ({"battery": [1]}, Verdict.UNKNOWN),
+        ({"battery": {}}, Verdict.UNKNOWN),
+        ({"battery": 10**400}, Verdict.UNKNOWN),
+        ({}, Verdict.UNKNOWN),
+    ],
+)
+def test_a_raw_verdict_is_safe_against_what_is_no_number(context, verdict):
+    assert compile_policies(load(BATTERY)).verdict(context) is verdict
+
+
+def test_a_rule_too_large_for_a_tree_is_built_flat():
+    pairs = [{"or": [{"<": [{"var": f"s{i}"}, 0.5]}, {">": [{"var": f"t{i}"}, 0.5]}]} for i in range(12)]
+    policy = load({"and": pairs})
+    compiled = compile_policies(policy)
+    good = {f"{letter}{i}": 0.75 for letter in "st" for i in range(12)}
+    for context in (
+        good,
+        {**good, "s3": 0.25},
+        {**good, "t7": 0.25},
+        {**good, "t11": math.nan},
+        {"s0": 1, "t0": 1},
+    ):
+        assert compiled.verdict(context) is reference.verdict(policy, context)
+        assert repr(compiled.decide("go", context)) == repr(reference.decide(compiled.bundle, "go", context))
+
+
+def test_an_engine_that_is_not_there_is_named():
+    with pytest.raises(ConfigurationError) as caught:
+        compile_policies(load(BATTERY), "fortran")
+    assert caught.value.code == "C0003"
+
+
+def test_a_policy_outside_the_generated_subset_is_decided_exactly():
+    policy = load({"==": [{"cat": [{"var": "a"}, "!"]}, "x!"]})
+    group = compile_group((policy,), "go", policy.vocabulary)
+    assert group.function is None
+    assert "text" in group.left_out
+    assert compile_policies(policy).decide("go", {"a": "x"})
+
+
+def test_a_bare_file_governs_any_action_by_its_context():
+    compiled = compile_policies(load(POLICIES / "payload_limit.json"))
+    assert compiled.decide("deliver", {"battery_percent": 50, "payload_kg": 3})
+    assert not compiled.decide("deliver", {"battery_percent": 25, "payload_kg": 3})
+    assert not compiled.decide("deliver", {"battery_percent": 10, "payload_kg": 0.1})
+    assert not compiled.decide("deliver", {"payload_kg": 0})
