@@ -261,6 +261,8 @@ class IncidentDesk:
             "keep": plan.keep,
             "risk_after": chosen.risk.probability,
             "is_enough": plan.is_enough,
+            "has_star": self.playbook.ladder.star is not None,
+            "relies_on_star": chosen.star,
             "cost": chosen.cost,
             "tried": "; ".join(f"{t.name}: {t.risk.probability:.3f}" for t in plan.trials),
             "targets": len(self.members),

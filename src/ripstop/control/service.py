@@ -207,8 +207,8 @@ class ControlService:
         self._page = MetricsServer(self.metrics, self.health, self.options.metrics_port)
         self._ended.callback(self._page.close)
         await self._look()
-        for name, loop in (("store", self._watch_store()), ("records", self._keep_records())):
-            task = asyncio.create_task(loop, name=f"control {name}")
+        for name, work in (("store", self._watch_store()), ("records", self._keep_records())):
+            task = asyncio.create_task(work, name=f"control {name}")
             self._ended.push_async_callback(_ended, task)
 
     # ---- what others need to know ---------------------------------------------------------------------
@@ -258,7 +258,9 @@ class ControlService:
         self.metrics.note(report)
         self.records.reported(report, now.wall_us)
         level = "warning" if report.name in _ALARMING else "debug" if report.name in _QUIET else "info"
-        getattr(log, level)(report.name, **report.fields)
+        # `event` is structlog's own word for the event's name.
+        fields = {("cue" if key == "event" else key): value for key, value in report.fields.items()}
+        getattr(log, level)(report.name, **fields)
         if self.on_report is not None:
             self.on_report(report, now)
 

@@ -24,11 +24,15 @@ _ISOLATION_COST = 1000.0
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One candidate as tried: its cost (paused work, weighted by importance) and the risk that remains."""
+    """One candidate as tried: its cost (paused work, weighted by importance) and the risk that remains.
+
+    `star` tells whether the hub's checks were counted on.
+    """
 
     name: str
     keep: int | None
     isolates: bool
+    star: bool
     cost: float
     risk: Risk
 
@@ -94,29 +98,76 @@ def make_plan(situation: Situation, playbook: Playbook, *, seed: int) -> Plan | 
     share = len(members) / max(1, len(present))
     if not members or share > playbook.largest_share:
         return None
-    isolated = _isolable(situation, playbook)
-    trials: list[Trial] = []
-    draw = Draw(playbook.risk.model, playbook.risk.plan_trials, seed)
-    for keep, isolates in _candidates(playbook, bool(isolated)):
-        measures = _measures(situation, playbook, area, members, (keep, isolated if isolates else ()))
-        risk = forecast(load, situation.suspects, measures, playbook, draw)
-        cost = _cost(load, measures) + _ISOLATION_COST * isolates * len(isolated)
-        trials.append(Trial(measures.name, keep, isolates, cost, risk))
-    return _chosen(trials, playbook, area, members, (isolated, share))
+    planner = _Planner(situation, playbook, area, members, _isolable(situation, playbook), seed)
+    return planner.plan(share)
 
 
-def _candidates(playbook: Playbook, can_isolate: bool) -> list[tuple[int | None, bool]]:
-    """Give (last priority that goes on, whether suspects are isolated), the mildest first."""
-    ladder = playbook.ladder
-    found: list[tuple[int | None, bool]] = []
-    if ladder.star is not None and (ladder.star.relied_on or ladder.shed is None):
-        found.append((None, False))
-    keeps = ladder.shed.keep if ladder.shed else ()
-    found.extend((keep, False) for keep in keeps)
-    if can_isolate:
-        found.append((None, True))
-        found.extend((keep, True) for keep in keeps)
-    return found
+@dataclass(frozen=True, slots=True)
+class _Planner:
+    """Tries candidates on one situation."""
+
+    situation: Situation
+    playbook: Playbook
+    area: Area
+    members: tuple[str, ...]
+    isolable: tuple[str, ...]
+    seed: int
+
+    def plan(self, share: float) -> Plan | None:
+        """Take the cheapest candidate that is enough.
+
+        Where none is enough by itself, the strongest is taken, and the hub's checks are counted on as well.
+        """
+        ladder, target = self.playbook.ladder, self.playbook.risk.target
+        relies = ladder.star is not None and (ladder.star.relied_on or ladder.shed is None)
+        trials = [self._try(keep, isolates, relies) for keep, isolates in self._candidates(relies)]
+        if not trials:
+            return None
+        enough = [t for t in trials if t.risk.probability <= target]
+        if enough:
+            best = min(enough, key=lambda t: (t.cost, t.risk.probability))
+        else:
+            best = min(trials, key=lambda t: (t.risk.probability, -t.cost))
+            if ladder.star is not None and not relies:
+                trials.append(best := self._try(best.keep, best.isolates, True))
+        ordered = (*(t for t in trials if t is not best), best)
+        isolated = self.isolable if best.isolates else ()
+        is_enough = best.risk.probability <= target
+        return Plan(best.keep, self.area, self.members, isolated, ordered, is_enough, share)
+
+    def _candidates(self, relies: bool) -> list[tuple[int | None, bool]]:
+        """Give (last priority that goes on, whether suspects are isolated), the mildest first."""
+        shed = self.playbook.ladder.shed
+        keeps: tuple[int | None, ...] = (*((None,) if relies else ()), *(shed.keep if shed else ()))
+        found: list[tuple[int | None, bool]] = [(keep, False) for keep in keeps]
+        if self.isolable:
+            found.append((None, True))
+            found.extend((keep, True) for keep in keeps if keep is not None)
+        return found
+
+    def _try(self, keep: int | None, isolates: bool, star: bool) -> Trial:
+        load, playbook = self.situation.load, self.playbook
+        measures = self._measures(keep, isolates, star)
+        draw = Draw(playbook.risk.model, playbook.risk.plan_trials, self.seed)
+        risk = forecast(load, self.situation.suspects, measures, playbook, draw)
+        cost = _paused_cost(load, measures.paused) + _ISOLATION_COST * isolates * len(self.isolable)
+        return Trial(measures.name, keep, isolates, star, cost, risk)
+
+    def _measures(self, keep: int | None, isolates: bool, star: bool) -> Measures:
+        load, shed = self.situation.load, self.playbook.ladder.shed
+        none = no_measures(load)
+        paused = none.paused
+        if shed is not None and keep is not None:
+            paused = _is_shed(load, shed, keep) & _in_area(load, self.area)
+        words = [f"keep {keep}"] if keep is not None else []
+        words += ["star"] if star else []
+        words += [f"isolate {len(self.isolable)}"] if isolates else []
+        return Measures(
+            " + ".join(words),
+            paused,
+            np.isin(load.agents, self.members if star else ()),
+            np.isin(load.agents, self.isolable if isolates else ()),
+        )
 
 
 def _isolable(situation: Situation, playbook: Playbook) -> tuple[str, ...]:
@@ -133,25 +184,6 @@ def _isolable(situation: Situation, playbook: Playbook) -> tuple[str, ...]:
     return tuple(granted)
 
 
-def _measures(
-    situation: Situation, playbook: Playbook, area: Area, members: tuple[str, ...],
-    choice: tuple[int | None, tuple[str, ...]],
-) -> Measures:  # fmt: skip
-    load, (keep, isolated) = situation.load, choice
-    none = no_measures(load)
-    shed, star = playbook.ladder.shed, playbook.ladder.star
-    paused = none.paused
-    if shed is not None and keep is not None:
-        paused = _is_shed(load, shed, keep) & _in_area(load, area)
-    checked = none.checked
-    if star is not None and (star.relied_on or shed is None):
-        checked = np.isin(load.agents, members)
-    words = [f"keep {keep}"] if keep is not None else []
-    words += ["star"] if star is not None else []
-    words += [f"isolate {len(isolated)}"] if isolated else []
-    return Measures(", ".join(words), paused, checked, np.isin(load.agents, isolated))
-
-
 def _is_shed(load: FleetLoad, shed: ShedRung, keep: int) -> NDArray[np.bool_]:
     beyond = load.priority > keep if shed.sheds is End.LEAST_IMPORTANT else load.priority < keep
     return np.asarray(beyond, dtype=np.bool_)
@@ -164,22 +196,6 @@ def _in_area(load: FleetLoad, area: Area) -> NDArray[np.bool_]:
     return np.asarray(inside.any(axis=1), dtype=np.bool_)
 
 
-def _cost(load: FleetLoad, measures: Measures) -> float:
+def _paused_cost(load: FleetLoad, paused: NDArray[np.bool_]) -> float:
     """Weigh the work that is put off: priority 1 counts five times priority 5, and so on down."""
-    return float((6.0 - np.clip(load.priority[measures.paused], 1, 5)).sum())
-
-
-def _chosen(
-    trials: list[Trial], playbook: Playbook, area: Area, members: tuple[str, ...],
-    rest: tuple[tuple[str, ...], float],
-) -> Plan | None:  # fmt: skip
-    if not trials:
-        return None
-    isolated, share = rest
-    enough = [t for t in trials if t.risk.probability <= playbook.risk.target]
-    if enough:
-        best = min(enough, key=lambda t: (t.cost, t.risk.probability))
-    else:
-        best = min(trials, key=lambda t: (t.risk.probability, t.risk.expected_share, t.cost))
-    ordered = (*(t for t in trials if t is not best), best)
-    return Plan(best.keep, area, members, isolated if best.isolates else (), ordered, bool(enough), share)
+    return float((6.0 - np.clip(load.priority[paused], 1, 5)).sum())

@@ -72,6 +72,7 @@ class Handover:
     `candidates` of them. `per_cycle` items move a cycle. `sigma` is the standard deviation of the cost's
     estimate (the unit of `Workload.spare`), `load_factor` the extra cost of a metre per unit of load carried.
     `spread` is the chance that an item goes to the nearest, then to the next, and so on (percolation only).
+    `overdraft` is how far below nothing `Workload.spare` may fall before an agent gives up, same unit.
     """
 
     range_m: float
@@ -80,6 +81,7 @@ class Handover:
     sigma: float = 1.0
     load_factor: float = 0.0
     spread: float = 0.5
+    overdraft: float = 0.0
 
     def __post_init__(self) -> None:
         _demand(self.range_m > 0.0, "`range_m` must be positive")
@@ -87,6 +89,7 @@ class Handover:
         _demand(1 <= self.candidates <= 256, "`candidates` must lie within 1..256")
         _demand(self.sigma > 0.0, "`sigma` must be positive")
         _demand(self.load_factor >= 0.0, "`load_factor` must not be negative")
+        _demand(self.overdraft >= 0.0, "`overdraft` must not be negative")
         _demand(0.0 < self.spread <= 1.0, "`spread` must lie within 0..1 and not be 0")
 
 
@@ -114,7 +117,7 @@ class ShedRung:
 class StarRung:
     """Reroute: the region's peers speak through a hub that checks each hand-over.
 
-    With `relied_on` false the plan must suffice without the hub's checks: the hub may die, too.
+    With `relied_on` false its checks are counted on only where no other rung is enough by itself.
     """
 
     hub: str

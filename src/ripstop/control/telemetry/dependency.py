@@ -11,7 +11,8 @@ as from the old one.
                 P ------- D --------
 
 `FleetLoad` holds the arrays of the load model; `dependency_edges` makes of them the one-shot edges of
-percolation: 1 - prod over items (1 - P(item -> k) * Phi((extra - spare_k) / sigma)).
+percolation: 1 - prod over items (1 - P(item -> k) * Phi((extra - margin_k) / sigma)), where margin is the
+spare capacity and the overdraft that an agent allows itself before it gives up.
 """
 
 from __future__ import annotations
@@ -197,7 +198,8 @@ def dependency_edges(load: FleetLoad, handover: Handover) -> Edges:
     count, width = len(load.agents), load.targets.shape[1]
     chosen = handover.spread * (1.0 - handover.spread) ** np.arange(width)
     target = np.maximum(load.targets, 0)
-    fails = ndtr((load.cost - load.spare[target]) / handover.sigma) * chosen
+    margin = load.spare + handover.overdraft
+    fails = ndtr((load.cost - margin[target]) / handover.sigma) * chosen
     fails[load.targets < 0] = 0.0
     pair = load.owner[:, None].astype(np.int64) * count + target
     survives = np.bincount(
