@@ -187,3 +187,19 @@ def test_closing_waits_for_what_runs_and_then_nothing_reaches_the_node(nats_harn
     nats_harness.runner.run(close())
     assert len(node.got) == before
     nats_harness.until(lambda: control.data() == [b"last words"])
+
+
+def test_a_write_under_way_is_made_before_the_driver_closes(nats_harness: NatsHarness) -> None:
+    nats_harness.join("control")
+
+    async def close() -> None:
+        driver: NodeDriver = nats_harness.drivers.pop("control")
+        driver.perform(tuple(Store(f"test.intent.k{number}", b"last") for number in range(5)))
+        await driver.close()
+
+    nats_harness.runner.run(close())
+    reader = nats_harness.join("reader", login="control")
+    for number in range(5):
+        nats_harness.perform("reader", (Fetch(f"test.intent.k{number}"),))
+    nats_harness.until(lambda: len(reader.of(Fetched)) == 5)
+    assert {event.data for event in reader.of(Fetched)} == {b"last"}

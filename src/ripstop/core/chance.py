@@ -30,7 +30,7 @@ class SplitMix64:
         return z ^ (z >> 31)
 
     def uniform(self, low: float = 0.0, high: float = 1.0) -> float:
-        """Draw from [low, high) with 53 random bits."""
+        """Draw from [low, high) with 53 random bits; the sum may round up to `high`."""
         return low + (high - low) * (self.word() >> 11) * 2.0**-53
 
     def exponential(self, mean: float) -> float:

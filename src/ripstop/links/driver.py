@@ -49,6 +49,7 @@ OnFailure: TypeAlias = Callable[[str, BaseException], None]
 # again this often.
 _LONGEST_WAIT_S = 5.0
 _RETRY_S, _RETRY_MAX_S = 0.1, 2.0
+_CLOSE_S = 1.0
 
 
 class NodeDriver:
@@ -101,12 +102,14 @@ class NodeDriver:
         self.link.start(self.node.subjects, self.post)
 
     async def close(self) -> None:
-        """Stop the node: no more events, what was sent goes out, the disk is synced and closed."""
+        """Stop the node: no more events; what was sent and stored goes out, the disk is synced and closed."""
         self._is_open = False
         for _, handle in self._timers.values():
             handle.cancel()
         self._timers.clear()
         if self._worker is not None:
+            if self.link.is_connected:
+                await asyncio.wait({self._worker}, timeout=_CLOSE_S)
             self._worker.cancel()
             await asyncio.gather(self._worker, return_exceptions=True)
         if self._under_way:

@@ -10,7 +10,7 @@ from ..core.subjects import Subjects, check_id
 
 User: TypeAlias = dict[str, object]
 UP = ("beat", "frame", "work", "notice", "ack", "segment")
-RESERVED = ("control", "observer", "enrol")
+RESERVED = ("control", "observer", "enrol", "ground")
 
 
 def enrol_subject(fleet: str) -> str:
