@@ -20,7 +20,20 @@ from ripstop.core.canonical import Json
 from ripstop.core.clock import Clock, Instant, SystemClock
 from ripstop.core.decision import Decision, Limit, Verdict
 from ripstop.core.errors import ConfigurationError
-from ripstop.core.node import Append, Drop, Effect, Effects, Report, SetTimer, Started, Sync, Synced, Timer
+from ripstop.core.node import (
+    Append,
+    Drop,
+    Effect,
+    Effects,
+    Event,
+    Node,
+    Report,
+    SetTimer,
+    Started,
+    Sync,
+    Synced,
+    Timer,
+)
 from ripstop.core.vocabulary import Vocabulary
 
 from .breaker import BreakerState
@@ -32,6 +45,7 @@ from .node import AgentNode
 from .settings import NodeSettings, Restored
 from .vetoes import ActionVetoed, BreakerVetoed, is_restrained_by_breaker
 from .vm import Policies
+from .voice import Burden
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -199,6 +213,12 @@ class Agent:
             self._perform(effects, now)
         return found.alarms if found else {}
 
+    def carry(self, burden: Burden) -> None:
+        """Tell the ground what the agent carries and could still carry."""
+        with self._lock:
+            now = self._now()
+            self._perform(self.node.carry(burden, now), now)
+
     def receive_telemetry(self, sample: Mapping[str, Json]) -> Finding | None:
         """Take one reading, `{"name": ..., "value": ...}`; give the alarm that it raised, or None.
 
@@ -220,6 +240,11 @@ class Agent:
         return self.node.breaker_state
 
     # ---- effects ----------------------------------------------------------------------------------------
+
+    @property
+    def guarded_node(self) -> Node:
+        """The node for a shell of another thread: its steps take turns with the calls of this façade."""
+        return _GuardedNode(self.node, self._lock)
 
     def join(self, shell: Callable[[Effects], None]) -> dict[str, int]:
         """Hand all further effects to a shell; give the timers that are pending, which it takes over."""
@@ -303,6 +328,22 @@ class Agent:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+class _GuardedNode:
+    """A node whose steps hold a lock."""
+
+    def __init__(self, node: AgentNode, lock: RLock) -> None:
+        self._node = node
+        self._lock = lock
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        return self._node.subjects
+
+    def step(self, event: Event, now: Instant) -> Effects:
+        with self._lock:
+            return self._node.step(event, now)
 
 
 def next_incarnation(disk: MemoryLedger | FileLedger, clock: Clock) -> int:

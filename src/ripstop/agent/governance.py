@@ -16,6 +16,7 @@ from ripstop.core.journal import RecordKind, restrictions_digest
 from ripstop.core.messages import AckStatus, Bundle
 from ripstop.core.node import Append, Drop, Effect, Fetch, Scalar, SetTimer
 from ripstop.core.subjects import Subjects
+from ripstop.core.vocabulary import Vocabulary
 from ripstop.core.wire.envelope import EnvelopeType
 from ripstop.core.wire.record import pack, unpack
 
@@ -52,9 +53,11 @@ class Governance:
         voice: Voice,
         peers: Peers,
         pace: Callable[[Instant, list[Effect]], None],
+        speak: Callable[[Vocabulary], None],
     ) -> None:
-        """Take the parts that are built after this one; `pace` sets the beats anew when leases change."""
+        """Take what is built after this one: `pace` sets the beats anew, `speak` tells of a vocabulary."""
         self._pace = pace
+        self._speak = speak
         self._chronicle = chronicle
         self._voice = voice
         self._peers = peers
@@ -165,7 +168,7 @@ class Governance:
             self._chronicle.tell_seldom("release.refused", fields, now, out)
             return
         self._expires_us = bundle.expires_us
-        self._voice.speak(self.vm.vocabulary)
+        self._speak(self.vm.vocabulary)
         if not is_own:
             self._bundles += 1
             out.append(Append(BUNDLE, data))

@@ -39,21 +39,31 @@ class Guard:
         if not settings.enforce:
             self.breaker.order(BreakerEvent.OBSERVED, 0)
             self.breaker.take_transitions()
+        self._watch = settings.watch
         self._vocabulary = vocabulary
-        self._takes_any = settings.watch is None and vocabulary.is_open
         self._monitors: dict[str, Monitor] = {}
         self._told_us: dict[str, int] = {}
-        names = settings.watch if settings.watch is not None else tuple(vocabulary.signals)
-        for name in names:
-            spec = vocabulary.signals.get(name)
-            if spec is None or spec.type in ("number", "timestamp"):
-                self._monitors[name] = self._monitor(name)
+        self.speak(vocabulary)
 
     def _monitor(self, name: str) -> Monitor:
         spec = self._vocabulary.signals.get(name)
         if spec is None:
             return Monitor()
         return Monitor(low=spec.low, high=spec.high, live=spec.live)
+
+    def speak(self, vocabulary: Vocabulary) -> None:
+        """Watch by another vocabulary; a signal whose declaration is the same keeps what was learned."""
+        before, self._vocabulary = self._vocabulary, vocabulary
+        self._takes_any = self._watch is None and vocabulary.is_open
+        names = self._watch if self._watch is not None else tuple(vocabulary.signals)
+        kept = self._monitors
+        self._monitors = {}
+        for name in names:
+            spec = vocabulary.signals.get(name)
+            if spec is not None and spec.type not in ("number", "timestamp"):
+                continue
+            same = name in kept and before.signals.get(name) == spec
+            self._monitors[name] = kept[name] if same else self._monitor(name)
 
     @property
     def state(self) -> BreakerState:

@@ -96,7 +96,8 @@ class AgentNode:
         self._governance = Governance(settings, self.vm, self._authority, opener)
         records = Records(settings.agent, self._basis, settings.segment_records)
         self._chronicle = Chronicle(settings, self._voice, records, opener, signer)
-        self._governance.attach(self._chronicle, self._voice, self._peers, self._pace)
+        self._governance.attach(self._chronicle, self._voice, self._peers, self._pace, self._speak)
+        self._spoken = self.vm.vocabulary.digest
         self._offset_us: int | None = None
         self._beat_due_us = 0
         self._is_double_us: int | None = None
@@ -277,6 +278,12 @@ class AgentNode:
         self._governance.check_expiry(now, out)
         self._set_beat(now, out)
 
+    def _speak(self, vocabulary: Vocabulary) -> None:
+        if vocabulary.digest != self._spoken:
+            self._spoken = vocabulary.digest
+            self._voice.speak(vocabulary)
+            self._guard.speak(vocabulary)
+
     def _pace(self, now: Instant, out: list[Effect]) -> None:
         """Beat sooner where a lease asks for it: the echo of a beat is what it is counted from."""
         lease_s = self.standing.shortest_lease_s
@@ -352,7 +359,7 @@ class AgentNode:
                 "breaker": "anomaly",
                 "from": transition.before.value,
                 "to": transition.after.value,
-                "event": transition.event.value,
+                "cause": transition.event.value,
                 "wait_s": transition.wait_s,
             }
             self._chronicle.record(RecordKind.BREAKER, fields, now, out)

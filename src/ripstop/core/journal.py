@@ -9,7 +9,7 @@ The kinds and their bodies (maps with text keys):
     decision  `Decision.to_json()`: its `release` and `intent` are those of the basis before it, so that with
               the release's bundle and the basis's restrictions anyone can decide it again.
     intent    an intent that was answered: {scope, epoch, generation, tick, status, reason, digest}
-    breaker   a transition: {breaker, from, to, event, wait_s}
+    breaker   a transition: {breaker, from, to, cause, wait_s}
     notice    something that happened: {name, fields}
     segment   the start of a segment: {index, incarnation}
 """
