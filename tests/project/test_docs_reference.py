@@ -11,9 +11,11 @@ from types import ModuleType
 import pytest
 
 from ripstop.cli.root import COMMANDS, build_parser
+from ripstop.policy.operators import ALIASES, OPERATORS
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "docs" / "reference"
+GENERATED = sorted(path.stem.removeprefix("write_") for path in REFERENCE.glob("write_*.py"))
 CODE = re.compile(r"[A-Z]\d{4}")
 LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)(#[^)\s]*)?\)")
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -35,9 +37,9 @@ def codes_in_reference() -> list[str]:
     return re.findall(r"^(?:\|\s*|#+\s+)`?([A-Z]\d{4})`?", text, re.M)
 
 
-def writer() -> ModuleType:
-    """The program that writes cli.md."""
-    spec = importlib.util.spec_from_file_location("write_cli", REFERENCE / "write_cli.py")
+def writer(page: str) -> ModuleType:
+    """The program that writes a generated page."""
+    spec = importlib.util.spec_from_file_location(f"write_{page}", REFERENCE / f"write_{page}.py")
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -57,13 +59,22 @@ def test_an_error_code_has_one_entry() -> None:
     assert sorted(code for code in set(found) if found.count(code) > 1) == []
 
 
-def test_the_command_line_s_page_is_what_the_commands_say() -> None:
-    assert (REFERENCE / "cli.md").read_text() == writer().page(), "run `make docs`"
+@pytest.mark.parametrize("page", GENERATED)
+def test_a_generated_page_is_what_the_source_says(page: str) -> None:
+    assert (REFERENCE / f"{page}.md").read_text() == writer(page).page(), "run `make docs`"
+
+
+def test_every_operator_has_a_section() -> None:
+    text = (REFERENCE / "operators.md").read_text()
+    assert [name for name in OPERATORS if f"\n## `{name}`" not in text] == []
+    assert [alias for alias in ALIASES if f"| `{alias}` |" not in text] == []
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_examples_and_json(command: str) -> None:
-    found = [leaf for leaf in writer().leaves(build_parser([command])) if leaf.prog.split()[1] == command]
+    found = [
+        leaf for leaf in writer("cli").leaves(build_parser([command])) if leaf.prog.split()[1] == command
+    ]
     assert found
     for leaf in found:
         assert "examples:" in (leaf.epilog or ""), leaf.prog

@@ -46,7 +46,7 @@ class Metrics:
         self._peers = self._counter("peer_messages", "Messages at the hub, by outcome.", "outcome")
         self._segments = self._counter("ledger_segments", "Ledger segments, by outcome.", "outcome")
         self._refused = self._counter("messages_refused", "Messages refused, by code.", "code")
-        self._release = self._gauge("release_counter", "The release in force.")
+        self._release = self._gauge("release_number", "The release in force.")
         self._bad_commits = self._counter("commits_refused", "Commits that made no release.")
         self._epoch = self._gauge("authority_epoch", "The epoch held; 0 while passive.")
         self._failures = self._counter("failures", "What failed in the shell, by part.", "part")
