@@ -253,6 +253,23 @@ class IncidentDesk:
             if self.tokens is not None:
                 self.tokens.grant(agent, registered, available)
 
+    def return_tokens(self, obeying: frozenset[str], now: Instant) -> None:
+        """Take back the tokens of agents that obey the intent in force, where it does not isolate them.
+
+        Where the isolation ends by itself, a token of one that does not answer comes back when lease and
+        hold are over, with a tenth of them to spare for its clock.
+        """
+        if self.tokens is None or self.playbook.ladder.isolate is None:
+            return
+        self.tokens.sweep(now.mono_us)
+        wanted = {agent for m in self.mitigations if m.token for agent in m.targets}
+        hold_s = self.playbook.ladder.isolate.hold_s
+        for agent in sorted(self.tokens.held.keys() - wanted):
+            if agent in obeying:
+                self.tokens.give_back(agent)
+            elif hold_s:
+                self.tokens.lapse(agent, now.mono_us + round(1.1e6 * (hold_s + self.playbook.lease_s)))
+
     def _plan_told(self, plan: Plan) -> Report:
         chosen = plan.chosen
         fields: dict[str, Scalar] = {

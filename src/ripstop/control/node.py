@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
 
 from ripstop.core.clock import Instant
-from ripstop.core.errors import WireError
-from ripstop.core.intent import Position, Release
-from ripstop.core.messages import Ack, AckStatus, Beat, Notice, PeerMessage, Workload
+from ripstop.core.intent import Release
 from ripstop.core.node import (
     Append,
     Computed,
@@ -34,7 +31,6 @@ from ripstop.core.subjects import Subjects
 from ripstop.core.vocabulary import Vocabulary
 from ripstop.core.wire.cbor import encode
 from ripstop.core.wire.envelope import Ed25519Signer
-from ripstop.core.wire.record import unpack
 
 from .assessor import Assessor
 from .audit.intake import ChainHead, LedgerIntake
@@ -47,13 +43,11 @@ from .mitigation.hub import State
 from .mitigation.plan import Plan
 from .mitigation.playbook import Playbook
 from .mitigation.relay import Relay
+from .reception import Reception
 from .registry import Presence, Registry
 from .settings import ControlSettings
 from .telemetry.ingest import Telemetry
 
-_JOIN_TICK_US = 200_000
-_RECORDED = frozenset({"notice", "ack", "work", "peer"})
-_TOPICS = ("beat", "frame", "work", "notice", "ack", "segment")
 _LOGGED = ("incident.", "mitigation.", "intent.", "release.", "approval.", "authority.", "ledger.", "lift.")
 
 
@@ -86,21 +80,16 @@ class ControlNode:
         self.authority = Authority(self.names, signer, signer.public)
         self.dispatch = Dispatch(self.authority, self.registry, playbook.lease_s)
         self.assessor = Assessor(settings)
-        self.workloads: dict[str, Workload] = {}
         star = playbook.ladder.star
         self.relay = Relay(star.hub, self.names, playbook.handover) if star else None
         self.intake = LedgerIntake(self.names, signer, dict(fleet.heads))
         self.intake.trust(fleet.agents)
         self._has_begun = False
-        self._prefix = f"ripstop.{settings.fleet}."
-        self._topics: dict[str, Callable[[str, bytes, Instant], list[Effect]]] = {
-            "beat": self._beat,
-            "frame": self._frame,
-            "work": self._work,
-            "notice": self._notice,
-            "ack": self._ack,
-            "segment": self._segment,
-        }
+        self.reception = Reception(
+            self.names, self.registry, self.telemetry, self.evidence, self.dispatch, self.intake,
+            self.assessor, self.relay,
+        )  # fmt: skip
+        self.workloads = self.reception.workloads
         self._timers: dict[str, Callable[[Instant], list[Effect]]] = {
             "tick": self._tick,
             "assess": self._assess,
@@ -113,8 +102,7 @@ class ControlNode:
     @property
     def subjects(self) -> tuple[str, ...]:
         """Give what the ground hears: every agent's reports, and what peers say to the hub."""
-        own = (self.names.peers_of(self.relay.hub),) if self.relay else ()
-        return (*(self.names.every(topic) for topic in _TOPICS), *own)
+        return self.reception.subjects
 
     # ---- events ---------------------------------------------------------------------------------------
 
@@ -165,95 +153,20 @@ class ControlNode:
             out += self.assessor.news(now)
         return out
 
-    def _message(self, event: Message, now: Instant) -> list[Effect]:
-        if not event.subject.startswith(self._prefix):
-            return []
-        topic, _, rest = event.subject[len(self._prefix) :].partition(".")
-        agent = rest.rpartition(".")[2]
-        try:
-            self._check_enrolled(agent)
-            handler = self._peer if topic == "peer" else self._topics.get(topic)
-            out = handler(agent, event.data, now) if handler else []
-        except WireError as error:
-            fields = {"agent": agent, "topic": topic, "code": error.code, "reason": error.message}
-            return [Report("message.refused", fields)]
-        if topic in _RECORDED or (self.desk.hub.incident is not None and topic != "segment"):
-            out.append(Append("messages", encode([now.wall_us, event.subject, event.data])))
-        return out
-
-    def _check_enrolled(self, agent: str) -> None:
-        if self.registry.get(agent) is None:
-            raise WireError(f"agent `{agent[:64]}` is not enrolled", code="W0207")
-
     def _logged(self, report: Report, now: Instant) -> Append:
         return Append("incidents", encode([1, report.name, now.wall_us, dict(report.fields)]))
 
-    # ---- messages -------------------------------------------------------------------------------------
-
-    def _beat(self, agent: str, data: bytes, now: Instant) -> list[Effect]:
-        beat = _own(unpack(Beat, data), agent)
-        out: list[Effect] = [*self.registry.heed(beat, now.mono_us)]
-        if out and self.authority.is_active:
-            out.append(SetTimer("tick", now.mono_us + _JOIN_TICK_US))
-        if beat.position > self.authority.position and self.authority.is_active:
-            fields: dict[str, Scalar] = {
-                "agent": agent,
-                "epoch": beat.position.epoch,
-                "generation": beat.position.generation,
-            }
-            out.append(Report("agent.ahead", fields))
-        out += self._answered(agent, beat.position, (AckStatus.APPLIED, "", "beat"), now)
-        if self.evidence.breaker(agent, beat.breaker):
-            out += self.assessor.news(now)
-        return out
-
-    def _frame(self, agent: str, data: bytes, now: Instant) -> list[Effect]:
-        before = self.telemetry.last_alarm(agent)
-        self.telemetry.take(agent, data, now.wall_us)
-        if self.telemetry.last_alarm(agent) != before and self.evidence.alarm(agent, now.mono_us):
-            return self.assessor.news(now)
-        return []
-
-    def _work(self, agent: str, data: bytes, now: Instant) -> list[Effect]:
-        work = _own(unpack(Workload, data), agent)
-        self.workloads[agent] = work
-        if self.relay:
-            self.relay.reported(agent)
-        return self.assessor.news(now) if self.evidence.workload(work) else []
-
-    def _notice(self, agent: str, data: bytes, now: Instant) -> list[Effect]:
-        notice = _own(unpack(Notice, data), agent)
-        told = {**notice.fields, "agent": agent, "notice": notice.name, "sensed_us": notice.t_us}
-        out: list[Effect] = [Report("notice.received", told)]
-        if self.evidence.notice(notice, now.mono_us):
-            out += self.assessor.news(now)
-        return out
-
-    def _ack(self, agent: str, data: bytes, now: Instant) -> list[Effect]:
-        ack = _own(unpack(Ack, data), agent)
-        return self._answered(agent, ack.position, (ack.status, ack.reason, "ack"), now)
-
-    def _answered(
-        self, agent: str, position: Position, answer: tuple[AckStatus, str, str], now: Instant
-    ) -> list[Effect]:
-        out = self.dispatch.answered(agent, position, answer, now)
+    def _message(self, event: Message, now: Instant) -> list[Effect]:
+        keeps_all = self.desk.hub.incident is not None
+        out = self.reception.take(event.subject, event.data, now, keeps_all=keeps_all)
         if out and self.desk.hub.state is State.LIFTING and self.dispatch.is_lift_over(now):
             out += self._lifted("acknowledged by all", now)
         return out
 
-    def _segment(self, agent: str, data: bytes, now: Instant) -> list[Effect]:
-        return self.intake.take(agent, data, self.authority.position.epoch)
-
-    def _peer(self, agent: str, data: bytes, now: Instant) -> list[Effect]:
-        if self.relay is None:
-            return []
-        return self.relay.take(agent, unpack(PeerMessage, data), self.workloads)
-
     # ---- timers ---------------------------------------------------------------------------------------
 
     def _tick(self, now: Instant) -> list[Effect]:
-        if self.desk.tokens is not None:
-            self.desk.tokens.sweep(now.mono_us)
+        self._return_tokens(now)
         again = SetTimer("tick", now.mono_us + round(self.settings.tick_s * 1e6))
         return [*self.dispatch.tick(now), *self.registry.sweep(now.mono_us), again]
 
@@ -264,12 +177,12 @@ class ControlNode:
         return out
 
     def _lifted(self, reason: str, now: Instant) -> list[Effect]:
-        tokens = self.desk.tokens
-        for agent in tokens.held if tokens is not None else ():
-            member = self.registry.get(agent)
-            if tokens is not None and member is not None and member.position >= self.authority.position:
-                tokens.give_back(agent)
+        self._return_tokens(now)
         return self.desk.finish(reason, now)
+
+    def _return_tokens(self, now: Instant) -> None:
+        obeying = (m.id for m in self.registry if m.position >= self.authority.position)
+        self.desk.return_tokens(frozenset(obeying), now)
 
     def _assess(self, now: Instant) -> list[Effect]:
         suspects = self.evidence.suspects(now.mono_us)
@@ -388,13 +301,3 @@ class ControlNode:
         if incident != self.desk.incident_id:
             return ()
         return tuple(self._ordered(self.desk.settle(is_approved, who, now), now))
-
-
-_Told = TypeVar("_Told", Beat, Workload, Notice, Ack)
-
-
-def _own(told: _Told, agent: str) -> _Told:
-    """An agent speaks for itself only; the server grants it no other subject, and neither do we."""
-    if told.agent != agent:
-        raise WireError(f"agent `{agent}` speaks for `{told.agent[:64]}`", code="W0208")
-    return told

@@ -38,6 +38,7 @@ class TokenBook:
         `available` counts the agents that could still take work, the one asked about included.
         """
         if agent in self._held:
+            self._lapses_us.pop(agent, None)
             return self._held[agent]
         if len(self._held) >= self.budget(registered):
             return 0
@@ -53,9 +54,9 @@ class TokenBook:
         self._serial = max(self._serial, token)
 
     def lapse(self, agent: str, at_us: int) -> None:
-        """The isolation is to end: the token comes back at `at_us` at the latest."""
+        """The isolation is to end: the token comes back at `at_us` at the latest, as first told."""
         if agent in self._held:
-            self._lapses_us[agent] = at_us
+            self._lapses_us.setdefault(agent, at_us)
 
     def give_back(self, agent: str) -> None:
         """The agent has acknowledged that it is not isolated any more."""

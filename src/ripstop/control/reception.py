@@ -1,0 +1,149 @@
+"""What the ground hears: each message is checked, taken note of, and kept where it is evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from ripstop.core.clock import Instant
+from ripstop.core.errors import WireError
+from ripstop.core.messages import Ack, AckStatus, Beat, Notice, PeerMessage, Workload
+from ripstop.core.node import Append, Effect, Report, Scalar, SetTimer
+from ripstop.core.subjects import Subjects
+from ripstop.core.wire.cbor import encode
+from ripstop.core.wire.record import unpack
+
+from .assessor import Assessor
+from .audit.intake import LedgerIntake
+from .dispatch import Dispatch
+from .evidence import EvidenceBook
+from .mitigation.relay import Relay
+from .registry import Registry
+from .telemetry.ingest import Telemetry
+
+_JOIN_TICK_US = 200_000
+# What decisions were made from is always kept; everything else while an incident is open.
+_KEPT = frozenset({"notice", "ack", "work", "peer"})
+TOPICS = ("beat", "frame", "work", "notice", "ack", "segment")
+_Told = TypeVar("_Told", Beat, Workload, Notice, Ack)
+
+
+@dataclass(slots=True)
+class Reception:
+    """Hands each message to the part that it concerns; `workloads` holds each agent's last report.
+
+    An agent speaks on its own subjects and for itself only; whoever is not enrolled is refused.
+    """
+
+    names: Subjects
+    registry: Registry
+    telemetry: Telemetry
+    evidence: EvidenceBook
+    dispatch: Dispatch
+    intake: LedgerIntake
+    assessor: Assessor
+    relay: Relay | None
+    workloads: dict[str, Workload] = field(default_factory=dict)
+    _prefix: str = field(init=False)
+    _topics: dict[str, Callable[[str, bytes, Instant], list[Effect]]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._prefix = f"ripstop.{self.names.fleet}."
+        self._topics = {
+            "beat": self._beat,
+            "frame": self._frame,
+            "work": self._work,
+            "notice": self._notice,
+            "ack": self._ack,
+            "segment": self._segment,
+            "peer": self._peer,
+        }
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """Give what the ground hears: every agent's reports, and what peers say to the hub."""
+        own = (self.names.peers_of(self.relay.hub),) if self.relay else ()
+        return (*(self.names.every(topic) for topic in TOPICS), *own)
+
+    def take(self, subject: str, data: bytes, now: Instant, *, keeps_all: bool) -> list[Effect]:
+        """Take a message; `keeps_all` while an incident is open."""
+        if not subject.startswith(self._prefix):
+            return []
+        topic, _, rest = subject[len(self._prefix) :].partition(".")
+        agent = rest.rpartition(".")[2]
+        handler = self._topics.get(topic)
+        if handler is None:
+            return []
+        try:
+            self._check_enrolled(agent)
+            out = handler(agent, data, now)
+        except WireError as error:
+            fields = {"agent": agent[:64], "topic": topic, "code": error.code, "reason": error.message}
+            return [Report("message.refused", fields)]
+        if topic in _KEPT or (keeps_all and topic != "segment"):
+            out.append(Append("messages", encode([now.wall_us, subject, data])))
+        return out
+
+    def _check_enrolled(self, agent: str) -> None:
+        if self.registry.get(agent) is None:
+            raise WireError(f"agent `{agent[:64]}` is not enrolled", code="W0207")
+
+    def _beat(self, agent: str, data: bytes, now: Instant) -> list[Effect]:
+        beat = _own(unpack(Beat, data), agent)
+        out: list[Effect] = [*self.registry.heed(beat, now.mono_us)]
+        authority = self.dispatch.authority
+        if out and authority.is_active:
+            out.append(SetTimer("tick", now.mono_us + _JOIN_TICK_US))
+        if authority.is_active and beat.position > authority.position:
+            fields: dict[str, Scalar] = {
+                "agent": agent,
+                "epoch": beat.position.epoch,
+                "generation": beat.position.generation,
+            }
+            out.append(Report("agent.ahead", fields))
+        out += self.dispatch.answered(agent, beat.position, (AckStatus.APPLIED, "", "beat"), now)
+        if self.evidence.breaker(agent, beat.breaker):
+            out += self.assessor.news(now)
+        return out
+
+    def _frame(self, agent: str, data: bytes, now: Instant) -> list[Effect]:
+        before = self.telemetry.last_alarm(agent)
+        self.telemetry.take(agent, data, now.wall_us)
+        if self.telemetry.last_alarm(agent) != before and self.evidence.alarm(agent, now.mono_us):
+            return self.assessor.news(now)
+        return []
+
+    def _work(self, agent: str, data: bytes, now: Instant) -> list[Effect]:
+        work = _own(unpack(Workload, data), agent)
+        self.workloads[agent] = work
+        if self.relay:
+            self.relay.reported(agent)
+        return self.assessor.news(now) if self.evidence.workload(work) else []
+
+    def _notice(self, agent: str, data: bytes, now: Instant) -> list[Effect]:
+        notice = _own(unpack(Notice, data), agent)
+        told = {**notice.fields, "agent": agent, "notice": notice.name, "sensed_us": notice.t_us}
+        out: list[Effect] = [Report("notice.received", told)]
+        if self.evidence.notice(notice, now.mono_us):
+            out += self.assessor.news(now)
+        return out
+
+    def _ack(self, agent: str, data: bytes, now: Instant) -> list[Effect]:
+        ack = _own(unpack(Ack, data), agent)
+        return self.dispatch.answered(agent, ack.position, (ack.status, ack.reason, "ack"), now)
+
+    def _segment(self, agent: str, data: bytes, now: Instant) -> list[Effect]:
+        return self.intake.take(agent, data, self.dispatch.authority.position.epoch)
+
+    def _peer(self, agent: str, data: bytes, now: Instant) -> list[Effect]:
+        if self.relay is None:
+            return []
+        return self.relay.take(agent, unpack(PeerMessage, data), self.workloads)
+
+
+def _own(told: _Told, agent: str) -> _Told:
+    """An agent speaks for itself only; the server grants it no other subject, and neither do we."""
+    if told.agent != agent:
+        raise WireError(f"agent `{agent}` speaks for `{told.agent[:64]}`", code="W0208")
+    return told
