@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import importlib
 import json
 import signal
 import sys
@@ -46,7 +47,9 @@ def add_parser(subparsers: Subparsers) -> None:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("name", metavar="NAME", help="the agent's id in the fleet")
+    parser.add_argument(
+        "name", metavar="NAME", nargs="?", default="drone-1", help="its id in the fleet (default drone-1)"
+    )
     parser.add_argument("--server", default="", metavar="URL", help="address of the message server")
     parser.add_argument("--token", default="", help="enrolment token (the first time)")
     parser.add_argument(
@@ -69,6 +72,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run until a signal comes or the time is over."""
+    importlib.import_module("cryptography")  # nothing is taken unsigned: say so before anything else
     asyncio.run(_Drone(args).fly())
     return 0
 
