@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ripstop.cli.root import COMMANDS, build_parser
 
+WIDTH = 100
 PAGE = Path(__file__).with_name("cli.md")
 
 HEAD = """# The command line
@@ -16,6 +17,7 @@ This page is written by `make docs` from the commands' own help. Exit codes are 
 1 finding, 2 usage or configuration (a missing extra, for example), 130 interrupted. An error is one line on
 stderr; with a bare `--json` it is `{"error": {...}}` on stdout, with code, place and hint apart. Every code
 has an entry in [errors.md](errors.md).
+
 Tab completion: `pip install 'ripstop[tools]'`, then `eval "$(register-python-argcomplete ripstop)"`.
 """
 
@@ -44,7 +46,7 @@ def leaves(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]
 def section(parser: argparse.ArgumentParser) -> str:
     """Describe one command line: what it does, its words, its options, its examples."""
     actions = [action for action in parser._actions if action.help != argparse.SUPPRESS]
-    words = " ".join([parser.prog, *(usage(action) for action in actions if action.dest != "help")])
+    words = wrapped([parser.prog, *(usage(action) for action in actions if action.dest != "help")])
     rows = [f"| `{spelled(action)}` | {meaning(action)} |" for action in actions if action.dest != "help"]
     table = ["| word | meaning |", "|---|---|", *rows, ""] if rows else []
     epilog = [line.rstrip() for line in (parser.epilog or "").strip().splitlines()]
@@ -60,6 +62,17 @@ def section(parser: argparse.ArgumentParser) -> str:
         *table,
     ]
     return "\n".join([*parts, "```", *epilog, "```", ""])
+
+
+def wrapped(words: list[str]) -> str:
+    """Put the words on lines of at most `WIDTH`, those after the first indented."""
+    lines = [words[0]]
+    for word in words[1:]:
+        if len(lines[-1]) + len(word) < WIDTH:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(f"    {word}")
+    return "\n".join(lines)
 
 
 def usage(action: argparse.Action) -> str:
@@ -81,8 +94,12 @@ def spelled(action: argparse.Action) -> str:
 def argument(action: argparse.Action) -> str:
     """Give an argument's name as often as it may stand."""
     name = action.metavar
+    if isinstance(name, tuple):
+        return " ".join(name)
     if not isinstance(name, str):
         name = "|".join(map(str, action.choices)) if action.choices else action.dest.upper()
+    if isinstance(action.nargs, int):
+        return " ".join([name] * action.nargs)
     return f"{name}..." if action.nargs in ("+", "*") else name
 
 

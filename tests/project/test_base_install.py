@@ -98,7 +98,7 @@ def test_a_json_policy_is_checked_without_any_extra(bare: Path) -> None:
         ("policy", "check", "policies/drones/payload-limit.yaml"),
         ("risk", "graph.json"),
         ("up",),
-        ("agent",),
+        ("agent", "drone-1"),
         ("audit", "verify", "runs/none"),
         ("demo", "drones"),
         ("warmup",),
