@@ -187,7 +187,7 @@ class ControlNode:
     def _assess(self, now: Instant) -> list[Effect]:
         suspects = self.evidence.suspects(now.mono_us)
         if suspects:
-            return self.assessor.assess(lambda seed: self._question(suspects, seed), now)
+            return self.assessor.assess(lambda seed: self.question(suspects, seed), now)
         if self.desk.hub.state is State.WATCHING:
             return []
         airborne = sum(1 for work in self.workloads.values() if work.active)
@@ -195,9 +195,9 @@ class ControlNode:
 
     def _survey(self, now: Instant) -> list[Effect]:
         again = SetTimer("survey", now.mono_us + round(self.settings.survey_s * 1e6))
-        return [*self.assessor.survey(lambda seed: self._question({}, seed)), again]
+        return [*self.assessor.survey(lambda seed: self.question({}, seed)), again]
 
-    def _question(self, suspects: Mapping[str, float], seed: int) -> Question:
+    def question(self, suspects: Mapping[str, float], seed: int) -> Question:
         """Freeze what is known; an agent that is gone takes no work any more."""
         works = []
         for member in self.registry:
@@ -253,7 +253,7 @@ class ControlNode:
         out, order = answer
         if order is Order.PLAN:
             suspects = self.evidence.suspects(now.mono_us)
-            return [*out, *self.assessor.plan(lambda seed: self._question(suspects, seed))]
+            return [*out, *self.assessor.plan(lambda seed: self.question(suspects, seed))]
         if order is Order.ISSUE:
             is_lift = self.desk.hub.state is State.LIFTING
             return [*out, *self._issue(Purpose.LIFT if is_lift else Purpose.MITIGATION, now)]

@@ -18,10 +18,16 @@ from pathlib import Path
 from typing import Final
 
 from ripstop.control.audit.files import AuditFiles
+from ripstop.control.mitigation.assessment import assess_fleet, plan_measures
 from ripstop.control.service import ControlService, Device, ServiceOptions
 from ripstop.control.settings import ControlSettings
+from ripstop.control.store.check import check_policies
+from ripstop.control.store.git import PolicyRepository
 from ripstop.control.store.keys import FleetKeys
+from ripstop.control.store.releases import Issued, ReleaseShelf
+from ripstop.control.store.store import PolicyStore, Refused
 from ripstop.core.clock import Clock, Instant, ShiftedClock, SystemClock
+from ripstop.core.errors import ConfigurationError
 from ripstop.core.node import Event, Message, Report
 from ripstop.core.wire.cbor import encode
 from ripstop.lab.arms import Arm
@@ -73,6 +79,7 @@ class LiveRun:
     unreceipted: int
     pickups: tuple[PickUp, ...]
     restriction: Restriction | None
+    ended_us: int
 
 
 class LiveFleet:
@@ -96,7 +103,7 @@ class LiveFleet:
         self._keys = FleetKeys.load(folder / "keys")
         self._clock: Clock = SystemClock()
         self._watch = Stopwatch(keyring_of(self._keys), FLEET, self._clock)
-        self._trust = Trust(self._keys, self._watch.opener)
+        self._trust = Trust(self._keys, self._watch.opener, self._first_release())
         self.shift = VirtualShift(self.experiment, seed, Arm.LOCAL, self._trust)
         self.journal = Journal()
         self.crew = Crew(self.shift.world, self.shift.rig.agents, self._perform, lambda _: self._clock.now())
@@ -108,6 +115,17 @@ class LiveFleet:
         self._pickups: tuple[PickUp, ...] = ()
         self._restriction: Restriction | None = None
         self._is_replaced = False
+
+    def _first_release(self) -> Issued | None:
+        """Make the first release of the policy store, as `ripstop up` would: the agents begin with it."""
+        repository = PolicyRepository(self.policies)
+        shelf = ReleaseShelf(self.folder / "releases")
+        store = PolicyStore(repository, shelf, self._keys.release, FLEET, check_policies)
+        found = store.poll(SHIFT_BEGINS_US)
+        repository.close()
+        if isinstance(found, Refused):
+            raise ConfigurationError("the policies do not hold: " + "; ".join(found.reasons), code="C0413")
+        return found
 
     # ---- before the window ------------------------------------------------------------------------------
 
@@ -149,6 +167,8 @@ class LiveFleet:
             wire = await self._record_wire(service, stack)
             await self._connect(service, seeds, stack)
             self._ground = service
+            await self._heard_all(service)
+            await self._rehearse()
             await self._play(progress)
             unreceipted = await self._drain(service)
             dispatches = self._dispatches(service)
@@ -156,6 +176,7 @@ class LiveFleet:
         return LiveRun(
             self._evidence(), self._snapshots, self.journal, self.crew, self.topics, dispatches,
             self.folder, messages, unreceipted, self._pickups, self._restriction,
+            self._now_us(),
         )  # fmt: skip
 
     async def _record_wire(self, service: ControlService, stack: contextlib.AsyncExitStack) -> _WireLog:
@@ -205,6 +226,21 @@ class LiveFleet:
             if progress is not None:
                 progress((world.elapsed_us - began_us) / (end_us - began_us))
         self._snapshots["after"] = world.snapshot()
+
+    async def _heard_all(self, service: ControlService, patience_s: float = 5.0) -> None:
+        """Wait until every agent that is up has told the ground what it carries."""
+        ends_us = self._now_us() + round(patience_s * _US)
+        while len(service.node.workloads) < len(self._drivers) and self._now_us() < ends_us:
+            self.crew.tick(0.0)
+            await asyncio.sleep(0.2)
+
+    async def _rehearse(self) -> None:
+        """Have the machine compile and load all that an assessment needs, on the fleet as it is."""
+        node, first = self._ground.node, self.shift.rig.names[0]
+        asked = node.question({first: 1.0}, 0)
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(None, assess_fleet, asked)
+        await loop.run_in_executor(None, plan_measures, asked)
 
     async def _until(self, t_us: int) -> None:
         await asyncio.sleep(max(0, t_us - self._now_us()) / _US)

@@ -13,21 +13,21 @@ from pathlib import Path
 
 from ripstop.agent.breaker import BreakerSettings
 from ripstop.agent.node import AgentNode
-from ripstop.agent.settings import NodeSettings, Opener
+from ripstop.agent.settings import NodeSettings, Opener, Restored
 from ripstop.control.mitigation.playbook import Playbook
 from ripstop.control.mitigation.playbook_file import load_playbook
 from ripstop.control.node import ControlNode, Fleet
 from ripstop.control.settings import ControlSettings
+from ripstop.control.store.check import check_policies
 from ripstop.control.store.keys import FleetKeys
 from ripstop.control.store.releases import Issued, Terms, bundle_digest, issue
-from ripstop.core.canonical import canonical_json
 from ripstop.core.chance import stream
 from ripstop.core.intent import Release
 from ripstop.core.shipped import shipped
 from ripstop.core.vocabulary import Vocabulary
 from ripstop.core.wire.envelope import Ed25519Signer, Envelope, EnvelopeType, Keyring, Role, open_envelope
 from ripstop.lab.arms import Layers
-from ripstop.policy import Policy, load, load_vocabulary
+from ripstop.policy import load_vocabulary
 
 # The instant at which every virtual shift begins: 2026-01-01T00:00:00Z.
 SHIFT_BEGINS_US = 1_767_225_600_000_000
@@ -61,10 +61,9 @@ class Documents:
         """Give the drone fleet's documents as they come with Ripstop."""
         return cls(shipped("policies") / "drones", shipped("playbooks") / "drones.yaml")
 
-    def load_policies(self) -> tuple[Policy, ...]:
-        """Load every policy of the folder, safety first, then by name."""
-        found = [load(path) for path in sorted(self.policies.iterdir()) if path.suffix in (".yaml", ".json")]
-        return tuple(sorted(found, key=lambda policy: (policy.tier != "safety", policy.id)))
+    def texts(self) -> tuple[str, ...]:
+        """Check every policy of the folder, and give them as a release carries them."""
+        return check_policies(sorted(p for p in self.policies.iterdir() if p.suffix in (".yaml", ".json")))
 
 
 @dataclass(slots=True)
@@ -103,10 +102,11 @@ def agent_key(seed: int, agent: str) -> Ed25519Signer:
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """The ground's keys, and how each agent checks what they have signed."""
+    """The ground's keys, how each agent checks what they have signed, and a release if there is one."""
 
     keys: FleetKeys
     opener: Callable[[str], Opener]
+    release: Issued | None = None
 
     @classmethod
     def from_seed(cls, seed: int) -> Trust:
@@ -142,19 +142,19 @@ def build(
     documents = documents or Documents.shipped()
     trust = trust or Trust.from_seed(seed)
     vocabulary = load_vocabulary(shipped("vocabularies") / "drone.yaml")
-    policies = documents.load_policies() if layers.local else ()
     if not layers.local:
         vocabulary = replace(vocabulary, unguarded="allow")
     keys = trust.keys
-    release = _release(keys, policies)
+    release = trust.release or _release(keys, documents)
+    held = Restored(bundle=release.sealed, bundles=1) if layers.local else None
     names = agent_names(agents)
     nodes = [
         AgentNode(
             _settings(name, seed, layers, tempo),
-            policies,
             vocabulary=vocabulary,
             opener=trust.opener(name),
             signer=agent_key(seed, name),
+            restored=held,
         )
         for name in names
     ]
@@ -163,10 +163,10 @@ def build(
     return Rig(seed, layers, vocabulary, keys, release, playbook, nodes, control)
 
 
-def _release(keys: FleetKeys, policies: Sequence[Policy]) -> Issued:
-    documents = tuple(canonical_json(policy.to_json()).decode() for policy in policies)
-    release = Release(1, bundle_digest(documents), "")
-    return issue(keys.release, FLEET, release, documents, Terms(SHIFT_BEGINS_US))
+def _release(keys: FleetKeys, documents: Documents) -> Issued:
+    texts = documents.texts()
+    release = Release(1, bundle_digest(texts), "")
+    return issue(keys.release, FLEET, release, texts, Terms(SHIFT_BEGINS_US))
 
 
 def _settings(name: str, seed: int, layers: Layers, tempo: Tempo) -> NodeSettings:
