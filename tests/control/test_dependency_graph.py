@@ -226,3 +226,11 @@ def test_a_token_of_an_earlier_control_plane_stays_spent():
     book.restore("old", 7)
     assert book.grant("new", 10, 10) == 0
     assert book.held == {"old": 7}
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_a_fault_alone_is_no_cascade_however_small_the_fleet(count):
+    load = fleet_load([drone(row, count, spare=60.0) for row in range(count)], playbook().handover)
+    for model in Model:
+        risk = forecast(load, {"d000": 1.0}, no_measures(load), playbook(), Draw(model, 100, 1))
+        assert risk.probability == 0.0

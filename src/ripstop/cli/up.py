@@ -21,7 +21,7 @@ _EPILOG = """examples:
   ripstop up
   ripstop up --data /var/lib/ripstop --port 4222 --fleet city
   ripstop up --policies ./policies --playbook ./playbooks/drones.yaml
-  ripstop up --json | head -1
+  ripstop up --json | grep -m1 '"event": "up"'
 
 The policies are a folder in a Git repository: each commit that holds becomes a release and reaches every
 agent; one that does not is refused, and the last good release stays. Without --policies the data folder gets

@@ -58,17 +58,28 @@ class Draw:
 def forecast(
     load: FleetLoad, suspects: Mapping[str, float], measures: Measures, playbook: Playbook, draw: Draw
 ) -> Risk:
-    """Estimate P(fault | evidence) x P(more than theta of the airborne fleet fails).
+    """Estimate P(fault | evidence) x P(more than theta of the airborne fleet, others too, fail).
 
     By load, all suspects fail at once and the result is multiplied by the probability that any of them does:
     an upper bound where there are several. By percolation each fails with its own probability.
     """
     held = {agent: p for agent, p in suspects.items() if agent in load.index}
-    if not held or not load.active.any():
+    theta = _theta(load, held, playbook)
+    if not held or theta >= 1.0:
         return Risk(draw.model.value, 0.0, 0.0, 0.0, 0, 0.0)
+    asked = replace(playbook, risk=replace(playbook.risk, theta=theta))
     if draw.model is Model.LOAD:
-        return _by_load(load, held, measures, playbook, draw)
-    return _by_percolation(load, held, measures, playbook, draw)
+        return _by_load(load, held, measures, asked, draw)
+    return _by_percolation(load, held, measures, asked, draw)
+
+
+def _theta(load: FleetLoad, suspects: Mapping[str, float], playbook: Playbook) -> float:
+    """Give the share that counts as a cascade: the playbook's, and at least one agent besides the suspects.
+
+    In a fleet of four a single fault is more than a fifth already, but no cascade.
+    """
+    counted = float(_consequence(load, suspects).sum())
+    return max(playbook.risk.theta, (len(suspects) + 0.5) / counted) if counted else 1.0
 
 
 def _consequence(load: FleetLoad, suspects: Mapping[str, float]) -> NDArray[np.float64]:
