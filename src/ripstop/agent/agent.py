@@ -108,7 +108,7 @@ class Agent:
     def decide(self, action: str, /, **context: Json) -> Decision:
         """Decide on an action; nothing is done, changed or recorded, and bad input raises nothing."""
         with self._lock:
-            return self.node.decide(action, context, self._now())
+            return self.node.decide(action, context, self.clock.now())
 
     def act(self, action: str, fn: Callable[..., R], /, **context: Json) -> R:
         """Decide, record, then run `fn` through the action's breaker.
@@ -120,6 +120,9 @@ class Agent:
             BreakerVetoed: not allowed because the anomaly breaker is open; a `RuntimeError` as well.
             BreakerOpen: the action's own calls keep failing; a `RuntimeError`.
         """
+        return self._run(action, fn, context)
+
+    def _run(self, action: str, fn: Callable[..., R], context: Mapping[str, Json]) -> R:
         decided = self._admit(action, context)
         call = bound(fn, decided)
         return call() if self._is_failsafe(action) else self._circuit(action).call(call)
@@ -169,7 +172,7 @@ class Agent:
 
     def request_action(self, fn: Callable[..., R], context: Mapping[str, Json] | None = None) -> R:
         """Take the action that `fn` is named for: `act` under the function's own name."""
-        return self.act(action_of(fn), fn, **(context or {}))
+        return self._run(action_of(fn), fn, context or {})
 
     def _admit(self, action: str, context: Mapping[str, Json]) -> dict[str, Json]:
         """Decide and record; give the context to act on, clamped where the action declares that it may be.
@@ -186,12 +189,20 @@ class Agent:
                 context = _clamped(context, decision.limits)
                 decision, effects = self.node.request(action, context, now)
                 self._perform(effects, now)
-            if decision.verdict is Verdict.ALLOW:
+            if decision.verdict is Verdict.ALLOW and self._is_stable(now):
                 return dict(context)
+            if decision.verdict is Verdict.ALLOW:
+                decision = self.node.decide(action, context, now)  # as it is with a ledger that fails
             if is_restrained_by_breaker(decision):
                 retry_s = self.node.breaker_retry_s(now)
                 raise BreakerVetoed(decision, self.node.breaker_state, retry_s)
             raise ActionVetoed(decision)
+
+    def _is_stable(self, now: Instant) -> bool:
+        """Where decisions are to be durable, bring this one to stable storage; False where that fails."""
+        if self.node.settings.durable:
+            self._sync_now(now)
+        return not (self._is_failing and self.node.settings.durable)
 
     def _is_failsafe(self, action: str) -> bool:
         return action in self.node.vm.vocabulary.failsafes

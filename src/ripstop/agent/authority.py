@@ -49,10 +49,12 @@ class RefusedError(WireError):
 
 @dataclass(frozen=True, slots=True)
 class TickOutcome:
-    """What a tick brought: the first round trip since the link came up, or a sign of a second device."""
+    """What a tick brought: the first round trip since the link came up, a sign of a second device, or that
+    an intent was missed: the authority is further than what is held here."""
 
     is_first_round_trip: bool = False
     is_duplicated: bool = False
+    is_behind: bool = False
 
 
 class Authority:
@@ -73,6 +75,7 @@ class Authority:
         self._pending: dict[str, tuple[Intent, bytes, int]] = {}
         self._connected_us = 0
         self._is_echoed = False
+        self._missed = Position()
 
     @property
     def position(self) -> Position:
@@ -83,6 +86,10 @@ class Authority:
     def epoch(self) -> int:
         """The highest epoch seen."""
         return max(self._epoch, self.position.epoch)
+
+    def reseed(self, chance: SplitMix64) -> None:
+        """Draw nonces from another stream: no life's nonces may repeat those of an earlier one."""
+        self._chance = chance
 
     def connected(self, now: Instant) -> None:
         """Begin a connection: what was buffered elsewhere is not trusted until a round trip succeeded."""
@@ -125,9 +132,10 @@ class Authority:
         nonce = tick.nonces.get(self._agent)
         if nonce is None:
             return TickOutcome()
+        is_behind = self._is_behind(tick.position)
         sent_us = self._nonces.get(nonce)
         if sent_us is None:
-            return TickOutcome(is_duplicated=self._is_echoed)
+            return TickOutcome(is_duplicated=self._is_echoed, is_behind=is_behind)
         self._ticks.append(key)
         self._sent_us.append(sent_us)
         if len(self._ticks) > _REMEMBERED:
@@ -135,7 +143,16 @@ class Authority:
         if sent_us < self._connected_us:
             return TickOutcome()
         first, self.has_round_trip, self._is_echoed = not self.has_round_trip, True, True
-        return TickOutcome(is_first_round_trip=first)
+        return TickOutcome(is_first_round_trip=first, is_behind=is_behind)
+
+    def _is_behind(self, position: Position) -> bool:
+        """Whether the ground has issued what never came here; said once for each position."""
+        waiting = max((intent.position for intent, _, _ in self._pending.values()), default=Position())
+        known = max(self.position, waiting, self._missed)
+        if position.generation == 0 or position <= known:
+            return False
+        self._missed = position
+        return True
 
     def intent(self, data: bytes, now: Instant, *, is_stored: bool = False) -> Held | None:
         """Check an intent; give it where it is to be applied, None where it changes nothing or must wait.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
 
 from ripstop.core.canonical import Json
 from ripstop.core.clock import Instant
@@ -17,7 +18,9 @@ from .records import Records
 from .settings import NodeSettings, Opener
 from .voice import Voice
 
+Body: TypeAlias = Callable[[], Mapping[str, Json]]
 _SELDOM_US = 1_000_000
+_SOON_US = 50_000
 _IN_FLIGHT = 8
 _RESEND_SEGMENTS = 3
 
@@ -40,9 +43,27 @@ class Chronicle:
         self._signer = signer
         self._told_us: dict[str, int] = {}
         self._sync_armed = self._segment_armed = False
+        self._soon: list[tuple[RecordKind, Body]] = []
+
+    def record_soon(self, kind: RecordKind, body: Body, now: Instant, out: list[Effect]) -> None:
+        """Append a record before the next one, or in a moment: an answer to the ground need not wait for it.
+
+        `body` is asked for then. INVARIANT: records stay in the order in which they were asked for.
+        """
+        if not self._soon:
+            out.append(SetTimer("soon", now.mono_us + _SOON_US))
+        self._soon.append((kind, body))
+
+    def catch_up(self, now: Instant, out: list[Effect]) -> None:
+        """Append what was put off."""
+        waiting, self._soon = self._soon, []
+        for kind, body in waiting:
+            self.record(kind, body(), now, out)
 
     def record(self, kind: RecordKind, body: Mapping[str, Json], now: Instant, out: list[Effect]) -> None:
         """Append a record; it is synced and its segment sealed in time."""
+        if self._soon:
+            self.catch_up(now, out)
         self.records.append(kind, now.wall_us, body, out)
         if not self._sync_armed:
             self._sync_armed = True
@@ -55,8 +76,8 @@ class Chronicle:
         self._voice.notice(name, fields, now.wall_us, out)
 
     def tell_here(self, name: str, fields: Mapping[str, Scalar], now: Instant, out: list[Effect]) -> None:
-        """Do the same, but without a message: the ground learns of it by another one."""
-        self.record(RecordKind.NOTICE, {"name": name, "fields": fields}, now, out)
+        """Do the same, but without a message and without haste: the ground learns of it by another one."""
+        self.record_soon(RecordKind.NOTICE, lambda: {"name": name, "fields": fields}, now, out)
         out.append(Report(name, fields))
 
     def tell_seldom(self, name: str, fields: Mapping[str, Scalar], now: Instant, out: list[Effect]) -> None:
@@ -83,6 +104,7 @@ class Chronicle:
     def on_segment_timer(self, now: Instant, out: list[Effect]) -> None:
         """Seal what is open, and send again what no receipt came for."""
         self._segment_armed = False
+        self.catch_up(now, out)
         self.records.seal(out)
         self.send_segments(now, out)
         self._arm_segment(now, out)

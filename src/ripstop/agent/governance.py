@@ -232,8 +232,9 @@ class Governance:
             is_changed = True
         self._peers.adopt(standing)
         if is_changed or standing.statuses != before.statuses:
-            body = self.basis(self._chronicle.records.incarnation)
-            self._chronicle.record(RecordKind.BASIS, body, now, out)
+            self._chronicle.record_soon(
+                RecordKind.BASIS, lambda: self.basis(self._chronicle.records.incarnation), now, out
+            )
             self._tell_changes(before, standing, now, out)
         if standing.shortest_lease_s != before.shortest_lease_s:
             self._pace(now, out)

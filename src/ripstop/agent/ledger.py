@@ -69,17 +69,24 @@ class Tail:
 
 
 class MemoryLedger:
-    """Streams in memory: the ledger of an agent that was given no path. It survives nothing."""
+    """Streams in memory: the ledger of an agent that was given no path. It survives nothing.
 
-    def __init__(self, owner: str) -> None:
+    Each stream holds its last `most` records; older ones are forgotten, so that memory is bounded.
+    """
+
+    def __init__(self, owner: str, most: int = 100_000) -> None:
         self._owner = owner
+        self._most = most
         self._streams: dict[str, tuple[int, bytes, deque[bytes]]] = {}
 
     def append(self, stream: str, data: bytes) -> None:
         """Append a record."""
         if stream not in self._streams:
             self._streams[stream] = (1, genesis(self._owner), deque())
-        self._streams[stream][2].append(data)
+        first, _, records = self._streams[stream]
+        records.append(data)
+        if len(records) > self._most:
+            self.drop(stream, first)
 
     def sync(self) -> None:
         """Do nothing: there is nothing more stable to bring it to."""

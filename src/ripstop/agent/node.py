@@ -94,7 +94,7 @@ class AgentNode:
         self._voice = Voice(settings, self._names, self.vm.vocabulary)
         self._peers = Peers(settings.agent, self._names)
         self._governance = Governance(settings, self.vm, self._authority, opener)
-        records = Records(settings.agent, self._basis, settings.segment_records)
+        records = Records(settings.agent, self._basis, settings.segment_records, keeps=signer is not None)
         self._chronicle = Chronicle(settings, self._voice, records, opener, signer)
         self._governance.attach(self._chronicle, self._voice, self._peers, self._pace, self._speak)
         self._spoken = self.vm.vocabulary.digest
@@ -114,6 +114,7 @@ class AgentNode:
             "fetch": self._on_fetch,
             "lease": self._governance.refresh,
             "segment": self._chronicle.on_segment_timer,
+            "soon": self._chronicle.catch_up,
             "sync": lambda now, out: self._chronicle.on_sync_timer(out),
         }
 
@@ -206,11 +207,14 @@ class AgentNode:
 
     def _on_started(self, event: Started, now: Instant, out: list[Effect]) -> None:
         restored, self._restored = self._restored, None
+        life = (self.settings.agent, "nonce", event.incarnation, now.boot, now.mono_us)
+        self._authority.reseed(stream(self.settings.seed, *life))
         self._chronicle.records.start(event.incarnation, restored.ledger if restored else None)
         if restored is not None:
             self._governance.restore(restored, now, out)
         self._governance.save(now, out)
         self._governance.refresh(now, out, is_changed=True)
+        self._chronicle.catch_up(now, out)
 
     def _on_connected(self, now: Instant, out: list[Effect]) -> None:
         self._voice.is_connected = True
@@ -236,6 +240,8 @@ class AgentNode:
             self._voice.flush(out)
             self._voice.repeat_work((now.wall_us, now.mono_us), out)
             self._chronicle.on_round_trip(now, out)
+            self._set_fetch(0.0, now, out)
+        elif outcome.is_behind:
             self._set_fetch(0.0, now, out)
         if outcome.is_duplicated:
             self._on_double(now, out)
@@ -412,6 +418,17 @@ class AgentNode:
         out: list[Effect] = []
         self._chronicle.tell(name, fields, self._steady(now, out), out)
         return tuple(out)
+
+    def seal(self, now: Instant) -> Effects:
+        """Seal what is open, so that it leaves before the agent ends; `unsent` tells when it has."""
+        out: list[Effect] = []
+        self._chronicle.records.seal(out)
+        return tuple(out)
+
+    @property
+    def unsent(self) -> int:
+        """How many sealed segments were never sent on this connection."""
+        return self._chronicle.records.unsent
 
     def ledger_failed(self, reason: str, now: Instant) -> Effects:
         """Take note that records cannot be kept any more: the vocabulary says what that means."""

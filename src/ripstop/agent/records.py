@@ -20,6 +20,7 @@ from ripstop.core.wire.chain import genesis, head, link
 from .ledger import Tail
 from .settings import LEDGER
 
+MOST_SEGMENTS = 4096
 Basis = Callable[[], Mapping[str, Json]]
 
 
@@ -31,9 +32,21 @@ class _Sealed:
 
 
 class Records:
-    """The chain of one agent; every method that has effects adds them to `out`."""
+    """The chain of one agent; every method that has effects adds them to `out`.
 
-    def __init__(self, agent: str, basis: Basis, most: int) -> None:
+    Args:
+        agent: whose chain it is.
+        basis: gives what decisions stand on now.
+        most: records in a segment.
+        keeps: whether segments wait here for a receipt; not where nobody will ever be sent them.
+
+    At most `MOST_SEGMENTS` wait. What comes after them stays on the disk and is counted in `backlogged`; the
+    next life finds it there.
+    """
+
+    def __init__(self, agent: str, basis: Basis, most: int, *, keeps: bool = True) -> None:
+        self.backlogged = 0
+        self._keeps = keeps
         self.sequence = 0
         self.head = genesis(agent)
         self.synced = 0
@@ -62,6 +75,11 @@ class Records:
         """How many sealed segments wait for their receipt."""
         return len(self._sealed)
 
+    @property
+    def unsent(self) -> int:
+        """How many sealed segments were never sent on this connection."""
+        return sum(1 for entry in self._sealed if entry.sent_us is None)
+
     def start(self, incarnation: int, tail: Tail | None) -> None:
         """Begin a life; the records that the disk still holds become the segments that they were."""
         self._incarnation = incarnation
@@ -73,11 +91,11 @@ class Records:
             self.sequence += len(run)
             self.head = head(previous, first, run)
             origin, index = _marker(run[0], incarnation)
-            self._sealed.append(
-                _Sealed(
-                    Segment(self._agent, origin, index, first, self.sequence, previous, self.head, run), True
-                )
-            )
+            if self._keeps and len(self._sealed) < MOST_SEGMENTS:
+                segment = Segment(self._agent, origin, index, first, self.sequence, previous, self.head, run)
+                self._sealed.append(_Sealed(segment, True))
+            else:
+                self.backlogged += self._keeps
         self.synced = self.sequence
 
     def append(self, kind: RecordKind, t_us: int, body: Mapping[str, Json], out: list[Effect]) -> None:
@@ -114,7 +132,11 @@ class Records:
             tuple(self._open),
         )
         self._open = []
-        self._sealed.append(_Sealed(segment))
+        if self._keeps and not self.backlogged and len(self._sealed) < MOST_SEGMENTS:
+            self._sealed.append(_Sealed(segment))
+        elif self._keeps:
+            # INVARIANT: what the ground gets has no gap, so nothing newer is kept once something was left out.
+            self.backlogged += 1
         out.append(Sync(self.sequence))
 
     def on_synced(self, sequence: int) -> None:

@@ -32,7 +32,8 @@ class NodeSettings:
     `watch` names the signals that the monitor watches; None: every number that the vocabulary declares, and
     with an open vocabulary every number that comes. `breaker_actions` names the actions that an open breaker
     denies; None: all but the failsafes. With `enforce` off the breaker only counts (metrics-only).
-    `call_breaker` is for the breakers around actions' own calls.
+    With `durable` a decision is on stable storage before its action runs; without it up to `sync_s` of
+    records may be lost in a power cut. `call_breaker` is for the breakers around actions' own calls.
     `capabilities` None is unknown, and a policy whose `applies_to` is unknown applies.
     """
 
@@ -47,6 +48,7 @@ class NodeSettings:
     breaker_actions: tuple[str, ...] | None = None
     breaker: BreakerSettings = field(default_factory=_anomaly_breaker)
     enforce: bool = True
+    durable: bool = False
     call_breaker: BreakerSettings = field(default_factory=BreakerSettings)
     sampler: SamplerSettings = field(default_factory=SamplerSettings)
     thresholds: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
