@@ -131,7 +131,7 @@ class Governance:
             answer = (AckStatus.APPLIED, "")
             self._voice.ack(intent.scope, intent.position, answer, now.mono_us, out)
         if is_news:
-            self._chronicle.record(RecordKind.INTENT, _applied(held), now, out)
+            self._chronicle.record_soon(RecordKind.INTENT, lambda: _applied(held), now, out)
         if intent.release.counter > self.vm.release.counter:
             out.append(Fetch(self._names.bundle_key))
         self.refresh(now, out)

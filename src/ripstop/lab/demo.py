@@ -139,7 +139,7 @@ def _verified(folder: Path, run: LiveRun) -> Record:
     findings = [str(finding) for finding in found.findings]
     if run.unreceipted:
         findings.append(f"{run.unreceipted} ledgers were not receipted to their end")
-    return Record(found.counts["decisions"], found.counts["segments"], not findings, tuple(findings))
+    return Record(found.counts["decisions.verified"], found.counts["segments"], not findings, tuple(findings))
 
 
 def _live_report(options: Options, fleet: LiveFleet, run: LiveRun, record: Record) -> Live:
