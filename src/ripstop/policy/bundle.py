@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 
 from ripstop.core.canonical import Json
 from ripstop.core.decision import Limit, Reason, Verdict
@@ -113,6 +114,20 @@ class Met:
     sources: tuple[str, ...] = ()
     is_final: bool = False
     floor: Verdict = Verdict.DENY
+
+    @property
+    def ranges(self) -> tuple[tuple[str, float, float], ...] | None:
+        """What each limited parameter may be, infinities for open ends; None when nothing may."""
+        if any(limit.is_empty for limit in self.limits):
+            return None
+        return tuple(
+            (
+                limit.parameter,
+                -inf if limit.low is None else limit.low,
+                inf if limit.high is None else limit.high,
+            )
+            for limit in self.limits
+        )
 
 
 @dataclass(frozen=True, slots=True)

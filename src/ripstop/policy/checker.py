@@ -65,6 +65,8 @@ class Checker:
 
     def expression(self, node: Node) -> Expr:
         """Elaborate one expression."""
+        if self.findings.is_full:
+            return self.nothing(node)
         if node.items is not None:
             return self._array(node, node.items)
         if node.entries is None:

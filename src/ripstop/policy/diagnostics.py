@@ -49,6 +49,9 @@ CODES: Mapping[str, str] = {
 }
 
 
+MOST_FINDINGS = 100  # a hostile source could hold as many as it has bytes
+
+
 class Severity(Enum):
     """How much a finding matters: an error keeps the policy from loading, a lint does not."""
 
@@ -119,9 +122,14 @@ class Located(Protocol):
 
 @dataclass(slots=True)
 class Findings:
-    """Collects findings while a source is read and checked."""
+    """Collects findings while a source is read and checked, up to `MOST_FINDINGS`."""
 
     found: list[Finding] = field(default_factory=list)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there is no point in looking further."""
+        return len(self.found) >= MOST_FINDINGS
 
     def error(self, code: str, message: str, at: Place | Located, hint: str = "") -> None:
         """Note something that keeps the policy from loading."""
@@ -134,7 +142,7 @@ class Findings:
     def _note(self, code: str, message: str, at: Place | Located, hint: str, severity: Severity) -> None:
         place = at if isinstance(at, Place) else at.place
         finding = Finding(code, message, place, hint, severity)
-        if finding not in self.found:
+        if not self.is_full and finding not in self.found:
             self.found.append(finding)
 
     @property

@@ -18,7 +18,7 @@ class Fields:
         if node.entries is None:
             findings.error("E0303", f"{what} is an object, got `{node.kind}`", node)
         for name in self.entries:
-            if name not in known:
+            if name not in known and not findings.is_full:
                 hint = nearest(name, known) or f"known are {one_of(known, 12)}"
                 findings.error("E0301", f"unknown key `{shown(name)}` in {what}", node.keys[name], hint)
 

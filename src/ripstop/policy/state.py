@@ -35,14 +35,20 @@ STALE = Invalid("older than its max age")
 class Reading(NamedTuple):
     """The latest sample of one signal.
 
-    `until_us` is the last moment at which it is still valid (`NEVER_US` for a bad value), `valid` the newest
-    sample whose value was valid.
+    `until_us` is the last moment at which it is still valid (`NEVER_US` for a bad value); `last` is the
+    newest valid sample before a bad one.
     """
 
     value: Json
     until_us: int
     t_us: int
-    valid: Sample | None
+    signal: str
+    last: Sample | None = None
+
+    @property
+    def valid(self) -> Sample | None:
+        """The newest sample whose value was valid."""
+        return self.last if self.until_us == NEVER_US else Sample(self.signal, self.value, self.t_us)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,21 +64,22 @@ class State:
 
         Signals that a closed vocabulary does not declare are dropped and counted too.
         """
+        specs, is_open = self.vocabulary.signals, self.vocabulary.is_open
         readings = dict(self.readings)
         dropped = self.dropped
         for name, value in signals.items():
-            spec = self.vocabulary.signals.get(name)
+            spec = specs.get(name)
             before = readings.get(name)
-            if (spec is None and not self.vocabulary.is_open) or (before is not None and t_us < before.t_us):
+            if (spec is None and not is_open) or (before is not None and t_us < before.t_us):
                 dropped += 1
                 continue
             usable = usable_value(spec, value)
             if isinstance(usable, Invalid) or usable is None:
-                readings[name] = Reading(value, NEVER_US, t_us, before.valid if before else None)
+                readings[name] = Reading(value, NEVER_US, t_us, name, before.valid if before else None)
+            elif spec is None or spec.max_age_s is None:
+                readings[name] = Reading(usable, FOREVER_US, t_us, name)
             else:
-                age_s = spec.max_age_s if spec is not None else None
-                until_us = FOREVER_US if age_s is None else t_us + round(age_s * 1e6)
-                readings[name] = Reading(usable, until_us, t_us, Sample(name, usable, t_us))
+                readings[name] = Reading(usable, t_us + int(spec.max_age_s * 1e6), t_us, name)
         return State(self.vocabulary, readings, dropped)
 
     def sample(self, name: str) -> Sample | None:
@@ -112,13 +119,10 @@ def usable_value(spec: SignalSpec | None, value: Json, *, ranged: bool = True) -
         return _undeclared(value)
     if spec.type in ("number", "timestamp"):
         number = _number(value)
-        if (
-            ranged
-            and isinstance(number, int | float)
-            and not ((spec.low is None or number >= spec.low) and (spec.high is None or number <= spec.high))
-        ):
-            return OUT_OF_RANGE
-        return number
+        if not ranged or isinstance(number, Invalid):
+            return number
+        too_low = spec.low is not None and number < spec.low
+        return OUT_OF_RANGE if too_low or (spec.high is not None and number > spec.high) else number
     if spec.type == "string":
         if not isinstance(value, str):
             return WRONG_TYPE
@@ -137,12 +141,12 @@ def _undeclared(value: Json) -> Json | Invalid:
 
 
 def _number(value: object) -> float | Invalid:
+    if isinstance(value, float):
+        return value if isfinite(value) else NOT_FINITE
     if isinstance(value, bool):
         return int(value)
     if isinstance(value, int):
         if -(2**53) <= value <= 2**53:
             return value
         return float(value) if value.bit_length() < 1024 else NOT_FINITE
-    if isinstance(value, float):
-        return value if isfinite(value) else NOT_FINITE
     return WRONG_TYPE

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ripstop.backends.python.lowering import Emitter, element_slots
 from ripstop.backends.python.slots import Held, Unsupported, name
@@ -23,6 +23,7 @@ from ripstop.policy.program import Program
 from ripstop.policy.values import is_truthy
 
 MOST_LEAVES = 64
+_LONGEST_CHOICE = 64  # each branch nests one deeper
 
 Leaf = Callable[[int], list[ast.stmt]]
 
@@ -79,10 +80,14 @@ class Brancher:
     program: Program
     truth: str = "b"
     collected: str = "e"
+    bits: dict[int, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.bits = {id(atom): 1 << 2 * index for index, atom in enumerate(self.program.atoms)}
 
     def bit(self, atom: Expr) -> int:
         """Give the bit that says an atom was read; the next one says that it held."""
-        return next(1 << 2 * index for index, other in enumerate(self.program.atoms) if other is atom)
+        return self.bits[id(atom)]
 
     def tree(self, expr: Expr, then: Leaf, other: Leaf, code: int) -> list[ast.stmt]:
         """Build a tree: `then` and `other` give what stands at a leaf, for the evidence that it has."""
@@ -145,13 +150,15 @@ class Brancher:
         return [*before, ast.If(test, held, failed)]
 
     def _flat_chain(self, is_and: bool, args: Sequence[Expr]) -> list[ast.stmt]:
-        first = self.flat(args[0])
-        if len(args) == 1:
-            return first
-        goes_on: ast.expr = name(self.truth) if is_and else ast.UnaryOp(ast.Not(), name(self.truth))
-        return [*first, ast.If(goes_on, self._flat_chain(is_and, args[1:]), [])]
+        statements = self.flat(args[0])
+        for arg in args[1:]:
+            goes_on: ast.expr = name(self.truth) if is_and else ast.UnaryOp(ast.Not(), name(self.truth))
+            statements.append(ast.If(goes_on, self.flat(arg), []))
+        return statements
 
     def _flat_choice(self, args: Sequence[Expr]) -> list[ast.stmt]:
+        if len(args) > _LONGEST_CHOICE:
+            raise Unsupported("an `if` has too many branches")
         if not args:
             return [assign(self.truth, ast.Constant(False))]
         if len(args) == 1:

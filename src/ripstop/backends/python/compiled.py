@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import overload
+from typing import TypeAlias, overload
 
 from ripstop.backends.python.plan import Function, Group, compile_group
 from ripstop.backends.python.raw import RawVerdict, compile_raw
@@ -19,6 +19,17 @@ from ripstop.policy.state import Reading, State
 
 _NO_READINGS: Mapping[str, Reading] = {}
 _MOST_MEETS = 1024
+
+_Ranges: TypeAlias = "tuple[tuple[str, float, float], ...]"
+
+
+def _are_inside(ranges: _Ranges, context: Mapping[str, Json]) -> bool:
+    """Whether every limited parameter is there and inside; false also where only a closer look can tell."""
+    for parameter, low, high in ranges:
+        value = context.get(parameter)
+        if not isinstance(value, float | int) or not low <= value <= high:
+            return False
+    return True
 
 
 class InputTable(Sequence[Sample]):
@@ -72,7 +83,7 @@ class _Plan:
     reads: tuple[str, ...]
     function: Function | None  # where one group says it all
     settled: Met | None  # where no policy has a say
-    meets: dict[tuple[int, ...], Met] = field(default_factory=dict)
+    meets: dict[tuple[int, ...], tuple[Met, _Ranges | None]] = field(default_factory=dict)
 
 
 class Compiled:
@@ -156,37 +167,26 @@ class Compiled:
             found = plan.function(context, readings, t_us)
             if found is None:
                 return self._exactly(plan, action, inputs, release, intent)
-            mask, *codes = found
-            masks: tuple[int, ...] = (mask,)
+            masks, codes = found[:1], found[1:]
         elif plan.settled is not None:
             met = plan.settled
             return Decision(action, met.verdict, (), met.reasons, (), t_us, release, intent, inputs)
         else:
-            masks, codes = (), []
+            masks, codes = (), ()
             for group in plan.groups:
                 found = None if group.function is None else group.function(context, readings, t_us)
                 if found is None:
                     return self._exactly(plan, action, inputs, release, intent)
                 masks += found[:1]
-                codes.extend(found[1:])
-        met = plan.meets.get(masks) or self._meet(plan, action, masks)
-        evidence = EvidenceTable(plan.digests, tuple(codes))
-        if met.is_final:
-            return Decision(
-                action, met.verdict, met.limits, met.reasons, evidence, t_us, release, intent, inputs
-            )
-        composed = judge(met, context)
-        return Decision(
-            action,
-            composed.verdict,
-            composed.limits,
-            composed.reasons,
-            evidence,
-            t_us,
-            release,
-            intent,
-            inputs,
-        )
+                codes += found[1:]
+        met, ranges = plan.meets.get(masks) or self._meet(plan, action, masks)
+        evidence = EvidenceTable(plan.digests, codes)
+        if met.is_final or (ranges is not None and _are_inside(ranges, context)):
+            verdict, reasons = met.verdict, met.reasons
+        else:
+            composed = judge(met, context)
+            verdict, reasons = composed.verdict, composed.reasons
+        return Decision(action, verdict, met.limits, reasons, evidence, t_us, release, intent, inputs)
 
     def replay(self, decision: Decision) -> Decision:
         """Decide again from a decision's own record: what was decided then must come out now."""
@@ -197,7 +197,7 @@ class Compiled:
             decision.action, context, decision.t_us, state, release=decision.release, intent=decision.intent
         )
 
-    def _meet(self, plan: _Plan, action: str, masks: tuple[int, ...]) -> Met:
+    def _meet(self, plan: _Plan, action: str, masks: tuple[int, ...]) -> tuple[Met, _Ranges | None]:
         outcomes = [
             outcome
             for group, mask in zip(plan.groups, masks, strict=True)
@@ -205,8 +205,8 @@ class Compiled:
         ]
         met = meet(self.bundle, action, plan.guarding, outcomes)
         if len(plan.meets) < _MOST_MEETS:
-            plan.meets[masks] = met
-        return met
+            plan.meets[masks] = met, met.ranges
+        return met, met.ranges
 
     def _exactly(self, plan: _Plan, action: str, table: InputTable, release: str, intent: str) -> Decision:
         """Decide by the reference semantics."""

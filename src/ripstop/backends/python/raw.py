@@ -3,11 +3,13 @@
     def verdict(c, t=0):                         # battery < 30 implies payload <= 1
         try:
             v0 = c["battery_percent"]
-            if -2.0**53 <= v0 < 30.0:
-                v1 = c["payload_kg"]
-                if -2.0**53 <= v1 <= 1.0: return ALLOW
-                if 1.0 < v1 <= 2.0**53: return DENY
-            elif 30.0 <= v0 <= 2.0**53: return ALLOW
+            if v0 < 30:
+                if v0 >= -2.0**53:
+                    v1 = c["payload_kg"]
+                    if v1 <= 1.0:
+                        if v1 >= -2.0**53: return ALLOW
+                    elif v1 <= 2.0**53: return DENY
+            elif v0 <= 2.0**53: return ALLOW
         except _surprises: pass
         return _slow(c, t)
 
@@ -18,7 +20,7 @@ none true, and the reference semantics decide. A name is read once on each path.
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -43,13 +45,7 @@ class RawVerdict(Protocol):
 
 MOST_LEAVES = 128
 
-# For `read op const`: the operators of the two chained comparisons that settle it as true and as false.
-_SPLITS: Mapping[str, tuple[ast.cmpop, ast.cmpop]] = {
-    "<": (ast.Lt(), ast.LtE()),
-    "<=": (ast.LtE(), ast.Lt()),
-    ">": (ast.Lt(), ast.LtE()),
-    ">=": (ast.LtE(), ast.Lt()),
-}
+_ORDERS: Mapping[str, ast.cmpop] = {"<": ast.Lt(), "<=": ast.LtE(), ">": ast.Gt(), ">=": ast.GtE()}
 
 
 def compile_raw(policy: Policy, slow: RawVerdict) -> RawVerdict:
@@ -93,8 +89,32 @@ def _load(slot: Slot) -> ast.expr:
     return ast.Subscript(name("c"), ast.Constant(slot.name), ast.Load())
 
 
-def _between(low: float, first: ast.cmpop, value: ast.expr, second: ast.cmpop, high: float) -> ast.expr:
-    return ast.Compare(ast.Constant(low), [first, second], [value, ast.Constant(high)])
+def _bound(slot: Slot) -> ast.expr:
+    return ast.NamedExpr(ast.Name(slot.variable, ast.Store()), _load(slot))
+
+
+def _or_leave(test: ast.expr) -> ast.expr:
+    return ast.BoolOp(ast.Or(), [test, ast.Call(name("_leave"), [], [])])
+
+
+def _split(expr: Expr, fresh: Sequence[Slot]) -> tuple[ast.cmpop, float, ast.expr, ast.expr] | None:
+    """Take `read op const` apart, for the first read of a number.
+
+    Gives the comparison's operator and constant, and what then settles it as true, and as false.
+    """
+    if expr.op not in _ORDERS or len(expr.args) != 2 or len(fresh) != 1 or fresh[0].held is not Held.NUMBER:
+        return None
+    read, literal = expr.args
+    limit = literal.value
+    if read.op != "read" or literal.op != "const" or not isinstance(limit, int | float):
+        return None
+    if not -SAFE < limit < SAFE:
+        return None
+    value = name(fresh[0].variable)
+    above = ast.Compare(value, [ast.GtE()], [ast.Constant(-SAFE)])
+    below = ast.Compare(value, [ast.LtE()], [ast.Constant(SAFE)])
+    true, false = (above, below) if expr.op[0] == "<" else (below, above)
+    return _ORDERS[expr.op], limit, true, false
 
 
 @dataclass(slots=True)
@@ -118,11 +138,12 @@ class _RawTree(Brancher):
         for slot in fresh:
             known |= self._read_bit(slot)
         statements: list[ast.stmt] = [assign(slot.variable, _load(slot)) for slot in fresh]
-        split = self._split(expr, fresh)
+        split = _split(expr, fresh)
         if split is not None:
-            true, false = split
+            order, limit, true, false = split
+            first = ast.Compare(name(fresh[0].variable), [order], [ast.Constant(limit)])
             settled = ast.If(false, other(known | bit), [])
-            return [*statements, ast.If(true, then(known | bit * 3), [settled])]
+            return [*statements, ast.If(first, [ast.If(true, then(known | bit * 3), [])], [settled])]
         slow = ast.Return(ast.Call(name("_slow"), [name("c"), name("t")], []))
         wrong = (ast.UnaryOp(ast.Not(), slot.check(ranged=False)) for slot in fresh)
         statements.extend(ast.If(each, [slow], []) for each in wrong)
@@ -134,27 +155,6 @@ class _RawTree(Brancher):
 
     def _read_bit(self, slot: Slot) -> int:
         return 1 << 2 * len(self.program.atoms) + list(self.slots).index(slot.name)
-
-    def _split(self, expr: Expr, fresh: list[Slot]) -> tuple[ast.expr, ast.expr] | None:
-        """Give two chained comparisons, one of which comes out true for every usable number."""
-        if (
-            expr.op not in _SPLITS
-            or len(expr.args) != 2
-            or len(fresh) != 1
-            or fresh[0].held is not Held.NUMBER
-        ):
-            return None
-        read, literal = expr.args
-        limit = literal.value
-        if read.op != "read" or literal.op != "const" or not isinstance(limit, int | float):
-            return None
-        if not -SAFE < limit < SAFE:
-            return None
-        value, held, failed = name(fresh[0].variable), *_SPLITS[expr.op]
-        below = (-SAFE, ast.LtE(), value, held if expr.op[0] == "<" else failed, float(limit))
-        above = (float(limit), failed if expr.op[0] == "<" else held, value, ast.LtE(), SAFE)
-        true, false = (below, above) if expr.op[0] == "<" else (above, below)
-        return _between(*true), _between(*false)
 
 
 @dataclass(slots=True)
@@ -189,6 +189,12 @@ class _Raw:
             if part.op == "read" and str(part.path[0]) not in known
         ]
         after = known | {slot.name for slot in fresh}
+        split = _split(expr, fresh)
+        if split is not None:
+            order, limit, settles_true, settles_false = split
+            first = ast.Compare(_bound(fresh[0]), [order], [ast.Constant(limit)])
+            code = ast.IfExp(first, _or_leave(settles_true), ast.UnaryOp(ast.Not(), _or_leave(settles_false)))
+            return code, after, after
         tests = [*map(self._checked, fresh), self.emitter.test(expr)]
         return (tests[0] if len(tests) == 1 else ast.BoolOp(ast.And(), tests)), after, after
 
@@ -196,9 +202,8 @@ class _Raw:
         """Read, check, and leave when the check fails: true otherwise."""
         if slot.held is not Held.NUMBER:
             raise Unsupported("a large rule reads something else than numbers")
-        value = ast.NamedExpr(ast.Name(slot.variable, ast.Store()), _load(slot))
-        inside = ast.Compare(ast.Constant(-SAFE), [ast.LtE(), ast.LtE()], [value, ast.Constant(SAFE)])
-        return ast.BoolOp(ast.Or(), [inside, ast.Call(name("_leave"), [], [])])
+        bounds: list[ast.expr] = [_bound(slot), ast.Constant(SAFE)]
+        return _or_leave(ast.Compare(ast.Constant(-SAFE), [ast.LtE(), ast.LtE()], bounds))
 
     def _chain(self, expr: Expr, known: frozenset[str]) -> tuple[ast.expr, frozenset[str], frozenset[str]]:
         is_and = expr.op == "and"
@@ -221,6 +226,8 @@ class _Raw:
             return ast.Constant(False), known, known
         if len(args) == 1:
             return self.expression(args[0], known)
+        if len(args) > 64:
+            raise Unsupported("an `if` has too many branches")
         condition, true, false = self.expression(args[0], known)
         then, then_true, then_false = self.expression(args[1], true)
         other, other_true, other_false = self._choice(args[2:], false)

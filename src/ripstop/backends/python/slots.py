@@ -20,6 +20,10 @@ from ripstop.policy.operators import OPERATORS
 SAFE = float(2**53)  # beyond it Python's exact integers and binary64 part
 
 
+_MOST_NODES = 10_000
+_MOST_ARGUMENTS = 250
+
+
 class Unsupported(Exception):  # noqa: N818 (a reason to evaluate otherwise, not an error)
     """An expression that this backend leaves to the exact evaluator; the text says why."""
 
@@ -114,8 +118,10 @@ def assign_slots(
     """Give each name that the expressions read its slot.
 
     Raises:
-        Unsupported: when a read goes into a value, or the uses of an undeclared name do not agree.
+        Unsupported: when the expressions are too large, a read goes into a value, or the uses of an
+            undeclared name do not agree.
     """
+    refuse_large(roots)
     slots: dict[str, Slot] = {}
     for path, held in uses_of(roots, "read").items():
         if len(path) != 1:
@@ -124,6 +130,20 @@ def assign_slots(
         spec = parameters.get(key) or signals.get(key)
         slots[key] = Slot(key, f"v{len(slots)}", choose(key, held, spec), spec, key in parameters)
     return slots
+
+
+def refuse_large(roots: Sequence[Expr]) -> None:
+    """Keep generated code small: a hostile policy could cost Python's compiler minutes, or its stack.
+
+    Raises:
+        Unsupported: when there are too many expressions, or one has too many arguments.
+    """
+    count = 0
+    for root in roots:
+        for expr in root.walk():
+            count += 1
+            if count > _MOST_NODES or len(expr.args) > _MOST_ARGUMENTS:
+                raise Unsupported("the policies are too large to make code of")
 
 
 def uses_of(roots: Sequence[Expr], op: str) -> dict[tuple[Step, ...], set[Held]]:

@@ -1,0 +1,172 @@
+"""Verdicts and decisions of the python engine, beside the same rules written by hand; medians, interleaved.
+
+Rules: a = "battery < 30 implies payload <= 1"; b = "cpu >= .9 and not restarted within 300 s"; c = 50 clauses
+over 20 signals; d = `all` over 20 neighbours. `bare` is the hand-written function, `guarded` one that checks
+for NaN first.
+"""
+
+from __future__ import annotations
+
+import random
+import statistics
+import timeit
+from collections.abc import Callable, Mapping
+
+from ripstop.backends import compile as compile_policies
+from ripstop.core.canonical import Json
+from ripstop.policy import load
+
+Context = Mapping[str, Json]
+
+RULE_A = {"if": [{"<": [{"var": "battery"}, 30]}, {"<=": [{"var": "payload"}, 1.0]}, True]}
+RULE_B = {"and": [{">=": [{"var": "cpu"}, 0.9]}, {"!": [{"<": [{"var": "since"}, 300]}]}]}
+RULE_D = {"all": [{"var": "near"}, {"<": [{"var": "load"}, 0.9]}]}
+
+
+def bare_a(c):
+    return c["payload"] <= 1.0 if c["battery"] < 30 else True
+
+
+def guarded_a(c):
+    battery = c["battery"]
+    if battery != battery:
+        return None
+    if battery < 30:
+        payload = c["payload"]
+        return None if payload != payload else payload <= 1.0
+    return True
+
+
+def bare_b(c):
+    return c["cpu"] >= 0.9 and not c["since"] < 300
+
+
+def guarded_b(c):
+    cpu = c["cpu"]
+    if cpu != cpu:
+        return None
+    if cpu >= 0.9:
+        since = c["since"]
+        return None if since != since else not since < 300
+    return False
+
+
+def bare_d(c):
+    return all(each["load"] < 0.9 for each in c["near"])
+
+
+def guarded_d(c):
+    for each in c["near"]:
+        load_ = each["load"]
+        if load_ != load_:
+            return None
+        if not load_ < 0.9:
+            return False
+    return True
+
+
+def clauses(seed: int) -> list[dict[str, Json]]:
+    rng = random.Random(seed)
+    return [
+        {rng.choice(["<", ">"]): [{"var": f"s{index % 20}"}, rng.choice([0.2, 0.8])]} for index in range(50)
+    ]
+
+
+def by_hand(rule: Json) -> Callable[[Context], bool]:
+    def source(part: Json) -> str:
+        ((name, args),) = part.items()
+        if name in ("and", "or"):
+            return f"({f' {name} '.join(map(source, args))})"
+        return f'c["{args[0]["var"]}"] {name} {args[1]}'
+
+    return eval(f"lambda c: {source(rule)}")  # noqa: S307 (our own rule)
+
+
+def race(functions: list[Callable[[Context], object]], context: Context, number: int = 5000) -> list[float]:
+    """Give the median nanoseconds of each, run in turns."""
+    rounds = [
+        [
+            timeit.timeit("f(c)", globals={"f": f, "c": context}, number=number) / number * 1e9
+            for f in functions
+        ]
+        for _ in range(31)
+    ]
+    return [statistics.median(column) for column in zip(*rounds, strict=True)]
+
+
+def verdicts() -> None:
+    pairs = clauses(2)
+    chain = {"and": [{"or": pairs[index : index + 2]} for index in range(0, 50, 2)]}
+    rng = random.Random(3)
+    wide = [{f"s{index}": rng.random() for index in range(20)} for _ in range(2)]
+    near = [{"load": index / 30} for index in range(20)]
+    cases = [
+        ("a deny", RULE_A, bare_a, guarded_a, {"battery": 20.0, "payload": 2.5}),
+        ("a allow, low", RULE_A, bare_a, guarded_a, {"battery": 20.0, "payload": 0.5}),
+        ("a allow, high", RULE_A, bare_a, guarded_a, {"battery": 50.0, "payload": 2.5}),
+        ("a integers", RULE_A, bare_a, guarded_a, {"battery": 20, "payload": 1}),
+        ("b allow", RULE_B, bare_b, guarded_b, {"cpu": 0.95, "since": 400.0}),
+        ("b recent", RULE_B, bare_b, guarded_b, {"cpu": 0.95, "since": 200.0}),
+        ("b idle", RULE_B, bare_b, guarded_b, {"cpu": 0.5, "since": 200.0}),
+        ("c and of 25 or", chain, by_hand(chain), None, wide[0]),
+        (
+            "c all true",
+            chain,
+            by_hand(chain),
+            None,
+            {f"s{index}": 0.1 if index % 2 else 0.9 for index in range(20)},
+        ),
+        ("d true", RULE_D, bare_d, guarded_d, {"near": near}),
+        ("d false at once", RULE_D, bare_d, guarded_d, {"near": [{"load": 1.0}, *near]}),
+    ]
+    print(f"{'rule':<18}{'bare ns':>9}{'guarded':>9}{'ours':>9}{'of bare':>9}")
+    for title, rule, bare, guarded, context in cases:
+        verdict = compile_policies(load(rule)).verdict
+        assert bool(verdict(context)) == bool(bare(context))
+        bare_ns, guarded_ns, ours_ns = race([bare, guarded or bare, verdict], context)
+        shown = f"{guarded_ns:9.0f}" if guarded else f"{'-':>9}"
+        print(f"{title:<18}{bare_ns:9.0f}{shown}{ours_ns:9.0f}{bare_ns / ours_ns:9.2f}")
+
+
+def policy(number: int, action: str) -> dict[str, Json]:
+    return {
+        "ripstop": 1,
+        "id": f"p{number}",
+        "vocabulary": "drone",
+        "guards": [action],
+        "rule": {
+            "or": [{"<": [{"var": "task_priority"}, number + 1]}, {">=": [{"var": "battery_percent"}, 20]}]
+        }
+        if action == "accept_task"
+        else {"<": [{"var": "battery_percent"}, 90]},
+        "limits": [{"when": {"<": [{"var": "battery_percent"}, 20]}, "limit": {"payload_kg": {"max": 1}}}],
+    }
+
+
+def decisions() -> None:
+    task = {"payload_kg": 0.5, "task_priority": 2, "margin_after_wh": 5.0, "reserve_wh": 4.0}
+    print(f"\n{'decide, with evidence':<40}{'us':>8}")
+    for count in (10, 100, 1000):
+        policies = [load(policy(n, "accept_task" if n < 10 else "take_off")) for n in range(count)]
+        compiled = compile_policies(policies)
+        full = compiled.observe(compiled.start(), {"battery_percent": 55.0}, 0)
+        low = compiled.observe(compiled.start(), {"battery_percent": 15.0}, 0)
+        for title, state, context in (
+            ("allowed", full, task),
+            ("a limit active", low, task),
+            ("a parameter absent (exact evaluator)", full, {"payload_kg": 0.5}),
+        ):
+            repeat = 200 if len(context) == 1 else 5000
+            (time_ns,) = race(
+                [lambda c, s=state, f=compiled.decide: f("accept_task", c, 1, s)], context, repeat // 10
+            )
+            print(f"{count:>5} policies, 10 guard: {title:<38}"[:40].ljust(40) + f"{time_ns / 1000:8.1f}")
+    (time_ns,) = race(
+        [lambda c: compiled.observe(full, c, 2)], {"battery_percent": 55.0, "x_m": 1.0, "y_m": 2.0}, 500
+    )
+    print(f"{'observe three signals':<40}{time_ns / 1000:8.1f}")
+
+
+if __name__ == "__main__":
+    verdicts()
+    decisions()
