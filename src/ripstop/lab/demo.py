@@ -15,6 +15,7 @@ from typing import Final, Protocol
 
 import ripstop
 from ripstop.control.audit.verify import verify_run
+from ripstop.control.store.git import PolicyRepository
 from ripstop.core.clock import SystemClock
 from ripstop.core.errors import ConfigurationError
 from ripstop.core.shipped import shipped
@@ -114,6 +115,7 @@ def _live(options: Options, experiment: Experiment, folder: Path, progress: Prog
     policies = folder / "policies"
     shutil.copytree(shipped("policies") / "drones", policies / "drones")
     shutil.copytree(shipped("vocabularies"), policies / "vocabularies")
+    PolicyRepository.begin(policies).close()  # runs/ may lie in a checkout, whose commits are not the fleet's
     fleet = LiveFleet(experiment, options.seed, folder, policies, options.window)
     for share in fleet.prepare():
         progress("prepare", share, "the shift up to the window, in virtual time")

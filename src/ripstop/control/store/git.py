@@ -52,13 +52,15 @@ class PolicyRepository:
         try:
             self._repo = Repo.discover(str(self.folder))
         except NotGitRepository:
-            self._repo = self._begun(self.folder)
+            self._repo = self.begin(self.folder)
         root = Path(self._repo.path).resolve()
         relative = self.folder.relative_to(root).as_posix()
         self._prefix = "" if relative == "." else f"{relative}/"
 
     @staticmethod
-    def _begun(folder: Path) -> Repo:
+    def begin(folder: Path) -> Repo:
+        """Make a folder a repository of its own, wherever it lies, and commit the documents in it."""
+        folder = folder.resolve()
         repo = Repo.init(str(folder), default_branch=b"main")
         found = sorted(str(p) for p in folder.rglob("*") if p.suffix in SUFFIXES and ".git" not in p.parts)
         if found:
