@@ -234,3 +234,15 @@ def test_a_fault_alone_is_no_cascade_however_small_the_fleet(count):
     for model in Model:
         risk = forecast(load, {"d000": 1.0}, no_measures(load), playbook(), Draw(model, 100, 1))
         assert risk.probability == 0.0
+
+
+def test_a_plan_is_never_loosened_while_its_incident_lasts():
+    book = playbook()
+    load = fleet_load([drone(row) for row in range(30)], book.handover)
+    first = make_plan(Situation(load, {"d015": 1.0}, load.agents, 30), book, seed=1)
+    easy = fleet_load([drone(row, spare=60.0) for row in range(30)], book.handover)
+    later = Situation(easy, {"d015": 1.0}, load.agents, 30, first.area, first.keep)
+    again = make_plan(later, book, seed=1)
+    assert again.keep <= first.keep
+    assert set(first.area.centres) <= set(again.area.centres)
+    assert make_plan(replace(later, earlier_keep=None), book, seed=1).keep == book.ladder.shed.keep[0]

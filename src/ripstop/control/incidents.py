@@ -51,6 +51,7 @@ class IncidentDesk:
     mitigations: tuple[Mitigation, ...] = ()
     topologies: tuple[Topology, ...] = ()
     area: Area | None = None
+    keep: int | None = None
     _trigger: Trigger = field(init=False)
     _proposed: Plan | None = None
     members: tuple[str, ...] = ()
@@ -211,7 +212,7 @@ class IncidentDesk:
         if not self.hub.cue(cue):
             return [], Order.NOTHING
         before = (self.mitigations, self.topologies)
-        self.area = plan.area
+        self.area, self.keep = plan.area, plan.keep
         self.members = tuple(sorted({*self.members, *plan.members}))
         self.mitigations = (*self._shed(plan), *self._isolated(plan))
         rung = self.playbook.ladder.star
@@ -315,5 +316,6 @@ class IncidentDesk:
         )
 
     def _forget(self) -> None:
-        self.mitigations, self.topologies, self.area = (), (), None
+        self.mitigations, self.topologies = (), ()
+        self.area = self.keep = None
         self.members, self._planned_for = (), frozenset()

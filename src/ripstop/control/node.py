@@ -208,8 +208,9 @@ class ControlNode:
         tokens = self.desk.tokens.held if self.desk.tokens is not None else None
         present = self.registry.present()
         return Question(
-            tuple(works), suspects, present, len(self.registry), self.playbook, seed, self.desk.area, tokens
-        )
+            tuple(works), suspects, present, len(self.registry), self.playbook, seed, self.desk.area,
+            self.desk.keep, tokens,
+        )  # fmt: skip
 
     # ---- computations ---------------------------------------------------------------------------------
 

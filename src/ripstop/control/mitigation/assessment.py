@@ -26,6 +26,7 @@ class Question:
     playbook: Playbook
     seed: int
     earlier: Area | None = None
+    earlier_keep: int | None = None
     tokens: Mapping[str, int] | None = None
 
 
@@ -89,6 +90,7 @@ def plan_measures(question: Question) -> Plan | None:
     """Make a plan for the suspects."""
     load = fleet_load(question.workloads, question.playbook.handover)
     situation = Situation(
-        load, question.suspects, question.present, question.registered, question.earlier, question.tokens
-    )
+        load, question.suspects, question.present, question.registered, question.earlier,
+        question.earlier_keep, question.tokens,
+    )  # fmt: skip
     return make_plan(situation, question.playbook, seed=question.seed)

@@ -61,13 +61,17 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What a plan is made for: the frozen fleet, who is suspected, and what is in force already."""
+    """What a plan is made for: the frozen fleet, who is suspected, and what is in force already.
+
+    While an incident lasts a plan only tightens: `earlier` and `earlier_keep` are never loosened.
+    """
 
     load: FleetLoad
     suspects: Mapping[str, float]
     present: tuple[str, ...]
     registered: int
     earlier: Area | None = None
+    earlier_keep: int | None = None
     tokens: Mapping[str, int] | None = None
 
 
@@ -138,12 +142,22 @@ class _Planner:
     def _candidates(self, relies: bool) -> list[tuple[int | None, bool]]:
         """Give (last priority that goes on, whether suspects are isolated), the mildest first."""
         shed = self.playbook.ladder.shed
-        keeps: tuple[int | None, ...] = (*((None,) if relies else ()), *(shed.keep if shed else ()))
+        mild = (None,) if relies and self.situation.earlier_keep is None else ()
+        keeps: tuple[int | None, ...] = (*mild, *(self._tighter(shed) if shed else ()))
         found: list[tuple[int | None, bool]] = [(keep, False) for keep in keeps]
         if self.isolable:
             found.append((None, True))
             found.extend((keep, True) for keep in keeps if keep is not None)
         return found
+
+    def _tighter(self, shed: ShedRung) -> tuple[int, ...]:
+        """Give the rung's priorities that shed at least what is shed already."""
+        before = self.situation.earlier_keep
+        if before is None:
+            return shed.keep
+        if shed.sheds is End.LEAST_IMPORTANT:
+            return tuple(keep for keep in shed.keep if keep <= before)
+        return tuple(keep for keep in shed.keep if keep >= before)
 
     def _try(self, keep: int | None, isolates: bool, star: bool) -> Trial:
         load, playbook = self.situation.load, self.playbook
