@@ -1,1 +1,1 @@
-"""The place of the adapters, one small file per foreign system; there is none yet."""
+"""The place of the adapters, one small file for each foreign system; none is here yet."""

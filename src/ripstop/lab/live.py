@@ -28,8 +28,10 @@ from ripstop.control.store.releases import Issued, ReleaseShelf
 from ripstop.control.store.store import PolicyStore, Refused
 from ripstop.core.clock import Clock, Instant, ShiftedClock, SystemClock
 from ripstop.core.errors import ConfigurationError
+from ripstop.core.messages import Ack
 from ripstop.core.node import Event, Message, Report
 from ripstop.core.wire.cbor import encode
+from ripstop.core.wire.record import unpack
 from ripstop.lab.arms import Arm
 from ripstop.lab.crew import Crew
 from ripstop.lab.journal import Journal
@@ -289,8 +291,6 @@ class LiveFleet:
                 (int(fields["generation"] or 0), now.wall_us, now.mono_us, int(fields["size"] or 0))
             )
             self._restrict()
-        elif report.name == "ack.received" and self._sent and report.fields["road"] == "ack":
-            self._watch.answered(self._sent[-1][0], str(report.fields["agent"]))
 
     def _restrict(self) -> None:
         """Remember the widest restriction: what the map shows."""
@@ -301,9 +301,12 @@ class LiveFleet:
             star = self.shift.rig.playbook.ladder.star
             self._restriction = Restriction(circles, desk.members, star.hub if star else "")
 
-    def _on_wire(self, subject: str, t_us: int) -> None:
+    def _on_wire(self, subject: str, data: bytes, t_us: int) -> None:
         topic, _, rest = subject.removeprefix(f"ripstop.{FLEET}.").partition(".")
         self.topics[topic] += 1
+        if topic == "ack":
+            # Every agent answers, whether the intent restricts it or not; the ground counts its targets only.
+            self._watch.answered(unpack(Ack, data).position.generation, rest)
         if topic == "frame":
             self._frames_us.setdefault(rest, []).append(t_us - SHIFT_BEGINS_US)
 
@@ -332,7 +335,7 @@ class LiveFleet:
 class _WireLog:
     """Appends every message heard to a chained log: `[t_us, subject, data]`."""
 
-    def __init__(self, files: AuditFiles, clock: Clock, heard: Callable[[str, int], None]) -> None:
+    def __init__(self, files: AuditFiles, clock: Clock, heard: Callable[[str, bytes, int], None]) -> None:
         self._files = files
         self._clock = clock
         self._heard = heard
@@ -344,7 +347,7 @@ class _WireLog:
             now = self._clock.now()
             self.count += 1
             self._files.append("wire", encode([now.wall_us, event.subject, event.data]))
-            self._heard(event.subject, now.wall_us)
+            self._heard(event.subject, event.data, now.wall_us)
 
     async def close(self) -> None:
         """Bring the log to stable storage."""

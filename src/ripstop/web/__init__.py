@@ -1,1 +1,1 @@
-"""The place of the operator's page; there is none yet beyond the report that a run writes."""
+"""The place of the page on which an operator watches a fleet; nothing is here yet."""
