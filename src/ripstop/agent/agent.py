@@ -14,7 +14,7 @@ from os import PathLike
 from pathlib import Path
 from threading import RLock
 from types import TracebackType
-from typing import ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, ParamSpec, TypeVar, cast
 
 from ripstop.core.canonical import Json
 from ripstop.core.clock import Clock, Instant, SystemClock
@@ -46,6 +46,9 @@ from .settings import NodeSettings, Restored
 from .vetoes import ActionVetoed, BreakerVetoed, is_restrained_by_breaker
 from .vm import Policies
 from .voice import Burden
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -102,6 +105,8 @@ class Agent:
         self._lock = RLock()
         self._shell: Callable[[Effects], None] | None = None
         self._is_failing = False
+        self._syncing: tuple[int, Future[None]] | None = None
+        self._pool: ThreadPoolExecutor | None = None
 
     # ---- deciding and acting ----------------------------------------------------------------------------
 
@@ -252,10 +257,13 @@ class Agent:
 
     # ---- effects ----------------------------------------------------------------------------------------
 
-    @property
-    def guarded_node(self) -> Node:
-        """The node for a shell of another thread: its steps take turns with the calls of this façade."""
-        return _GuardedNode(self.node, self._lock)
+    def guarded_node(self, after: Callable[[], None]) -> Node:
+        """Give the node for a shell: its steps take turns with the calls of this façade.
+
+        Args:
+            after: called after each step, within the shell's thread.
+        """
+        return _GuardedNode(self.node, self._lock, after)
 
     def join(self, shell: Callable[[Effects], None]) -> dict[str, int]:
         """Hand all further effects to a shell; give the timers that are pending, which it takes over."""
@@ -267,6 +275,8 @@ class Agent:
     def _now(self) -> Instant:
         """Read the clock; without a shell, first run the timers that have come due."""
         now = self.clock.now()
+        if self._syncing is not None and self._syncing[1].done():
+            self._synced(now)
         if self._shell is None and self._timers and now.mono_us >= min(self._timers.values()):
             for name, at_us in sorted(self._timers.items(), key=lambda item: item[1]):
                 if now.mono_us >= at_us:
@@ -289,7 +299,7 @@ class Agent:
             case Append():
                 self._keep(effect, now)
             case Sync():
-                self._sync(effect.sequence, now)
+                self._begin_sync(effect.sequence, now)
             case Drop():
                 self.disk.drop(effect.stream, effect.sequence)
             case Report():
@@ -307,13 +317,38 @@ class Agent:
             self._is_failing = False
             self._perform(self.node.ledger_recovered(now), now)
 
-    def _sync(self, sequence: int, now: Instant) -> None:
+    def _begin_sync(self, sequence: int, now: Instant) -> None:
+        """Sync without keeping the caller: a disk may take its time. What it came to is seen later."""
+        if isinstance(self.disk, MemoryLedger):
+            self._perform(self.node.step(Synced(sequence), now), now)
+            return
+        if self._syncing is not None:
+            self._timers["sync"] = now.mono_us + round(self.node.settings.sync_s * 1e6)
+            return
+        if self._pool is None:
+            from concurrent.futures import ThreadPoolExecutor
+
+            self._pool = ThreadPoolExecutor(1, thread_name_prefix=f"ledger {self.name}")
+        self._syncing = (sequence, self._pool.submit(self.disk.sync))
+
+    def _synced(self, now: Instant) -> None:
+        if self._syncing is None:
+            return
+        (sequence, running), self._syncing = self._syncing, None
+        error = running.exception()
+        if isinstance(error, OSError):
+            self._fail(error, now)
+        elif error is not None:
+            raise error
+        else:
+            self._perform(self.node.step(Synced(sequence), now), now)
+
+    def _sync_now(self, now: Instant) -> None:
+        """Sync, and keep the caller until it is done."""
         try:
             self.disk.sync()
         except OSError as error:
             self._fail(error, now)
-            return
-        self._perform(self.node.step(Synced(sequence), now), now)
 
     def _fail(self, error: OSError, now: Instant) -> None:
         log.error("ledger.failed", extra={"agent": self.name, "reason": str(error)})
@@ -324,6 +359,8 @@ class Agent:
     def close(self) -> None:
         """Sync and close the ledger."""
         with self._lock:
+            if self._pool is not None:
+                self._pool.shutdown()
             try:
                 self.disk.sync()
             finally:
@@ -344,9 +381,10 @@ class Agent:
 class _GuardedNode:
     """A node whose steps hold a lock."""
 
-    def __init__(self, node: AgentNode, lock: RLock) -> None:
+    def __init__(self, node: AgentNode, lock: RLock, after: Callable[[], None]) -> None:
         self._node = node
         self._lock = lock
+        self._after = after
 
     @property
     def subjects(self) -> tuple[str, ...]:
@@ -354,7 +392,9 @@ class _GuardedNode:
 
     def step(self, event: Event, now: Instant) -> Effects:
         with self._lock:
-            return self._node.step(event, now)
+            effects = self._node.step(event, now)
+        self._after()
+        return effects
 
 
 def next_incarnation(disk: MemoryLedger | FileLedger, clock: Clock) -> int:

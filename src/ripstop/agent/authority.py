@@ -49,8 +49,11 @@ class RefusedError(WireError):
 
 @dataclass(frozen=True, slots=True)
 class TickOutcome:
-    """What a tick brought: the first round trip since the link came up, a sign of a second device, or that
-    an intent was missed: the authority is further than what is held here."""
+    """What a tick brought.
+
+    The first round trip since the link came up; a sign of a second device with this id; or that the authority
+    is further than what is held here: an intent was missed.
+    """
 
     is_first_round_trip: bool = False
     is_duplicated: bool = False

@@ -6,6 +6,7 @@ A shell feeds `step` with events; the application that rides along calls `observ
     authority   who may command, freshness      standing  leases, silence      governance  applying it all
     guard       monitors and the breaker        peers     topology             vm          decisions
     chronicle   ledger, notices                 voice     messages             records     chain, segments
+    pulse       beats, ticks, connections       restraint the agent's own policies
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from ripstop.core.decision import Decision
 from ripstop.core.errors import WireError
 from ripstop.core.intent import Position, Release
 from ripstop.core.journal import RecordKind
-from ripstop.core.messages import Beat, Item, PeerKind, PeerMessage
+from ripstop.core.messages import Item, PeerKind, PeerMessage
 from ripstop.core.node import (
     Computed,
     Connected,
@@ -28,11 +29,9 @@ from ripstop.core.node import (
     Effect,
     Effects,
     Event,
-    Fetch,
     Fetched,
     Message,
     Scalar,
-    SetTimer,
     Started,
     Stored,
     Synced,
@@ -48,6 +47,7 @@ from .chronicle import Chronicle
 from .governance import Governance
 from .guard import Findings, Guard
 from .peers import Peers
+from .pulse import Pulse
 from .records import Records
 from .restraint import Restraint
 from .settings import NodeSettings, Opener, Restored
@@ -56,8 +56,6 @@ from .vm import Policies, PolicyVM
 from .voice import Burden, Voice
 
 _JUMP_US = 1_000_000
-_JITTER = 0.1
-_FETCH_SPREAD_S = 1.0
 _OPEN_STATES = (BreakerState.OPEN, BreakerState.HALF_OPEN, BreakerState.FORCED_OPEN)
 
 
@@ -86,7 +84,6 @@ class AgentNode:
         self.settings = settings
         self.vm = PolicyVM(policies, vocabulary=vocabulary, capabilities=settings.capabilities)
         self._names = Subjects(settings.fleet)
-        self._chance = stream(settings.seed, settings.agent, "node")
         self._restored = restored
         nonces = stream(settings.seed, settings.agent, "nonce")
         self._authority = Authority(settings.agent, opener, chance=nonces)
@@ -96,22 +93,30 @@ class AgentNode:
         self._governance = Governance(settings, self.vm, self._authority, opener)
         records = Records(settings.agent, self._basis, settings.segment_records, keeps=signer is not None)
         self._chronicle = Chronicle(settings, self._voice, records, opener, signer)
-        self._governance.attach(self._chronicle, self._voice, self._peers, self._pace, self._speak)
+        self._pulse = Pulse(
+            settings,
+            self._names,
+            self._authority,
+            self._governance,
+            self._chronicle,
+            self._voice,
+            lambda: self._guard.state,
+            stream(settings.seed, settings.agent, "node"),
+        )
+        self._governance.attach(self._chronicle, self._voice, self._peers, self._pulse.pace, self._speak)
         self._spoken = self.vm.vocabulary.digest
         self._offset_us: int | None = None
-        self._beat_due_us = 0
-        self._is_double_us: int | None = None
         agent = settings.agent
         self._routes: dict[str, Callable[[bytes, Instant, list[Effect]], None]] = {
-            self._names.tick: self._on_tick,
+            self._names.tick: self._pulse.tick,
             self._names.bundle: self._governance.take_bundle,
             self._names.of("receipt", agent): self._chronicle.on_receipt,
             **{self._names.intent(scope): self._governance.take_intent for scope in self._authority.scopes},
         }
         self._peer_prefix = self._names.peers_of(agent)[:-1]
         self._timers: dict[str, Callable[[Instant, list[Effect]], None]] = {
-            "beat": self._on_beat,
-            "fetch": self._on_fetch,
+            "beat": self._pulse.beat,
+            "fetch": self._pulse.fetch,
             "lease": self._governance.refresh,
             "segment": self._chronicle.on_segment_timer,
             "soon": self._chronicle.catch_up,
@@ -173,12 +178,11 @@ class AgentNode:
             case Started():
                 self._on_started(event, now, out)
             case Connected():
-                self._on_connected(now, out)
+                self._pulse.connected(now, out)
             case Disconnected():
-                self._voice.is_connected = False
-                self._authority.disconnected()
+                self._pulse.disconnected()
             case Fetched():
-                self._on_fetched(event, now, out)
+                self._pulse.fetched(event, now, out)
             case Synced():
                 self._chronicle.on_synced(event.sequence, now, out)
                 self._governance.on_synced(out)
@@ -216,12 +220,6 @@ class AgentNode:
         self._governance.refresh(now, out, is_changed=True)
         self._chronicle.catch_up(now, out)
 
-    def _on_connected(self, now: Instant, out: list[Effect]) -> None:
-        self._voice.is_connected = True
-        self._authority.connected(now)
-        self._on_beat(now, out)
-        self._set_fetch(1.5 * self.settings.beat_s, now, out)
-
     def _on_message(self, event: Message, now: Instant, out: list[Effect]) -> None:
         handler = self._routes.get(event.subject)
         try:
@@ -234,82 +232,11 @@ class AgentNode:
             fields = {"code": error.code, "reason": error.message, "topic": topic}
             self._chronicle.tell_seldom("message.refused", fields, now, out)
 
-    def _on_tick(self, data: bytes, now: Instant, out: list[Effect]) -> None:
-        outcome = self._authority.tick(data)
-        if outcome.is_first_round_trip:
-            self._voice.flush(out)
-            self._voice.repeat_work((now.wall_us, now.mono_us), out)
-            self._chronicle.on_round_trip(now, out)
-            self._set_fetch(0.0, now, out)
-        elif outcome.is_behind:
-            self._set_fetch(0.0, now, out)
-        if outcome.is_duplicated:
-            self._on_double(now, out)
-        self._governance.take_ripe(now, out)
-
-    def _on_double(self, now: Instant, out: list[Effect]) -> None:
-        """Another device beats under this id: told, never acted on, since either may be the honest one."""
-        if self._is_double_us is None or now.mono_us - self._is_double_us > 60_000_000:
-            self._is_double_us = now.mono_us
-            self._chronicle.tell("identity.duplicated", {"agent": self.settings.agent}, now, out)
-
-    def _on_fetched(self, event: Fetched, now: Instant, out: list[Effect]) -> None:
-        if event.data is None:
-            return
-        if event.key == self._names.bundle_key:
-            self._governance.take_bundle(event.data, now, out)
-        elif event.key in map(self._names.intent_key, self._authority.scopes):
-            self._governance.take_intent(event.data, now, out, is_stored=True)
-
-    # ---- timers -----------------------------------------------------------------------------------------
-
-    def _on_beat(self, now: Instant, out: list[Effect]) -> None:
-        if not self._voice.is_connected:
-            return
-        sequence, head = self.ledger_head
-        beat = Beat(
-            agent=self.settings.agent,
-            boot=now.boot,
-            incarnation=self._chronicle.records.incarnation,
-            sequence=self._voice.next_beat(),
-            nonce=self._authority.nonce(now),
-            position=self.position,
-            release=self.vm.release.counter,
-            breaker=self._guard.state.value,
-            ledger_sequence=sequence,
-            ledger_head=head,
-        )
-        self._voice.beat(beat, out)
-        self._governance.take_ripe(now, out)
-        self._governance.check_expiry(now, out)
-        self._set_beat(now, out)
-
     def _speak(self, vocabulary: Vocabulary) -> None:
         if vocabulary.digest != self._spoken:
             self._spoken = vocabulary.digest
             self._voice.speak(vocabulary)
             self._guard.speak(vocabulary)
-
-    def _pace(self, now: Instant, out: list[Effect]) -> None:
-        """Beat sooner where a lease asks for it: the echo of a beat is what it is counted from."""
-        lease_s = self.standing.shortest_lease_s
-        if lease_s is not None and now.mono_us + lease_s / 4 * 1e6 < self._beat_due_us:
-            self._set_beat(now, out)
-
-    def _set_beat(self, now: Instant, out: list[Effect]) -> None:
-        lease_s = self.standing.shortest_lease_s
-        base_s = self.settings.beat_s if lease_s is None else min(self.settings.beat_s, lease_s / 4)
-        self._beat_due_us = now.mono_us + round(base_s * 1e6 * self._chance.uniform(1 - _JITTER, 1 + _JITTER))
-        out.append(SetTimer("beat", self._beat_due_us))
-
-    def _set_fetch(self, after_s: float, now: Instant, out: list[Effect]) -> None:
-        wait_s = after_s + self._chance.uniform(0.0, _FETCH_SPREAD_S)
-        out.append(SetTimer("fetch", now.mono_us + round(wait_s * 1e6)))
-
-    def _on_fetch(self, now: Instant, out: list[Effect]) -> None:
-        if self._voice.is_connected:
-            out.append(Fetch(self._names.bundle_key))
-            out.extend(Fetch(self._names.intent_key(scope)) for scope in self._authority.scopes)
 
     # ---- peers ------------------------------------------------------------------------------------------
 
@@ -422,6 +349,7 @@ class AgentNode:
     def seal(self, now: Instant) -> Effects:
         """Seal what is open, so that it leaves before the agent ends; `unsent` tells when it has."""
         out: list[Effect] = []
+        self._chronicle.catch_up(self._steady(now, out), out)
         self._chronicle.records.seal(out)
         return tuple(out)
 

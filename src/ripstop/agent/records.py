@@ -135,7 +135,7 @@ class Records:
         if self._keeps and not self.backlogged and len(self._sealed) < MOST_SEGMENTS:
             self._sealed.append(_Sealed(segment))
         elif self._keeps:
-            # INVARIANT: what the ground gets has no gap, so nothing newer is kept once something was left out.
+            # INVARIANT: what the ground gets has no gap: nothing newer is kept once something was left out.
             self.backlogged += 1
         out.append(Sync(self.sequence))
 

@@ -9,8 +9,11 @@ the control plane is gone, the agent decides as before.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import os
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from threading import get_ident
@@ -86,6 +89,8 @@ class AgentRuntime:
         ledger: folder of its ledger; without one the ledger is in memory.
         clock: for tests.
 
+    A `seed` of 0 in the settings draws one from the machine.
+
     Set `on_report` (everything that happens) and `on_offer` (a peer's message) before `start`.
     """
 
@@ -99,6 +104,8 @@ class AgentRuntime:
         clock: Clock | None = None,
     ) -> None:
         settings = settings or NodeSettings(identity.agent, identity.fleet)
+        if not settings.seed:  # nobody may foretell the nonces of a live agent
+            settings = replace(settings, seed=int.from_bytes(os.urandom(8), "big"))
         if (settings.agent, settings.fleet) != (identity.agent, identity.fleet):
             raise ConfigurationError(
                 f"the settings are for `{settings.agent}` in fleet `{settings.fleet}`, "
@@ -117,13 +124,16 @@ class AgentRuntime:
         self.agent = Agent.over(node, disk, clock)
         self.link = NatsLink(identity.address, identity.login())
         watched = _WatchedDisk(disk, self._ledger_failed, self._ledger_works)
-        self._driver = NodeDriver(self.agent.guarded_node, self.link, clock=clock, disk=watched)
+        self._driver = NodeDriver(
+            self.agent.guarded_node(self._stepped), self.link, clock=clock, disk=watched
+        )
         self.on_report: Callable[[Report, Instant], None] | None = None
         self.on_offer: Callable[[PeerMessage, Instant], None] | None = None
         self._driver.on_report = self._report
         self._driver.on_deliver = self._deliver
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = 0
+        self._is_said: asyncio.Event | None = None
 
     async def start(self) -> None:
         """Start the node and connect in the background."""
@@ -136,9 +146,19 @@ class AgentRuntime:
                 fields = {"stream": recovery.stream, "torn": recovery.torn, "damaged": recovery.damaged}
                 self.tell("ledger.recovered", fields)
 
-    async def stop(self) -> None:
-        """Send what was said, sync and close the ledger, let go of the connection."""
+    async def stop(self, timeout_s: float = 1.0) -> None:
+        """Send what was said and sealed, sync and close the ledger, let go of the connection."""
+        self._perform(self.agent.node.seal(self._driver.now()))
+        self._is_said = asyncio.Event()
+        self._stepped()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s if self.link.is_connected else 0.0):
+                await self._is_said.wait()
         await self._driver.close()
+
+    def _stepped(self) -> None:
+        if self._is_said is not None and not self.agent.node.unsent:
+            self._is_said.set()
 
     async def __aenter__(self) -> AgentRuntime:
         """Start."""
