@@ -82,6 +82,14 @@ def test_every_command_has_examples_and_json(command: str) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_module_that_a_page_names_is_there(page: Path) -> None:
+    package = ROOT / "src" / "ripstop"
+    found = re.findall(r"`((?:[a-z_0-9]+/)+(?:[a-z_0-9]+\.py)?)`", page.read_text())
+    named = [name for name in found if name.endswith(".py") or (package / name.partition("/")[0]).is_dir()]
+    assert [name for name in named if not any((root / name).exists() for root in (package, ROOT))] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_link_to_a_file_leads_somewhere(page: Path) -> None:
     targets = [target for target, _ in LINK.findall(page.read_text()) if "://" not in target]
     assert [target for target in targets if not (page.parent / target).exists()] == []
