@@ -328,6 +328,67 @@ def test_a_full_disk_denies_until_there_is_room_again_and_failsafes_still_work(t
         assert drone.act("take_off", accept_task, payload_kg=0.1) == "took 0.1"
 
 
+def test_a_torn_ledger_is_mended_and_the_mending_is_on_record(tmp_path):
+    with agent(ledger=tmp_path) as drone:
+        last = drone.disk.tail("ledger").last
+    path = tmp_path / "ledger.log"
+    path.write_bytes(path.read_bytes()[:-3])
+    with agent(ledger=tmp_path) as drone:
+        told = [e.body for e in entries(drone) if e.kind.value == "notice"]
+        assert told[0]["name"] == "ledger.recovered"
+        assert told[0]["fields"]["records"] == last - 1
+        assert told[0]["fields"]["torn"] > 0
+
+
+def test_a_durable_decision_is_synced_before_its_action_runs(tmp_path, monkeypatch):
+    settings = NodeSettings("drone-42", durable=True)
+    with agent(PERMIT, ledger=tmp_path, settings=settings) as drone:
+        order = []
+        sync = drone.disk.sync
+        monkeypatch.setattr(drone.disk, "sync", lambda: (order.append("synced"), sync())[1])
+        drone.act("accept_task", lambda: order.append("acted"))
+        assert order == ["synced", "acted"]
+
+        def broken():
+            raise OSError(5, "Input/output error")
+
+        monkeypatch.setattr(drone.disk, "sync", broken)
+        with pytest.raises(ActionVetoed):
+            drone.act("accept_task", lambda: order.append("acted"))
+        monkeypatch.undo()
+        assert order == ["synced", "acted"]
+
+
+def test_the_ledger_syncs_without_keeping_the_caller(tmp_path, monkeypatch):
+    clock = ManualClock(10**15)
+    entered, release = threading.Event(), threading.Event()
+    with Agent("drone-42", PERMIT, ledger=tmp_path, clock=clock) as drone:
+        sync = drone.disk.sync
+
+        def slow():
+            entered.set()
+            assert release.wait(10)
+            sync()
+
+        monkeypatch.setattr(drone.disk, "sync", slow)
+        clock.advance(1.0)
+        assert drone.act("a", lambda: "done") == "done"  # the sync of what came before has begun
+        assert entered.wait(10)
+        clock.advance(1.0)
+        assert drone.act("a", lambda: "done") == "done"
+        release.set()
+        monkeypatch.undo()
+
+
+def test_the_moves_of_an_actions_own_breaker_are_on_record():
+    rules = BreakerSettings(minimum_number_of_calls=1)
+    drone = agent(PERMIT, settings=NodeSettings("drone-42", call_breaker=rules))
+    with pytest.raises(ZeroDivisionError):
+        drone.act("divide", lambda: 1 / 0)
+    moves = [e.body for e in entries(drone) if e.kind.value == "breaker"]
+    assert [(m["breaker"], m["from"], m["to"]) for m in moves] == [("divide", "closed", "open")]
+
+
 def test_a_policy_that_does_not_load_is_an_error_at_once(tmp_path):
     path = tmp_path / "rule.json"
     path.write_text('{"<": [{"vra": "x"}, 1]')

@@ -7,52 +7,35 @@ control plane (`agent.runtime`) its effects go to the driver of the link instead
 from __future__ import annotations
 
 import inspect
-import logging
 from collections.abc import Awaitable, Callable, Mapping
 from functools import wraps
 from os import PathLike
 from pathlib import Path
 from threading import RLock
 from types import TracebackType
-from typing import TYPE_CHECKING, ParamSpec, TypeVar, cast
+from typing import ParamSpec, TypeVar, cast
 
 from ripstop.core.canonical import Json
 from ripstop.core.clock import Clock, Instant, SystemClock
 from ripstop.core.decision import Decision, Limit, Verdict
 from ripstop.core.errors import ConfigurationError
-from ripstop.core.node import (
-    Append,
-    Drop,
-    Effect,
-    Effects,
-    Event,
-    Node,
-    Report,
-    SetTimer,
-    Started,
-    Sync,
-    Synced,
-    Timer,
-)
+from ripstop.core.node import Effects, Event, Node, Started
 from ripstop.core.vocabulary import Vocabulary
 
-from .breaker import BreakerState
+from .breaker import BreakerState, Transition
 from .calling import action_of, bound, is_json
 from .circuit import CircuitBreaker
 from .ledger import FileLedger, MemoryLedger
 from .monitor import Finding
 from .node import AgentNode
 from .settings import NodeSettings, Restored
+from .solo import Ledger, Solo, found_damage
 from .vetoes import ActionVetoed, BreakerVetoed, is_restrained_by_breaker
 from .vm import Policies
 from .voice import Burden
 
-if TYPE_CHECKING:
-    from concurrent.futures import Future, ThreadPoolExecutor
-
 P = ParamSpec("P")
 R = TypeVar("R")
-log = logging.getLogger("ripstop.agent")
 
 
 class Agent:
@@ -85,28 +68,29 @@ class Agent:
         disk = MemoryLedger(name) if ledger is None else FileLedger(Path(ledger), name)
         node = AgentNode(settings, policies, vocabulary=vocabulary, restored=Restored.read(disk))
         self._begin(node, disk, clock or SystemClock())
-        self._perform(self.node.step(Started(self.incarnation), self.clock.now()), self.clock.now())
+        now = self.clock.now()
+        self._perform(self.node.step(Started(self.incarnation), now), now)
+        for fields in found_damage(disk):
+            self._perform(self.node.tell("ledger.recovered", fields, now), now)
 
     @classmethod
-    def over(cls, node: AgentNode, disk: MemoryLedger | FileLedger, clock: Clock) -> Agent:
+    def over(cls, node: AgentNode, disk: Ledger, clock: Clock) -> Agent:
         """Build the façade over a node that somebody else starts and drives."""
         agent = cls.__new__(cls)
         agent._begin(node, disk, clock)
         return agent
 
-    def _begin(self, node: AgentNode, disk: MemoryLedger | FileLedger, clock: Clock) -> None:
+    def _begin(self, node: AgentNode, disk: Ledger, clock: Clock) -> None:
         self.name = node.settings.agent
         self.node = node
         self.disk = disk
         self.clock = clock
         self.incarnation = next_incarnation(disk, clock)
         self._circuits: dict[str, CircuitBreaker] = {}
-        self._timers: dict[str, int] = {}
         self._lock = RLock()
         self._shell: Callable[[Effects], None] | None = None
-        self._is_failing = False
-        self._syncing: tuple[int, Future[None]] | None = None
-        self._pool: ThreadPoolExecutor | None = None
+        self._sync: Callable[[], None] | None = None
+        self._solo = Solo(node, disk)
 
     # ---- deciding and acting ----------------------------------------------------------------------------
 
@@ -205,9 +189,15 @@ class Agent:
 
     def _is_stable(self, now: Instant) -> bool:
         """Where decisions are to be durable, bring this one to stable storage; False where that fails."""
-        if self.node.settings.durable:
-            self._sync_now(now)
-        return not (self._is_failing and self.node.settings.durable)
+        if not self.node.settings.durable:
+            return True
+        if self._sync is None:
+            return self._solo.sync_now(now)
+        try:
+            self._sync()
+        except OSError:
+            return False  # the shell tells the node
+        return True
 
     def _is_failsafe(self, action: str) -> bool:
         return action in self.node.vm.vocabulary.failsafes
@@ -215,9 +205,19 @@ class Agent:
     def _circuit(self, action: str) -> CircuitBreaker:
         circuit = self._circuits.get(action)
         if circuit is None:
-            circuit = CircuitBreaker(self.node.settings.call_breaker, name=action, clock=self.clock)
+            circuit = CircuitBreaker(
+                self.node.settings.call_breaker,
+                name=action,
+                clock=self.clock,
+                listener=lambda transition: self._note(action, transition),
+            )
             circuit = self._circuits.setdefault(action, circuit)
         return circuit
+
+    def _note(self, action: str, transition: Transition) -> None:
+        with self._lock:
+            now = self._now()
+            self._perform(self.node.note_circuit(action, transition, now), now)
 
     # ---- sensing ----------------------------------------------------------------------------------------
 
@@ -265,106 +265,34 @@ class Agent:
         """
         return _GuardedNode(self.node, self._lock, after)
 
-    def join(self, shell: Callable[[Effects], None]) -> dict[str, int]:
-        """Hand all further effects to a shell; give the timers that are pending, which it takes over."""
+    def join(self, shell: Callable[[Effects], None], sync: Callable[[], None]) -> dict[str, int]:
+        """Hand all further effects to a shell; give the timers that are pending, which it takes over.
+
+        Args:
+            shell: carries effects out, from whatever thread.
+            sync: brings the ledger to stable storage; its `OSError` the shell tells to the node itself.
+        """
         with self._lock:
-            self._shell = shell
-            timers, self._timers = self._timers, {}
+            self._shell, self._sync = shell, sync
+            timers, self._solo.timers = self._solo.timers, {}
             return timers
 
     def _now(self) -> Instant:
-        """Read the clock; without a shell, first run the timers that have come due."""
         now = self.clock.now()
-        if self._syncing is not None and self._syncing[1].done():
-            self._synced(now)
-        if self._shell is None and self._timers and now.mono_us >= min(self._timers.values()):
-            for name, at_us in sorted(self._timers.items(), key=lambda item: item[1]):
-                if now.mono_us >= at_us:
-                    del self._timers[name]
-                    self._perform(self.node.step(Timer(name), now), now)
+        if self._shell is None:
+            self._solo.run_due(now)
         return now
 
     def _perform(self, effects: Effects, now: Instant) -> None:
         if self._shell is not None:
             self._shell(effects)
-            return
-        for effect in effects:
-            self._carry_out(effect, now)
-
-    def _carry_out(self, effect: Effect, now: Instant) -> None:
-        """Carry out what can be done alone; nobody is there to send to."""
-        match effect:
-            case SetTimer():
-                self._timers[effect.name] = effect.at_us
-            case Append():
-                self._keep(effect, now)
-            case Sync():
-                self._begin_sync(effect.sequence, now)
-            case Drop():
-                self.disk.drop(effect.stream, effect.sequence)
-            case Report():
-                log.info(effect.name, extra={"agent": self.name, "fields": dict(effect.fields)})
-            case _:
-                pass
-
-    def _keep(self, effect: Append, now: Instant) -> None:
-        try:
-            self.disk.append(effect.stream, effect.data)
-        except OSError as error:
-            self._fail(error, now)
-            return
-        if self._is_failing:
-            self._is_failing = False
-            self._perform(self.node.ledger_recovered(now), now)
-
-    def _begin_sync(self, sequence: int, now: Instant) -> None:
-        """Sync without keeping the caller: a disk may take its time. What it came to is seen later."""
-        if isinstance(self.disk, MemoryLedger):
-            self._perform(self.node.step(Synced(sequence), now), now)
-            return
-        if self._syncing is not None:
-            self._timers["sync"] = now.mono_us + round(self.node.settings.sync_s * 1e6)
-            return
-        if self._pool is None:
-            from concurrent.futures import ThreadPoolExecutor
-
-            self._pool = ThreadPoolExecutor(1, thread_name_prefix=f"ledger {self.name}")
-        self._syncing = (sequence, self._pool.submit(self.disk.sync))
-
-    def _synced(self, now: Instant) -> None:
-        if self._syncing is None:
-            return
-        (sequence, running), self._syncing = self._syncing, None
-        error = running.exception()
-        if isinstance(error, OSError):
-            self._fail(error, now)
-        elif error is not None:
-            raise error
         else:
-            self._perform(self.node.step(Synced(sequence), now), now)
-
-    def _sync_now(self, now: Instant) -> None:
-        """Sync, and keep the caller until it is done."""
-        try:
-            self.disk.sync()
-        except OSError as error:
-            self._fail(error, now)
-
-    def _fail(self, error: OSError, now: Instant) -> None:
-        log.error("ledger.failed", extra={"agent": self.name, "reason": str(error)})
-        if not self._is_failing:
-            self._is_failing = True
-            self._perform(self.node.ledger_failed(error.strerror or "cannot be written", now), now)
+            self._solo.perform(effects, now)
 
     def close(self) -> None:
         """Sync and close the ledger."""
         with self._lock:
-            if self._pool is not None:
-                self._pool.shutdown()
-            try:
-                self.disk.sync()
-            finally:
-                self.disk.close()
+            self._solo.close()
 
     def __enter__(self) -> Agent:
         return self
@@ -397,7 +325,7 @@ class _GuardedNode:
         return effects
 
 
-def next_incarnation(disk: MemoryLedger | FileLedger, clock: Clock) -> int:
+def next_incarnation(disk: Ledger, clock: Clock) -> int:
     """Number this life: the disk counts; without one the time in seconds never repeats."""
     if isinstance(disk, MemoryLedger):
         return clock.now().wall_us // 1_000_000

@@ -42,7 +42,7 @@ from ripstop.core.vocabulary import Vocabulary
 from ripstop.core.wire.envelope import Signer
 
 from .authority import Authority
-from .breaker import BreakerEvent, BreakerState
+from .breaker import BreakerEvent, BreakerState, Transition
 from .chronicle import Chronicle
 from .governance import Governance
 from .guard import Findings, Guard
@@ -288,13 +288,7 @@ class AgentNode:
 
     def _react(self, found: Findings, now: Instant, out: list[Effect]) -> None:
         for transition in found.transitions:
-            fields: dict[str, Scalar] = {
-                "breaker": "anomaly",
-                "from": transition.before.value,
-                "to": transition.after.value,
-                "cause": transition.event.value,
-                "wait_s": transition.wait_s,
-            }
+            fields = _told("anomaly", transition)
             self._chronicle.record(RecordKind.BREAKER, fields, now, out)
             name = "opened" if transition.after is BreakerState.OPEN else transition.after.value
             self._chronicle.tell(f"breaker.{name}", fields, now, out)
@@ -317,6 +311,15 @@ class AgentNode:
         now = self._steady(now, out)
         self._guard.breaker.order(event, now.mono_us)
         self._react(Findings(transitions=self._guard.breaker.take_transitions()), now, out)
+        return tuple(out)
+
+    def note_circuit(self, action: str, transition: Transition, now: Instant) -> Effects:
+        """Record that the breaker around an action's own calls has moved."""
+        out: list[Effect] = []
+        now = self._steady(now, out)
+        fields = _told(action, transition)
+        self._chronicle.record(RecordKind.BREAKER, fields, now, out)
+        self._chronicle.tell("circuit.moved", fields, now, out)
         return tuple(out)
 
     def carry(self, burden: Burden, now: Instant) -> Effects:
@@ -374,3 +377,13 @@ class AgentNode:
 
     def _wall_us(self, now: Instant) -> int:
         return now.wall_us if self._offset_us is None else now.mono_us + self._offset_us
+
+
+def _told(breaker: str, transition: Transition) -> dict[str, Scalar]:
+    return {
+        "breaker": breaker,
+        "from": transition.before.value,
+        "to": transition.after.value,
+        "cause": transition.event.value,
+        "wait_s": transition.wait_s,
+    }

@@ -22,7 +22,7 @@ from types import TracebackType
 from ripstop.core.clock import Clock, Instant, SystemClock
 from ripstop.core.errors import ConfigurationError
 from ripstop.core.messages import PeerMessage
-from ripstop.core.node import Effects, Report
+from ripstop.core.node import Effects, Report, Scalar
 from ripstop.core.wire.envelope import open_envelope
 from ripstop.links import Identity, NatsLink, NodeDriver
 
@@ -30,6 +30,7 @@ from .agent import Agent
 from .ledger import FileLedger, MemoryLedger
 from .node import AgentNode
 from .settings import NodeSettings, Restored
+from .solo import Ledger, found_damage
 from .vm import Policies
 
 log = logging.getLogger("ripstop.agent")
@@ -38,9 +39,7 @@ log = logging.getLogger("ripstop.agent")
 class _WatchedDisk:
     """A disk that tells when it begins to fail and when it works again."""
 
-    def __init__(
-        self, disk: FileLedger | MemoryLedger, on_failed: Callable[[str], None], on_works: Callable[[], None]
-    ) -> None:
+    def __init__(self, disk: Ledger, on_failed: Callable[[str], None], on_works: Callable[[], None]) -> None:
         self._disk = disk
         self._on_failed = on_failed
         self._on_works = on_works
@@ -141,10 +140,8 @@ class AgentRuntime:
         self._thread = get_ident()
         self.agent.join(self._perform)
         self._driver.start(incarnation=self.agent.incarnation)
-        for recovery in getattr(self.agent.disk, "recoveries", ()):
-            if recovery.torn or recovery.damaged:
-                fields = {"stream": recovery.stream, "torn": recovery.torn, "damaged": recovery.damaged}
-                self.tell("ledger.recovered", fields)
+        for fields in found_damage(self.agent.disk):
+            self.tell("ledger.recovered", fields)
 
     async def stop(self, timeout_s: float = 1.0) -> None:
         """Send what was said and sealed, sync and close the ledger, let go of the connection."""
@@ -171,7 +168,7 @@ class AgentRuntime:
         """Stop."""
         await self.stop()
 
-    def tell(self, name: str, fields: dict[str, str | int | float | bool | None]) -> None:
+    def tell(self, name: str, fields: dict[str, Scalar]) -> None:
         """Record something that the application wants on file, and tell the ground."""
         self._perform(self.agent.node.tell(name, fields, self._driver.now()))
 
