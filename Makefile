@@ -60,8 +60,8 @@ define install
 	@test -n "$(PYTHON)" || { echo "ripstop needs python3 between 3.11 and 3.13, with venv"; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing requirements/$(1).txt into $(VENV) (half a minute on a fast line)"
-	@$(BIN)/python -m pip install -q --no-deps --require-hashes -r requirements/$(1).txt
-	@$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m pip install -qq --no-deps --require-hashes -r requirements/$(1).txt
+	@$(BIN)/python -m pip install -qq --no-deps --no-build-isolation -e .
 	@$(BIN)/ripstop warmup
 	@rm -f $(VENV)/.$(1)-*
 	@touch $@
