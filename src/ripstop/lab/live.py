@@ -92,10 +92,8 @@ class LiveFleet:
     ) -> None:
         self.window = window or Window()
         fault = experiment.scenario.fault
-        begins_s = float(round(fault.at_s))
-        fault = replace(
-            fault, at_s=begins_s + self.window.phase_s, replaced_after_s=self.window.replaced_after_s
-        )
+        fault = fault.moved(round(fault.at_s) + self.window.phase_s)
+        fault = replace(fault, replaced_after_s=self.window.replaced_after_s)
         scenario = replace(experiment.scenario, fault=fault)
         self.experiment = replace(experiment, scenario=scenario, tempo=LIVE_TEMPO)
         self.seed = seed
@@ -174,7 +172,6 @@ class LiveFleet:
             await self._play(progress)
             unreceipted = await self._drain(service)
             dispatches = self._dispatches(service)
-            messages = wire.count
         return LiveRun(
             self._evidence(), self._snapshots, self.journal, self.crew, self.topics, dispatches,
             self.folder, messages, unreceipted, self._pickups, self._restriction,

@@ -73,9 +73,7 @@ class VirtualShift:
                 release = self.rig.release
                 self.network.perform(CONTROL, control.publish(release.release, release.sealed, now))
         for name, node in zip(self.rig.names, self.rig.agents, strict=True):
-            self.network.attach(name, node)
-            if control is None:
-                self.network.disconnect(name)
+            self.network.attach(name, node, connects=control is not None)
 
     def _on_report(self, name: str, report: Report, now: Instant) -> None:
         self.journal.note(now.wall_us - SHIFT_BEGINS_US, name, report.name, report.fields)

@@ -112,8 +112,9 @@ class MemoryNetwork:
         incarnation: int = 0,
         clock_skew: ClockSkew | None = None,
         disk: MemoryDisk | None = None,
+        connects: bool = True,
     ) -> None:
-        """Start a node here and connect it; a name that is taken is crashed first.
+        """Start a node here and connect it (unless told not to); a name that is taken is crashed first.
 
         The node gets `Started` and, one delay later, `Connected`. Its boot id counts the attachments of the
         name. Without `disk` it begins with an empty one.
@@ -127,7 +128,8 @@ class MemoryNetwork:
         self._ports[name] = port
         self._forget_routes()
         self.timeline.after(0, self._give, port, Started(incarnation))
-        self.timeline.after(self._delay_us, self._connect, port)
+        if connects:
+            self.timeline.after(self._delay_us, self._connect, port)
 
     def crash(self, name: str) -> MemoryDisk | None:
         """End a node without a word, as a power cut does; gives its disk, without what was not synced."""

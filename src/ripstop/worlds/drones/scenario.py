@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ripstop.core.errors import ConfigurationError
 from ripstop.worlds.drones.city import City
@@ -28,6 +28,12 @@ class FaultPlan:
     faults: tuple[Fault, ...] = ()
     choice: str | int = "busiest"
     replaced_after_s: float | None = None
+
+    def moved(self, at_s: float) -> FaultPlan:
+        """Give the same fault at another time."""
+        later_s = at_s - self.at_s
+        faults = tuple(replace(fault, start_s=fault.start_s + later_s) for fault in self.faults)
+        return replace(self, at_s=at_s, faults=faults)
 
 
 @dataclass(frozen=True, slots=True)

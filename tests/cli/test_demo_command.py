@@ -1,0 +1,59 @@
+"""`ripstop demo drones`: options, exit codes, and what is left behind."""
+
+import json
+
+import pytest
+
+from ripstop.cli import main
+from ripstop.lab.report import Report
+
+
+def test_seeds_are_lists_and_ranges(capsys):
+    from ripstop.cli.demo import _seeds
+
+    assert _seeds("7,8,9") == (7, 8, 9)
+    assert _seeds("100-102,7") == (100, 101, 102, 7)
+
+
+@pytest.mark.parametrize(
+    "words", [["--agents", "0"], ["--seeds", "9-3"], ["--arm", "left"], ["--seed", "-1"], []]
+)
+def test_what_makes_no_sense_is_a_usage_error(words, capsys):
+    command = ["demo", "drones", *words] if words else ["demo"]
+    with pytest.raises(SystemExit) as caught:
+        raise SystemExit(main(command))
+    assert caught.value.code == 2
+
+
+def test_a_folder_that_holds_another_run_is_refused(tmp_path, capsys):
+    (tmp_path / "report.json").write_text("{}")
+    assert main(["demo", "drones", "--no-live", "--out", str(tmp_path)]) == 2
+    assert "C0410" in capsys.readouterr().err
+
+
+def test_nothing_to_demonstrate_is_said(capsys):
+    assert main(["demo", "drones", "--no-live", "--no-outcome"]) == 2
+    assert "C0412" in capsys.readouterr().err
+
+
+def test_the_outcome_of_a_small_fleet_is_written_as_json_and_page(tmp_path, capsys):
+    out = tmp_path / "run"
+    words = [
+        "demo",
+        "drones",
+        "--no-live",
+        "--agents",
+        "4",
+        "--seeds",
+        "3",
+        "--arm",
+        "no-fault",
+        "--arm",
+        "ungoverned",
+    ]
+    assert main([*words, "--out", str(out), "--json", str(tmp_path / "r.json")]) == 0
+    report = Report.read((tmp_path / "r.json").read_text())
+    assert report.to_json() == json.loads((out / "report.json").read_text())
+    assert report.outcome is not None
+    assert [arm.arm for arm in report.outcome.arms] == ["no fault", "ungoverned"]
+    assert "<html" in (out / "report.html").read_text()
