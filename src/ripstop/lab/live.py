@@ -174,7 +174,7 @@ class LiveFleet:
             dispatches = self._dispatches(service)
         return LiveRun(
             self._evidence(), self._snapshots, self.journal, self.crew, self.topics, dispatches,
-            self.folder, messages, unreceipted, self._pickups, self._restriction,
+            self.folder, wire.count, unreceipted, self._pickups, self._restriction,
             self._now_us(),
         )  # fmt: skip
 
