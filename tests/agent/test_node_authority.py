@@ -1,4 +1,4 @@
-"""What the ground may and may not do to an agent (PROTOCOL 2 to 4), over the memory link."""
+"""What the ground may and may not do to an agent, over the memory link."""
 
 import pytest
 

@@ -56,3 +56,9 @@ def test_the_demo_s_lock_is_a_part_of_the_development_lock() -> None:
 
     assert pins("demo")
     assert pins("demo") <= pins("dev")
+
+
+def test_the_code_refers_to_no_document_that_is_not_here(tracked: list[Path]) -> None:
+    elsewhere = re.compile(r"\b(?:FACT" + r"S|PROTOCO" + r"L|LANGUAG" + r"E|DESIG" + r"N) \d")
+    code = [path for path in tracked if path.suffix in (".py", ".md", ".yaml")]
+    assert [str(path.relative_to(ROOT)) for path in code if elsewhere.search(path.read_text())] == []

@@ -1,4 +1,4 @@
-"""Who may command this agent, and whether a command is fresh (PROTOCOL 3).
+"""Who may command this agent, and whether a command is fresh.
 
 Every beat carries a nonce; the control plane's signed ticks echo it; an intent cites a tick. So the agent
 knows of each intent a beat before which it cannot have been issued, and counts leases from when it sent that

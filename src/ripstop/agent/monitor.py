@@ -2,7 +2,7 @@
 
 Theory of operation. Each signal has a level that follows a trend (Holt's linear smoothing) and an
 exponentially weighted variance around it. A reading is *tested before it is learned*: updating first lets a
-jump hide behind itself (FACTS 3). Its score is its distance from the expected level in standard deviations,
+jump hide behind itself. Its score is its distance from the expected level in standard deviations,
 with a floor under the deviation of 1 % of the declared range (else of |level|), since a quiet series would
 otherwise alarm on its own rounding. Gains are max(alpha, 1/(n+1)), so the first samples count alike.
 

@@ -1,4 +1,4 @@
-"""The agent's pulse: beats out, ticks in, and what a new connection makes it read again (PROTOCOL 3, 8)."""
+"""The agent's pulse: beats out, ticks in, and what a new connection makes it read again."""
 
 from __future__ import annotations
 

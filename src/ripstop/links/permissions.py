@@ -1,4 +1,4 @@
-"""Who may publish and hear what on the server: the rules of PROTOCOL 3 and 8 as NATS permissions."""
+"""Who may publish and hear what on the server, as NATS permissions."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@
                                      |  nothing helps  --> watching        refused --> watching
 
 The risk that ends an incident is the one *with the mitigations taken away*: leaving on the mitigated risk
-flaps (PROTOCOL 10). An undecided interval holds whatever is the case.
+flaps. An undecided interval holds whatever is the case.
 """
 
 from __future__ import annotations
