@@ -122,9 +122,9 @@ class AgentRuntime:
         )
         self.agent = Agent.over(node, disk, clock)
         self.link = NatsLink(identity.address, identity.login())
-        watched = _WatchedDisk(disk, self._ledger_failed, self._ledger_works)
+        self._disk = _WatchedDisk(disk, self._ledger_failed, self._ledger_works)
         self._driver = NodeDriver(
-            self.agent.guarded_node(self._stepped), self.link, clock=clock, disk=watched
+            self.agent.guarded_node(self._stepped), self.link, clock=clock, disk=self._disk
         )
         self.on_report: Callable[[Report, Instant], None] | None = None
         self.on_offer: Callable[[PeerMessage, Instant], None] | None = None
@@ -138,7 +138,7 @@ class AgentRuntime:
         """Start the node and connect in the background."""
         self._loop = asyncio.get_running_loop()
         self._thread = get_ident()
-        self.agent.join(self._perform)
+        self.agent.join(self._perform, self._disk.sync)
         self._driver.start(incarnation=self.agent.incarnation)
         for fields in found_damage(self.agent.disk):
             self.tell("ledger.recovered", fields)
