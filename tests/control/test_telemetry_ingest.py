@@ -1,6 +1,5 @@
 """Frames into rings: what becomes of every kind of sample."""
 
-import numpy as np
 import pytest
 
 from ripstop.control.telemetry.ingest import SKEW_US, Telemetry
@@ -112,22 +111,37 @@ def test_bytes_that_are_no_frame_are_refused():
 
 def test_a_ring_keeps_its_depth_and_forgets_the_oldest():
     rings = SampleRings(1, depth=8)
-    row = rings.add_agent()
+    ring = rings.add_agent()
     for n in range(20):
-        rings.put(row, 0, n, float(n), 0)
-    assert rings.window(row, 0, 0).t_us.tolist() == list(range(12, 20))
-    run = np.arange(100, 130)
-    rings.put_run(row, 0, run, run.astype(float), np.zeros(30, np.uint32))
-    assert rings.window(row, 0, 0).t_us.tolist() == list(range(122, 130))
-    assert rings.last(row, 0) == (129, 129.0)
+        rings.put(ring, n, float(n), 0)
+    assert rings.window(ring, 0).t_us.tolist() == list(range(12, 20))
+    for n in range(20, 23):
+        rings.put(ring, n, float(n), 0)
+    assert rings.window(ring, 0).t_us.tolist() == list(range(15, 23))
+    rings.put_run(ring, [(n, float(n), 0) for n in range(100, 130)])
+    assert rings.window(ring, 0).t_us.tolist() == list(range(122, 130))
+    assert rings.last(ring) == (129, 129.0)
 
 
 def test_rings_grow_with_the_fleet_and_keep_what_they_hold():
     rings = SampleRings(2, depth=4, agents=1)
     for agent in range(9):
         row = rings.add_agent()
-        rings.put(row, 1, 10 + agent, float(agent), 0)
-    times, values = rings.lasts(1)
-    assert times.tolist() == list(range(10, 19))
-    assert values.tolist() == [float(n) for n in range(9)]
-    assert np.isnan(rings.lasts(0)[1]).all()
+        rings.put(row * 2 + 1, 10 + agent, float(agent), 0)
+        assert rings.window(1, 0).value.tolist() == [0.0]
+    assert [rings.window(row * 2 + 1, 0).t_us.tolist() for row in range(9)] == [[10 + n] for n in range(9)]
+    assert rings.last(0) is None
+    assert rings.window(0, 0).t_us.tolist() == []
+
+
+def test_thousands_of_waiting_readings_are_put_away_in_order():
+    rings = SampleRings(3, depth=16)
+    for _ in range(4):
+        rings.add_agent()
+    for n in range(9000):
+        rings.put(n % 12, n, float(n), n % 2)
+    for ring in range(12):
+        expected = list(range(ring, 9000, 12))[-16:]
+        window = rings.window(ring, 0)
+        assert window.t_us.tolist() == expected
+        assert window.flags.tolist() == [n % 2 for n in expected]

@@ -185,13 +185,19 @@ class ControlNode:
         self.desk.return_tokens(frozenset(obeying), now)
 
     def _assess(self, now: Instant) -> list[Effect]:
-        suspects = self.evidence.suspects(now.mono_us)
+        suspects = self._suspects(now)
         if suspects:
             return self.assessor.assess(lambda seed: self.question(suspects, seed), now)
         if self.desk.hub.state is State.WATCHING:
             return []
         airborne = sum(1 for work in self.workloads.values() if work.active)
         return self._assessed(nothing_suspected(airborne, self.playbook), is_computed=False, now=now)
+
+    def _suspects(self, now: Instant) -> dict[str, float]:
+        """Give the suspects; one that is gone hands nothing over until its beats tell that it is back."""
+        found = self.evidence.suspects(now.mono_us)
+        gone = {m.id for m in self.registry if m.presence is Presence.GONE} if found else set()
+        return {agent: probability for agent, probability in found.items() if agent not in gone}
 
     def _survey(self, now: Instant) -> list[Effect]:
         again = SetTimer("survey", now.mono_us + round(self.settings.survey_s * 1e6))
@@ -247,13 +253,13 @@ class ControlNode:
     def _planned(self, plan: Plan | None, now: Instant) -> list[Effect]:
         available = sum(1 for work in self.workloads.values() if work.available and work.active)
         self.desk.grant(plan, len(self.registry), available)
-        suspects = frozenset(self.evidence.suspects(now.mono_us))
+        suspects = frozenset(self._suspects(now))
         return self._ordered(self.desk.planned(plan, suspects, now), now)
 
     def _ordered(self, answer: Answer, now: Instant) -> list[Effect]:
         out, order = answer
         if order is Order.PLAN:
-            suspects = self.evidence.suspects(now.mono_us)
+            suspects = self._suspects(now)
             return [*out, *self.assessor.plan(lambda seed: self.question(suspects, seed))]
         if order is Order.ISSUE:
             is_lift = self.desk.hub.state is State.LIFTING

@@ -45,6 +45,7 @@ class Reception:
     assessor: Assessor
     relay: Relay | None
     workloads: dict[str, Workload] = field(default_factory=dict)
+    _routes: dict[str, tuple[str, str]] = field(default_factory=dict)
     _prefix: str = field(init=False)
     _topics: dict[str, Callable[[str, bytes, Instant], list[Effect]]] = field(init=False)
 
@@ -68,10 +69,7 @@ class Reception:
 
     def take(self, subject: str, data: bytes, now: Instant, *, keeps_all: bool) -> list[Effect]:
         """Take a message; `keeps_all` while an incident is open."""
-        if not subject.startswith(self._prefix):
-            return []
-        topic, _, rest = subject[len(self._prefix) :].partition(".")
-        agent = rest.rpartition(".")[2]
+        topic, agent = self._routes.get(subject) or self._route(subject)
         handler = self._topics.get(topic)
         if handler is None:
             return []
@@ -85,6 +83,16 @@ class Reception:
             out.append(Append("messages", encode([now.wall_us, subject, data])))
         return out
 
+    def _route(self, subject: str) -> tuple[str, str]:
+        """Give a subject's topic and the agent that speaks on it; those of enrolled agents are remembered."""
+        if not subject.startswith(self._prefix):
+            return "", ""
+        topic, _, rest = subject[len(self._prefix) :].partition(".")
+        route = (topic, rest.rpartition(".")[2])
+        if self.registry.get(route[1]) is not None:
+            self._routes[subject] = route
+        return route
+
     def _check_enrolled(self, agent: str) -> None:
         if self.registry.get(agent) is None:
             raise WireError(f"agent `{agent[:64]}` is not enrolled", code="W0207")
@@ -92,8 +100,8 @@ class Reception:
     def _beat(self, agent: str, data: bytes, now: Instant) -> list[Effect]:
         beat = _own(unpack(Beat, data), agent)
         out: list[Effect] = [*self.registry.heed(beat, now.mono_us)]
-        authority = self.dispatch.authority
-        if out and authority.is_active:
+        authority, is_back = self.dispatch.authority, bool(out)
+        if is_back and authority.is_active:
             out.append(SetTimer("tick", now.mono_us + _JOIN_TICK_US))
         if authority.is_active and beat.position > authority.position:
             fields: dict[str, Scalar] = {
@@ -103,7 +111,8 @@ class Reception:
             }
             out.append(Report("agent.ahead", fields))
         out += self.dispatch.answered(agent, beat.position, (AckStatus.APPLIED, "", "beat"), now)
-        if self.evidence.breaker(agent, beat.breaker):
+        is_news = self.evidence.breaker(agent, beat.breaker)
+        if is_news or (is_back and self.evidence.suspicion(agent, now.mono_us)[0]):
             out += self.assessor.news(now)
         return out
 

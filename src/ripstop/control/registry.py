@@ -11,7 +11,7 @@ from ripstop.core.messages import Beat
 from ripstop.core.node import Report
 from ripstop.core.subjects import check_id
 
-_QUIET_BEATS, _GONE_BEATS = 3, 12  # PROTOCOL 8
+_QUIET_BEATS, _GONE_BEATS = 3, 12
 _PARTITION_SHARE = 0.3
 
 
@@ -97,6 +97,9 @@ class Registry:
     @staticmethod
     def _is_double(member: Member, beat: Beat) -> bool:
         """Two devices with one id: a start that came before another one is heard again after it."""
+        last = member.beat
+        if last is not None and last.boot == beat.boot and last.incarnation == beat.incarnation:
+            return False
         start = f"{beat.boot}/{beat.incarnation}"
         number = member.boots.get(start)
         if number is None:

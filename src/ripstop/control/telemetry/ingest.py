@@ -75,14 +75,15 @@ class Telemetry:
             return self._refuse("invalid")
         if t_us > now_us + SKEW_US:
             return self._refuse("future")
-        last = self._rings.last_time(row, signal)
+        ring = row * self._rings.signals + signal
+        last = self._rings.last_time(ring)
         if t_us <= last:
             return self._refuse("repeated" if t_us == last else "late")
         if now_us - t_us > self._age_us[signal]:
             self.counts["stale"] += 1
         if flags & FLAG_ALARM:
             self._alarms[agent] = max(t_us, self._alarms.get(agent, 0))
-        self._rings.put(row, signal, t_us, value, flags)
+        self._rings.put(ring, t_us, value, flags)
         return 1
 
     def _refuse(self, reason: str) -> int:
@@ -111,7 +112,8 @@ class Telemetry:
         return samples
 
     def _run(self, agent: str, row: int, signal: int, run: NDArray[np.void], now_us: int) -> int:
-        last = self._rings.last_time(row, signal)
+        ring = row * self._rings.signals + signal
+        last = self._rings.last_time(ring)
         run = self._keep(run["t_us"] >= last, run, "late")
         fresh = np.ones(len(run), dtype=np.bool_)
         fresh[1:] = run["t_us"][1:] != run["t_us"][:-1]
@@ -123,13 +125,14 @@ class Telemetry:
         alarmed = run["t_us"][run["flags"] & FLAG_ALARM != 0]
         if len(alarmed):
             self._alarms[agent] = max(int(alarmed[-1]), self._alarms.get(agent, 0))
-        self._rings.put_run(row, signal, run["t_us"], run["value"], run["flags"])
+        times, values, flags = run["t_us"].tolist(), run["value"].tolist(), run["flags"].tolist()
+        self._rings.put_run(ring, list(zip(times, values, flags, strict=True)))
         return len(run)
 
     def last(self, agent: str, signal: str) -> tuple[int, float] | None:
         """Give the last reading of a signal as (t_us, value)."""
-        row, column = self._rows.get(agent), self._columns.get(signal)
-        return None if row is None or column is None else self._rings.last(row, column)
+        ring = self._ring(agent, signal)
+        return None if ring is None else self._rings.last(ring)
 
     def last_alarm(self, agent: str) -> int | None:
         """Give the time of the last reading that the agent's own monitor flagged."""
@@ -137,8 +140,12 @@ class Telemetry:
 
     def window(self, agent: str, signal: str, since_us: int) -> Window | None:
         """Give an agent's readings of a signal since a time, as far as they are kept."""
+        ring = self._ring(agent, signal)
+        return None if ring is None else self._rings.window(ring, since_us)
+
+    def _ring(self, agent: str, signal: str) -> int | None:
         row, column = self._rows.get(agent), self._columns.get(signal)
-        return None if row is None or column is None else self._rings.window(row, column, since_us)
+        return None if row is None or column is None else row * self._rings.signals + column
 
 
 __all__ = ["SKEW_US", "Telemetry", "WireError"]
