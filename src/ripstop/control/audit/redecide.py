@@ -17,7 +17,7 @@ from ripstop.policy.bundle import Bundle, make_bundle
 from ripstop.policy.document import Policy
 from ripstop.policy.loader import load
 from ripstop.policy.reference import decide
-from ripstop.policy.reference_record import Recorded
+from ripstop.policy.state import State
 
 
 @dataclass(slots=True)
@@ -95,9 +95,7 @@ def _leading(recorded: Decision) -> Sequence[str]:
 def _decided(recorded: Decision, bundle: Bundle, count: int) -> Decision:
     """Decide with the first `count` inputs as the action's context and the rest as observed signals."""
     context = {sample.signal: sample.value for sample in recorded.inputs[:count]}
-    state = Recorded.of_samples(
-        bundle.vocabulary, recorded.inputs[count:], recorded.last_valid, recorded.remembered
-    )
+    state = State.of_samples(bundle.vocabulary, recorded.inputs[count:], recorded.last_valid)
     return decide(bundle, recorded.action, context, recorded.t_us, state)
 
 
