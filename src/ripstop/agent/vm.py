@@ -28,6 +28,7 @@ from ripstop.policy import Policy, State, load, make_bundle
 
 PolicyLike: TypeAlias = "str | PathLike[str] | Policy | Mapping[str, Json]"
 Policies: TypeAlias = "PolicyLike | Sequence[PolicyLike]"
+_TEMPORAL = frozenset(("historically", "once", "since", "count_within", "previous"))  # LANGUAGE 4
 _JSON_TYPES = frozenset((float, int, str, bool, type(None), list, dict, tuple))
 
 
@@ -113,7 +114,7 @@ class PolicyVM:
         self._state = self._base.start()
         self._fresh: dict[str, tuple[float, int]] = {}
         self._latest_us = 0
-        self._bounds = _bounds(self._base.vocabulary)
+        self._bounds = _bounds(self._base)
         content = digest([canonical_json(policy.to_json()).decode() for policy in loaded])
         self.release = Release(0, content, "")
         self.restrictions: tuple[str, ...] = ()
@@ -194,9 +195,9 @@ class PolicyVM:
         compiled = _restricted(base, self.restrictions)
         state = self._settled()
         self._base, self._compiled = base, compiled
+        self._bounds = _bounds(compiled)
         if base.vocabulary.digest != state.vocabulary.digest:
             self._state = self._rebuilt(base.vocabulary, 0)
-            self._bounds = _bounds(base.vocabulary)
         self.release = Release(bundle.counter, digest(list(bundle.policies)), bundle.commit)
 
     def prepare(self, restrictions: Sequence[str]) -> None:
@@ -209,7 +210,9 @@ class PolicyVM:
 
     def restrict(self, restrictions: Sequence[str]) -> None:
         """Put policy documents in force on top of the release, in place of those before."""
+        self._settled()
         self._compiled = _restricted(self._base, tuple(restrictions))
+        self._bounds = _bounds(self._compiled)
         self.restrictions = tuple(restrictions)
         self._intent = restrictions_digest(self.restrictions)
 
@@ -230,8 +233,20 @@ class PolicyVM:
         return State.of_samples(vocabulary, samples, valid)
 
 
-def _bounds(vocabulary: Vocabulary) -> dict[str, tuple[float, float]]:
-    """Give between what a plain number of each signal is sound."""
+@lru_cache(maxsize=256)
+def _bounds(compiled: Compiled) -> Mapping[str, tuple[float, float]]:
+    """Give between what a plain number of each signal is sound, and need not be told to the state at once.
+
+    INVARIANT: none where a policy looks into the past, for its windows must see every sample.
+    """
+    if any(
+        expr.op in _TEMPORAL
+        for policy in compiled.policies
+        for root in (policy.program.rule, *policy.program.whens)
+        for expr in root.walk()
+    ):
+        return {}
+    vocabulary = compiled.vocabulary
     most = sys.float_info.max
     return {
         name: (-most if spec.low is None else spec.low, most if spec.high is None else spec.high)
