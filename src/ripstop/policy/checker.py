@@ -18,6 +18,7 @@ from ripstop.policy.ir import Builder, Expr, Step
 from ripstop.policy.kinds import ANY, STRING, TIMESTAMP, Kind, Type, number, type_of_signal, type_of_value
 from ripstop.policy.operators import ALIASES, LATER, OPERATORS, Operator
 from ripstop.policy.source import Node, shown
+from ripstop.policy.text_units import check_written_units
 from ripstop.policy.units import DIMENSIONLESS
 
 
@@ -117,9 +118,11 @@ class Checker:
                 "E0202", f"`{name}` needs {arity(operator)}, got {len(nodes)}", key, operator.signature
             )
             return self.nothing(node)
-        return self.rules[operator.typing](
+        made = self.rules[operator.typing](
             self, Application(operator, node, nodes, argument.items is None, key)
         )
+        check_written_units(operator.typing, nodes, made.args, self.findings)
+        return made
 
     def arguments(self, application: Application) -> tuple[Expr, ...]:
         """Elaborate the arguments; a lone one that may be a list is spread over all of them."""

@@ -15,6 +15,8 @@ from ripstop.policy.diagnostics import Finding, Findings, PolicyRejectedError
 from ripstop.policy.document import KEYS, Policy, read_bare, read_document
 from ripstop.policy.operators import ALIASES, LATER, OPERATORS
 from ripstop.policy.source import MAX_BYTES, Node, decode, read_json, read_value, shown
+from ripstop.policy.text_parser import read_text
+from ripstop.policy.text_rules import whole_file, with_rules_read
 from ripstop.policy.vocabularies import check_actions, is_document_name, read_vocabulary
 
 _SUFFIXES = (".yaml", ".yml", ".json")
@@ -34,7 +36,9 @@ def load(
     path_or_mapping: str | Path | Mapping[str, Json],
     vocabulary: Vocabulary | Mapping[str, Json] | str | Path | None = None,
 ) -> Policy:
-    """Load one policy: a document or a bare JSON-Logic rule, from a JSON or YAML file or from memory.
+    """Load one policy: a document or a bare rule, from a JSON or YAML file or from memory.
+
+    A string where a document has a rule, and a file that ends in `.rule`, hold the readable form.
 
     Args:
         path_or_mapping: the file, or the parsed document or rule.
@@ -60,11 +64,12 @@ def check(
         path = Path(path_or_mapping)
         text = _text_of(path, findings)
         node = None if text is None else _read(text, path, findings)
-        policy = None if node is None else _policy(node, path, vocabulary, findings)
     else:
-        text = ""
+        path, text = None, ""
         node = read_value(path_or_mapping, "", findings)
-        policy = None if node is None else _policy(node, None, vocabulary, findings)
+    if node is not None and "ripstop" in (node.entries or {}):
+        node = with_rules_read(node, text or "", findings)
+    policy = None if node is None else _policy(node, path, vocabulary, findings)
     return Checked(None if findings.errors else policy, (*findings.errors, *findings.lints), text or "")
 
 
@@ -101,6 +106,8 @@ def _read(text: str, path: Path, findings: Findings) -> Node | None:
         from ripstop.policy.yaml_source import read_yaml
 
         node = read_yaml(text, str(path), findings)
+    elif path.suffix == ".rule":
+        return read_text(text, whole_file(text, str(path)), findings)
     else:
         node = read_json(text, str(path), findings)
     if node is None and not findings.errors:

@@ -26,7 +26,7 @@ MAX_BYTES = 1_000_000
 class Node:
     """One value of a source: a scalar, or `items` (an array), or `entries` (an object).
 
-    `keys` tells where each key of an object stands.
+    `keys` tells where each key of an object stands; `unit` is what the readable form writes behind a number.
     """
 
     place: Place
@@ -34,6 +34,7 @@ class Node:
     items: tuple[Node, ...] | None = None
     entries: Mapping[str, Node] | None = None
     keys: Mapping[str, Place] = field(default_factory=dict)
+    unit: str = ""
 
     @property
     def kind(self) -> str:
