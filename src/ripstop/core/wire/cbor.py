@@ -3,19 +3,24 @@
 Known types: None, bool, int (64 bit), float (shortest form that keeps the value), str, bytes, list or tuple,
 dict with str or int keys (sorted bytewise by encoding). Anything else, duplicate or unsorted keys, indefinite
 lengths, longer forms than needed, trailing bytes or nesting over `MAX_DEPTH` is a `WireError`.
+
+Both directions are tables: a value's type names its writer, an item's first byte its reader. `record` builds
+the codecs of the messages from the same entries.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeAlias, TypeVar
 
 from ..errors import WireError
 
 Value: TypeAlias = (
     "bool | int | float | str | bytes | Sequence[Value] | Mapping[str, Value] | Mapping[int, Value] | None"
 )
+T = TypeVar("T")
+_Reader: TypeAlias = Callable[[bytes, int, int], tuple[Value, int]]
 MAX_DEPTH = 32
 _HALF, _SINGLE, _DOUBLE = struct.Struct(">Be"), struct.Struct(">Bf"), struct.Struct(">Bd")
 _RAW_DOUBLE = struct.Struct(">d")
@@ -26,7 +31,20 @@ def _bad(message: str) -> WireError:
     return WireError(message, code="W0101")
 
 
-def _head(major: int, n: int) -> bytes:
+# ---- writing ------------------------------------------------------------------------------------------
+
+
+def encode(value: Value) -> bytes:
+    """Encode a value; the same value always gives the same bytes.
+
+    Raises:
+        WireError: W0101 for a type that is not known, an integer over 64 bits, or nesting over `MAX_DEPTH`.
+    """
+    write = SCALARS.get(type(value))
+    return _container(value, 0) if write is None else write(value)
+
+
+def _long_head(major: int, n: int) -> bytes:
     if n < 24:
         return bytes((major << 5 | n,))
     if n < 1 << 8:
@@ -38,6 +56,30 @@ def _head(major: int, n: int) -> bytes:
     if n < 1 << 64:
         return struct.pack(">BQ", major << 5 | 27, n)
     raise _bad("integer does not fit in 64 bits")
+
+
+_HEADS = tuple(tuple(_long_head(major, n) for n in range(256)) for major in range(6))
+_NATURALS, _NEGATIVES, _OCTETS, _TEXTS, _ARRAYS, _MAPS = _HEADS
+
+
+def _integer(value: int) -> bytes:
+    if 0 <= value < 256:
+        return _NATURALS[value]
+    return _long_head(0, value) if value >= 0 else _long_head(1, -1 - value)
+
+
+def _octets(value: bytes) -> bytes:
+    n = len(value)
+    return (_OCTETS[n] if n < 256 else _long_head(2, n)) + value
+
+
+def _text(value: str) -> bytes:
+    try:
+        data = value.encode()
+    except UnicodeEncodeError as error:
+        raise _bad("text holds half a surrogate pair") from error
+    n = len(data)
+    return (_TEXTS[n] if n < 256 else _long_head(3, n)) + data
 
 
 def _float(value: float) -> bytes:
@@ -60,60 +102,52 @@ def _float(value: float) -> bytes:
     return half if _HALF.unpack(half)[1] == value else single
 
 
-def encode(value: Value) -> bytes:
-    """Encode a value; the same value always gives the same bytes.
-
-    Raises:
-        WireError: W0101 for a type that is not known, an integer over 64 bits, or nesting over `MAX_DEPTH`.
-    """
-    out = bytearray()
-    _encode(value, out, 0)
-    return bytes(out)
-
-
-def _text(value: str) -> bytes:
-    try:
-        data = value.encode()
-    except UnicodeEncodeError as error:
-        raise _bad("text holds half a surrogate pair") from error
-    return _head(3, len(data)) + data
+SCALARS: Mapping[object, Callable[..., bytes]] = {
+    str: _text,
+    float: _float,
+    int: _integer,
+    bytes: _octets,
+    bool: (b"\xf4", b"\xf5").__getitem__,
+    type(None): lambda _: b"\xf6",
+}
+"""How a value is written that is no container, by its very type."""
 
 
-def _encode(value: Value, out: bytearray, depth: int) -> None:
-    kind = type(value)
-    if kind is str:
-        out += _text(value)  # type: ignore[arg-type]
-    elif kind is float:
-        out += _float(value)  # type: ignore[arg-type]
-    elif kind is int:
-        out += _head(0, value) if value >= 0 else _head(1, -1 - value)  # type: ignore[operator, arg-type]
-    elif kind is bytes:
-        out += _head(2, len(value)) + value  # type: ignore[arg-type, operator]
-    elif value is None:
-        out.append(0xF6)
-    elif kind is bool:
-        out.append(0xF5 if value else 0xF4)
-    elif depth >= MAX_DEPTH:
+def join_array(items: Sequence[bytes]) -> bytes:
+    """Give the array of items that are encoded already."""
+    n = len(items)
+    return (_ARRAYS[n] if n < 256 else _long_head(4, n)) + b"".join(items)
+
+
+def _container(value: Value, depth: int) -> bytes:
+    if depth >= MAX_DEPTH:
         raise _bad(f"nesting deeper than {MAX_DEPTH}")
-    elif isinstance(value, list | tuple):
-        out += _head(4, len(value))
-        for item in value:
-            _encode(item, out, depth + 1)
-    elif isinstance(value, Mapping):
-        out += _head(5, len(value))
-        for key, item in sorted((_key(key), item) for key, item in value.items()):
-            out += key
-            _encode(item, out, depth + 1)
-    else:
-        raise _bad(f"cannot encode `{kind.__name__}`")
+    if isinstance(value, list | tuple):
+        return join_array(_items(value, depth + 1))
+    if not isinstance(value, Mapping):
+        raise _bad(f"cannot encode `{type(value).__name__}`")
+    n = len(value)
+    pairs = sorted(zip(map(_key, value), _items(value.values(), depth + 1), strict=True))
+    return (_MAPS[n] if n < 256 else _long_head(5, n)) + b"".join([part for pair in pairs for part in pair])
+
+
+def _items(values: Iterable[Value], depth: int) -> list[bytes]:
+    items = []
+    for value in values:
+        write = SCALARS.get(type(value))
+        items.append(_container(value, depth) if write is None else write(value))
+    return items
 
 
 def _key(key: str | int) -> bytes:
     if type(key) is str:
         return _text(key)
     if type(key) is int:
-        return _head(0, key) if key >= 0 else _head(1, -1 - key)
+        return _integer(key)
     raise _bad("map key is neither text nor integer")
+
+
+# ---- reading ------------------------------------------------------------------------------------------
 
 
 def decode(data: bytes) -> Value:
@@ -122,8 +156,22 @@ def decode(data: bytes) -> Value:
     Raises:
         WireError: W0101 where the bytes are not the deterministic encoding of a known value.
     """
+    return read_whole(lambda data, at: READERS[data[at]](data, at, 0), data)
+
+
+def read_whole(read: Callable[[bytes, int], tuple[T, int]], data: bytes) -> T:
+    """Read `data` from its first byte to its last.
+
+    Args:
+        read: takes the bytes and an offset, gives what stands there and the offset behind it; it may raise
+            IndexError or struct.error where the bytes end too early, and UnicodeDecodeError.
+        data: the bytes.
+
+    Raises:
+        WireError: W0101, and what `read` raises.
+    """
     try:
-        value, at = _decode(data, 0, 0)
+        value, at = read(data, 0)
     except (IndexError, struct.error) as error:
         raise _bad("truncated") from error
     except UnicodeDecodeError as error:
@@ -133,35 +181,19 @@ def decode(data: bytes) -> Value:
     return value
 
 
-def _decode(data: bytes, at: int, depth: int) -> tuple[Value, int]:
-    """Decode the value at an offset; gives it and the offset behind it. IndexError: truncated."""
+def open_array(data: bytes, at: int) -> tuple[int, int]:
+    """Read an array's head; gives how many items follow (-1 where no array begins here), and where."""
     first = data[at]
-    if first < 0x18:
-        return first, at + 1
-    if first >= 0xC0:
-        return _simple(data, at, first)
-    info, at = first & 31, at + 1
+    if 0x80 <= first < 0x98:
+        return first - 0x80, at + 1
+    return _count(data, at) if 0x98 <= first < 0xA0 else (-1, at)
+
+
+def _argument(data: bytes, at: int) -> tuple[int, int]:
+    """Read the number in an item's head; gives it and the offset behind it."""
+    info, at = data[at] & 31, at + 1
     if info < 24:
-        n = info
-    else:
-        n, at = _argument(data, at, info)
-    if first < 0x40:
-        return (n if first < 0x20 else -1 - n), at
-    if n > len(data) - at:
-        raise _bad("truncated")
-    if first < 0x60:
-        return data[at : at + n], at + n
-    if first < 0x80:
-        return data[at : at + n].decode(), at + n
-    if depth >= MAX_DEPTH:
-        raise _bad(f"nesting deeper than {MAX_DEPTH}")
-    if first < 0xA0:
-        return _array(data, at, n, depth)
-    return _mapping(data, at, n, depth)
-
-
-def _argument(data: bytes, at: int, info: int) -> tuple[int, int]:
-    """Read a number that does not fit into the first byte; gives it and the offset behind it."""
+        return info, at
     if info > 27:
         raise _bad("indefinite length or reserved form")
     width = 1 << (info - 24)
@@ -174,60 +206,132 @@ def _argument(data: bytes, at: int, info: int) -> tuple[int, int]:
     return n, end
 
 
-_FLOATS = {0xF9: (_HALF, 3), 0xFA: (_SINGLE, 5), 0xFB: (_DOUBLE, 9)}
-_WORDS: dict[int, Value] = {0xF4: False, 0xF5: True, 0xF6: None}
+def _count(data: bytes, at: int) -> tuple[int, int]:
+    """Read a head that says how many bytes or items follow; each takes a byte at least."""
+    n, at = _argument(data, at)
+    if n > len(data) - at:
+        raise _bad("truncated")
+    return n, at
 
 
-def _simple(data: bytes, at: int, first: int) -> tuple[Value, int]:
-    if first in _FLOATS:
-        form, width = _FLOATS[first]
-        value: float = form.unpack_from(data, at)[1]
-        if _float(value) != data[at : at + width]:
-            raise _bad("longer form than needed")
-        return value, at + width
-    if first in _WORDS:
-        return _WORDS[first], at + 1
-    raise _bad("tag not expected" if first < 0xE0 else "unknown simple value")
+def _small(data: bytes, at: int, depth: int) -> tuple[Value, int]:
+    return data[at], at + 1
 
 
-def _array(data: bytes, at: int, n: int, depth: int) -> tuple[Value, int]:
-    """Decode `n` items; the scalars that fill most arrays are read without a call."""
+def _natural(data: bytes, at: int, depth: int) -> tuple[Value, int]:
+    return _argument(data, at)
+
+
+def _negative(data: bytes, at: int, depth: int) -> tuple[Value, int]:
+    n, at = _argument(data, at)
+    return -1 - n, at
+
+
+def _short_octets(data: bytes, at: int, depth: int) -> tuple[Value, int]:
+    end = at + data[at] - 0x3F
+    if end > len(data):
+        raise _bad("truncated")
+    return data[at + 1 : end], end
+
+
+def _long_octets(data: bytes, at: int, depth: int) -> tuple[Value, int]:
+    n, at = _count(data, at)
+    return data[at : at + n], at + n
+
+
+def _short_text(data: bytes, at: int, depth: int) -> tuple[Value, int]:
+    end = at + data[at] - 0x5F
+    if end > len(data):
+        raise _bad("truncated")
+    return data[at + 1 : end].decode(), end
+
+
+def _long_text(data: bytes, at: int, depth: int) -> tuple[Value, int]:
+    n, at = _count(data, at)
+    return data[at : at + n].decode(), at + n
+
+
+def _array(data: bytes, at: int, depth: int) -> tuple[Value, int]:
+    if depth >= MAX_DEPTH:
+        raise _bad(f"nesting deeper than {MAX_DEPTH}")
+    n, at = _count(data, at)
     items: list[Value] = []
-    add = items.append
     for _ in range(n):
-        first = data[at]
-        if first == 0xFB and data[at + 8]:
-            # A double that no shorter form can hold (see `_float`); NaN has one.
-            (number,) = _RAW_DOUBLE.unpack_from(data, at + 1)
-            if number != number:
-                raise _bad("longer form than needed")
-            add(number)
-            at += 9
-        elif first < 0x18:
-            add(first)
-            at += 1
-        elif 0x60 <= first < 0x78:
-            end = at + first - 0x5F
-            if end > len(data):
-                raise _bad("truncated")
-            add(data[at + 1 : end].decode())
-            at = end
-        else:
-            item, at = _decode(data, at, depth + 1)
-            add(item)
+        item, at = READERS[data[at]](data, at, depth + 1)
+        items.append(item)
     return items, at
 
 
-def _mapping(data: bytes, at: int, n: int, depth: int) -> tuple[Value, int]:
+def _map(data: bytes, at: int, depth: int) -> tuple[Value, int]:
+    if depth >= MAX_DEPTH:
+        raise _bad(f"nesting deeper than {MAX_DEPTH}")
+    n, at = _count(data, at)
     result: dict[str | int, Value] = {}
     last = b""
     for _ in range(n):
-        key, end = _decode(data, at, depth + 1)
+        key, end = READERS[data[at]](data, at, depth + 1)
         if type(key) is not str and type(key) is not int:
             raise _bad("map key is neither text nor integer")
         raw = data[at:end]
         if raw <= last:
             raise _bad("map keys repeated or out of order")
         last = raw
-        result[key], at = _decode(data, end, depth + 1)
-    return result, at  # type: ignore[return-value]
+        result[key], at = READERS[data[end]](data, end, depth + 1)
+    return result, at  # type: ignore[return-value]  # keys of one map may be of both types
+
+
+def _false(data: bytes, at: int, depth: int) -> tuple[Value, int]:
+    return False, at + 1
+
+
+def _true(data: bytes, at: int, depth: int) -> tuple[Value, int]:
+    return True, at + 1
+
+
+def _null(data: bytes, at: int, depth: int) -> tuple[Value, int]:
+    return None, at + 1
+
+
+def _double(data: bytes, at: int, depth: int) -> tuple[Value, int]:
+    end = at + 9
+    (value,) = _RAW_DOUBLE.unpack_from(data, at + 1)
+    # With its last byte set no shorter form can hold it (see `_float`); NaN has one.
+    if (not data[end - 1] or value != value) and _float(value) != data[at:end]:
+        raise _bad("longer form than needed")
+    return value, end
+
+
+def _shorter(form: struct.Struct) -> _Reader:
+    def read(data: bytes, at: int, depth: int) -> tuple[Value, int]:
+        value: float = form.unpack_from(data, at)[1]
+        if _float(value) != data[at : at + form.size]:
+            raise _bad("longer form than needed")
+        return value, at + form.size
+
+    return read
+
+
+def _refused(data: bytes, at: int, depth: int) -> tuple[Value, int]:
+    first = data[at]
+    if first < 0xC0:
+        raise _bad("indefinite length or reserved form")
+    raise _bad("tag not expected" if first < 0xE0 else "unknown simple value")
+
+
+def _readers() -> tuple[_Reader, ...]:
+    """Make the table from an item's first byte (major type, additional information) to its reader."""
+    table: list[_Reader] = [_refused] * 256
+    majors = (
+        (_small, _natural), (_negative, _negative), (_short_octets, _long_octets), (_short_text, _long_text),
+        (_array, _array), (_map, _map),
+    )  # fmt: skip
+    for major, (short, long) in enumerate(majors):
+        table[major << 5 : major << 5 | 24] = [short] * 24
+        table[major << 5 | 24 : major << 5 | 28] = [long] * 4
+    table[0xF4:0xF7] = [_false, _true, _null]
+    table[0xF9:0xFC] = [_shorter(_HALF), _shorter(_SINGLE), _double]
+    return tuple(table)
+
+
+READERS = _readers()
+"""What reads an item, by its first byte: takes the bytes, the offset and the depth around it."""

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from ..errors import WireError, missing_extra
 from .cbor import Value, decode, encode
-from .record import from_value, to_value
+from .record import pack, unpack
 
 _TAG = b"\xd2"
 _ALGORITHM, _KEY_ID, _EDDSA = 1, 4, -8
@@ -167,12 +167,10 @@ class Header:
 
 def seal(signer: Signer, kind: EnvelopeType, header: Header, body: bytes) -> bytes:
     """Sign a body into an envelope."""
-    payload = encode(
-        to_value(
-            _Payload(
-                VERSION, kind, header.fleet, header.scope, signer.role,
-                header.epoch, header.generation, header.tick, body,
-            )
+    payload = pack(
+        _Payload(
+            VERSION, kind, header.fleet, header.scope, signer.role,
+            header.epoch, header.generation, header.tick, body,
         )
     )  # fmt: skip
     protected = encode({_ALGORITHM: _EDDSA, _KEY_ID: signer.key_id})
@@ -191,7 +189,7 @@ def open_envelope(keyring: Keyring, fleet: str, kind: EnvelopeType, data: bytes)
     key_id = _key_id(protected)
     role = keyring.role(key_id)
     keyring.verify(key_id, signature, _to_be_signed(protected, payload))
-    content = from_value(_Payload, decode(payload))
+    content = unpack(_Payload, payload)
     if content.version != VERSION:
         raise WireError(f"version {content.version} is not known", code="W0201")
     if content.type is not kind:
