@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench soak docs lock clean
+.PHONY: help demo test check bench soak docs picture lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -46,6 +46,9 @@ soak: $(DEV) ## run the property tests with many more examples
 
 docs: $(DEV) ## write the generated pages of docs/ again
 	@set -e; for file in docs/reference/write_*.py; do $(BIN)/python "$$file"; done
+
+picture: $(DEV) ## draw the README's picture from a run (RUN=runs/<id>)
+	@$(BIN)/python docs/img/write_demo.py $(RUN)
 
 lock: $(DEV) ## make the lock files in requirements/ again
 	@$(compile) --all-extras --group dev -o requirements/dev.txt

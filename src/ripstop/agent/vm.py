@@ -28,7 +28,7 @@ from ripstop.policy import Policy, State, load, make_bundle
 
 PolicyLike: TypeAlias = "str | PathLike[str] | Policy | Mapping[str, Json]"
 Policies: TypeAlias = "PolicyLike | Sequence[PolicyLike]"
-_TEMPORAL = frozenset(("historically", "once", "since", "count_within", "previous"))  # LANGUAGE 4
+_TEMPORAL = frozenset(("historically", "once", "since", "count_within", "previous"))
 _JSON_TYPES = frozenset((float, int, str, bool, type(None), list, dict, tuple))
 
 
