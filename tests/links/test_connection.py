@@ -1,19 +1,21 @@
-"""The client's side of the NATS protocol: any cut of the bytes, clients by others, TLS."""
+"""NATS through nats-py: breaks, stalls and refusals of every kind, clients by others, TLS, keys."""
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import datetime
 import ipaddress
 import json
+import signal
 import ssl
-from collections.abc import Callable
-from itertools import pairwise
+import sys
+from collections.abc import Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import nats
-import nkeys
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -21,181 +23,291 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ripstop.core.errors import ConfigurationError, WireError
-from ripstop.links.connection import Connection, Login
-from ripstop.links.nats import LinkSettings, NatsLink
-from ripstop.links.nkey import is_public_key, new_seed, public_key, sign
+from ripstop.core.errors import ConfigurationError
+from ripstop.core.node import Connected, Disconnected, Event, Message
+from ripstop.core.subjects import Subjects
+from ripstop.core.wire.envelope import Ed25519Signer, Role
+from ripstop.links.connection import LinkSettings, Login
+from ripstop.links.errors import LinkDownError
+from ripstop.links.nats import NatsLink
+from ripstop.links.nkey import is_public_key, new_seed, public_key
 from ripstop.links.server import NatsServer, server_binary
 
-Heard = list[tuple[int, str, str, bytes]]
+NAMES = Subjects("test")
+SEED = new_seed(b"a" * 32)
+QUICK = LinkSettings(ping_s=0.1, retry_s=0.02, retry_max_s=0.1)
 
 
-class Line(asyncio.Transport):
-    """A transport whose other end is the test."""
+class Ear:
+    """Keeps the events of a link and wakes whoever waits for them."""
 
-    def __init__(self, protocol: Connection) -> None:
-        super().__init__()
-        self.written = b""
-        self.protocol = protocol
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.changed = asyncio.Event()
 
-    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        pass
+    def __call__(self, event: Event) -> None:
+        self.events.append(event)
+        self.changed.set()
 
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        self.written += bytes(data)
+    def data(self) -> list[bytes]:
+        return [event.data for event in self.events if isinstance(event, Message)]
 
-    def is_closing(self) -> bool:
-        return False
-
-    def abort(self) -> None:
-        self.protocol.connection_lost(None)
-
-
-def on_line(body: Callable[[Connection, Line, Heard], Any]) -> Any:
-    async def run() -> Any:
-        heard: Heard = []
-        connection = Connection(Login("a0"), lambda *message: heard.append(message), lambda subject: None)
-        line = Line(connection)
-        connection.connection_made(line)
-        result = body(connection, line, heard)
-        if asyncio.iscoroutine(result):
-            result = await result
-        await asyncio.sleep(0)
-        return result
-
-    return asyncio.run(run())
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(10):
+            while not condition():
+                self.changed.clear()
+                await self.changed.wait()
 
 
-STREAM = (
-    b'INFO {"server_name":"x","nonce":"y"}\r\n'
-    b"MSG a.b 2 5\r\nhello\r\n"
-    b"+OK\r\n"
-    b"MSG a.c 3 re.ply 2\r\n\r\n\r\n"
-    b"PING\r\n"
-    b"HMSG a.d 2 12 14\r\nNATS/1.0\r\n\r\nhi\r\n"
-    b"HMSG a.d 2 re.ply 12 12\r\nNATS/1.0\r\n\r\n\r\n"
-    b"MSG a.b 2 0\r\n\r\n"
-)
-EXPECTED = [
-    (2, "a.b", "", b"hello"),
-    (3, "a.c", "re.ply", b"\r\n"),
-    (2, "a.d", "", b"hi"),
-    (2, "a.d", "re.ply", b""),
-    (2, "a.b", "", b""),
-]
+@asynccontextmanager
+async def joined(server: NatsServer, login: Login, *subjects: str, settings: LinkSettings = QUICK) -> Any:
+    link, ear = NatsLink(server.address, login, settings), Ear()
+    link.start(subjects, ear)
+    await link.connected()
+    yield link, ear
+    await link.close()
 
 
-@given(st.lists(st.integers(0, len(STREAM)), max_size=12))
-def test_messages_are_the_same_however_the_stream_is_cut(cuts: list[int]) -> None:
-    def body(connection: Connection, line: Line, heard: Heard) -> Heard:
-        edges = [0, *sorted(cuts), len(STREAM)]
-        for start, end in pairwise(edges):
-            connection.data_received(STREAM[start:end])
-        return heard
+def on_server(folder: Path, body: Callable[[NatsServer], Awaitable[None]]) -> None:
+    async def run() -> None:
+        server = NatsServer(folder, "test", agents={"a0": public_key(SEED)})
+        await server.start()
+        try:
+            await body(server)
+        finally:
+            await server.stop()
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        assert not left, f"tasks left behind: {left}"
 
-    assert on_line(body) == EXPECTED
+    asyncio.run(run())
+
+
+# ---- breaks and stalls --------------------------------------------------------------------------------
+
+
+@pytest.mark.nats
+def test_a_server_that_stalls_is_left_and_found_again(tmp_path: Path) -> None:
+    async def body(server: NatsServer) -> None:
+        assert server._process is not None
+        async with joined(server, server.login("control")) as (link, ear):
+            server._process.send_signal(signal.SIGSTOP)
+            await ear.until(lambda: ear.events == [Connected(), Disconnected()])
+            assert link.last_error == "stale connection"
+            server._process.send_signal(signal.SIGCONT)
+            await ear.until(lambda: ear.events == [Connected(), Disconnected(), Connected()])
+
+    on_server(tmp_path, body)
+
+
+@pytest.mark.nats
+def test_what_a_stalled_server_does_not_read_is_dropped_and_the_link_comes_back(tmp_path: Path) -> None:
+    # 48 MB: more than the kernel and the client take together.
+    async def body(server: NatsServer) -> None:
+        assert server._process is not None
+        async with (
+            joined(server, server.login("control")) as (link, ear),
+            joined(server, Login("a0", seed=SEED), NAMES.tick) as (_, other),
+        ):
+            server._process.send_signal(signal.SIGSTOP)
+            for _ in range(48):
+                link.send(NAMES.bundle, bytes(1 << 20))
+                await asyncio.sleep(0)
+            await ear.until(lambda: isinstance(ear.events[-1], Disconnected))
+            assert link.dropped > 10
+            server._process.send_signal(signal.SIGCONT)
+            await ear.until(lambda: isinstance(ear.events[-1], Connected))
+            await other.until(lambda: isinstance(other.events[-1], Connected))
+            link.send(NAMES.tick, b"fresh")
+            await other.until(lambda: other.data() == [b"fresh"])
+
+    on_server(tmp_path, body)
+
+
+@pytest.mark.nats
+def test_a_question_ends_with_the_connection_and_not_with_its_patience(tmp_path: Path) -> None:
+    patient = LinkSettings(answer_s=60.0, retry_s=0.02)
+
+    async def body(server: NatsServer) -> None:
+        async def never(data: bytes) -> bytes:
+            server.kill()
+            return await asyncio.Event().wait() and b""
+
+        ground = NatsLink(server.address, server.login("control"), QUICK)
+        ground.serve("ripstop.test.enrol", never)
+        ground.start((), Ear())
+        await ground.connected()
+        door = server.login("enrol")
+        async with joined(server, door, settings=patient) as (link, _):
+            async with asyncio.timeout(5):
+                with pytest.raises(LinkDownError) as caught:
+                    await link.request("ripstop.test.enrol", b"let me in")
+            assert caught.value.code == "W0801"
+        for task in ground._answering:
+            task.cancel()
+        await ground.close()
+
+    on_server(tmp_path, body)
+
+
+@pytest.mark.nats
+def test_a_question_that_nobody_answers_is_told_from_a_lost_connection(tmp_path: Path) -> None:
+    async def body(server: NatsServer) -> None:
+        async with joined(server, server.login("enrol")) as (link, _):
+            with pytest.raises(LinkDownError, match=r"no answer on `ripstop\.test\.enrol`") as caught:
+                await link.request("ripstop.test.enrol", b"anybody")
+            assert caught.value.code == "W0802"
+            assert link.is_connected
+        with pytest.raises(LinkDownError, match="not connected"):
+            await link.request("ripstop.test.enrol", b"anybody")
+
+    on_server(tmp_path, body)
+
+
+@pytest.mark.nats
+def test_a_message_too_large_or_without_a_subject_is_dropped_and_the_others_go_in_order(
+    tmp_path: Path,
+) -> None:
+    async def body(server: NatsServer) -> None:
+        async with (
+            joined(server, Login("a0", seed=SEED), NAMES.tick) as (_, ear),
+            joined(server, server.login("control")) as (link, _),
+        ):
+            link.send(NAMES.tick, b"1")
+            link.send(NAMES.tick, bytes(5 << 20))
+            link.send("a b", b"")
+            link.send(NAMES.tick, b"2")
+            await ear.until(lambda: len(ear.data()) == 2)
+            assert ear.data() == [b"1", b"2"]
+            assert link._connection.dropped == 2
+
+    on_server(tmp_path, body)
+
+
+@pytest.mark.nats
+def test_a_listener_that_raises_hears_the_next_message(tmp_path: Path) -> None:
+    async def body(server: NatsServer) -> None:
+        ear = Ear()
+
+        def on_event(event: Event) -> None:
+            ear(event)
+            if isinstance(event, Message) and event.data == b"bad":
+                raise ZeroDivisionError("in the application")
+
+        link = NatsLink(server.address, Login("a0", seed=SEED), QUICK)
+        link.start((NAMES.tick,), on_event)
+        await link.connected()
+        async with joined(server, server.login("control")) as (ground, _):
+            for data in (b"bad", b"good"):
+                ground.send(NAMES.tick, data)
+            await ear.until(lambda: ear.data() == [b"bad", b"good"])
+        assert link.is_connected
+        await link.close()
+
+    on_server(tmp_path, body)
+
+
+@pytest.mark.nats
+def test_messages_come_between_connected_and_disconnected_only(tmp_path: Path) -> None:
+    async def body(server: NatsServer) -> None:
+        stop = asyncio.Event()
+        async with (
+            joined(server, server.login("control")) as (ground, _),
+            joined(server, Login("a0", seed=SEED), NAMES.tick) as (_, ear),
+        ):
+
+            async def talk() -> None:
+                while not stop.is_set():
+                    ground.send(NAMES.tick, b"tick")
+                    await asyncio.sleep(0)
+
+            talking = asyncio.create_task(talk())
+            for lives in (1, 2, 3):
+                await ear.until(lambda lives=lives: ear.events.count(Connected()) == lives)  # type: ignore[misc]
+                heard = len(ear.data())
+                await ear.until(lambda heard=heard: len(ear.data()) > heard + 10)  # type: ignore[misc]
+                server.kill()
+            stop.set()
+            await talking
+            await ear.until(lambda: isinstance(ear.events[-1], Disconnected))
+        is_up = False
+        for event in ear.events:
+            if isinstance(event, Message):
+                assert is_up
+            else:
+                is_up = isinstance(event, Connected)
+
+    on_server(tmp_path, body)
 
 
 @pytest.mark.parametrize(
-    "data",
+    "first",
     [
-        b"HTTP/1.1 400 Bad Request\r\n",
-        b"MSG a.b 2 x\r\n",
-        b"MSG a.b\r\n",
-        b"MSG a.b 2 -5\r\n",
-        b"MSG a.b 2 99999999999\r\n",
-        b"MSG a.b \xff 3\r\nabc\r\n",
+        b"",
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
         b"INFO {\r\n",
+        b"INFO {}\r\n",
+        b"INFO {}\r\nPONG\r\nMSG a.b x 5\r\nhello\r\nPONG\r\nPONG\r\n",
+        b'INFO {"headers":true}\r\nPONG\r\nMSG a \xff 3\r\nabc\r\n',
         b"x" * 70_000,
     ],
 )
-def test_what_is_not_the_protocol_ends_the_connection_with_a_reason(data: bytes) -> None:
-    async def body(connection: Connection, line: Line, heard: Heard) -> str:
-        connection.data_received(data)
-        return await connection.lost
+def test_what_is_not_a_nats_server_keeps_nobody_and_ends_cleanly(first: bytes) -> None:
+    async def run() -> None:
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(first)
+            await reader.read()
+            writer.close()
 
-    assert on_line(body).startswith("not the NATS protocol")
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        settings = LinkSettings(ping_s=0.05, connect_s=0.2, retry_s=0.01, retry_max_s=0.02)
+        link, ear = NatsLink(f"nats://127.0.0.1:{port}", Login("a0", seed=SEED), settings), Ear()
+        link.start((NAMES.tick,), ear)
+        with pytest.raises(ConfigurationError, match="no connection"):
+            await link.connected(timeout_s=0.5)
+        await link.close()
+        server.close()
+        await server.wait_closed()
+        assert not ear.events
 
-
-@given(st.binary(max_size=100))
-def test_hostile_bytes_raise_nothing(data: bytes) -> None:
-    on_line(lambda connection, line, heard: connection.data_received(b"MSG a 2 3\r\nabc\r\n" + data))
-
-
-def test_what_is_published_in_one_turn_leaves_in_one_write_and_in_order() -> None:
-    async def body(connection: Connection, line: Line, heard: Heard) -> bytes:
-        connection.publish("a.b", b"1")
-        connection.publish("a.c", b"22", "re.ply")
-        connection.publish("a.d", b"3", headers=b"NATS/1.0\r\n\r\n")
-        assert line.written == b""
-        await asyncio.sleep(0)
-        return line.written
-
-    assert on_line(body) == (
-        b"PUB a.b 1\r\n1\r\nPUB a.c re.ply 2\r\n22\r\nHPUB a.d 12 13\r\nNATS/1.0\r\n\r\n3\r\n"
-    )
+    asyncio.run(run())
 
 
-def test_a_clogged_line_or_too_large_a_message_drops_and_counts() -> None:
-    def body(connection: Connection, line: Line, heard: Heard) -> list[bool]:
-        connection.pause_writing()
-        sent = [connection.publish("a", b"late")]
-        connection.resume_writing()
-        connection.max_payload = 3
-        sent += [connection.publish("a", b"four"), connection.publish("a", b"two")]
-        assert connection.dropped == 2
-        return sent
+@pytest.mark.nats
+def test_a_cluster_is_tried_address_by_address(tmp_path: Path) -> None:
+    async def body(server: NatsServer) -> None:
+        link = NatsLink(f"nats://127.0.0.1:9, {server.address}", Login("a0", seed=SEED), QUICK)
+        link.start((), Ear())
+        await link.connected()
+        await link.close()
 
-    assert on_line(body) == [False, False, True]
+    on_server(tmp_path, body)
 
 
-def test_a_server_that_stops_answering_pings_is_left() -> None:
-    async def body(connection: Connection, line: Line, heard: Heard) -> str:
-        connection._ping(0.0)
-        async with asyncio.timeout(5):
-            return await connection.lost
-
-    assert on_line(body) == "the server does not answer"
-
-
-def test_a_pong_to_a_ping_of_the_watch_does_not_stand_for_a_round_trip() -> None:
-    async def body(connection: Connection, line: Line, heard: Heard) -> None:
-        connection._ping(60.0)
-        trip = asyncio.ensure_future(connection.round_trip())
-        await asyncio.sleep(0)
-        connection.data_received(b"PONG\r\n")
-        await asyncio.sleep(0)
-        assert not trip.done()
-        connection.data_received(b"PONG\r\n")
-        await trip
-        connection.abort()
-
-    on_line(body)
-
-
-def test_questions_under_way_end_with_the_connection() -> None:
-    async def body(connection: Connection, line: Line, heard: Heard) -> None:
-        asking = asyncio.ensure_future(connection.request("a", b"", 60.0))
-        await asyncio.sleep(0)
-        connection.connection_lost(ConnectionResetError("reset"))
-        with pytest.raises(WireError, match="reset"):
-            await asking
-
-    on_line(body)
+@pytest.mark.parametrize(
+    ("package", "use"), [("nats.aio.client", lambda: NatsLink("", Login("a"))), ("nkeys", new_seed)]
+)
+def test_a_package_that_is_missing_is_named_with_its_extra(
+    monkeypatch: pytest.MonkeyPatch, package: str, use: Callable[[], object]
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ConfigurationError, match=r"ripstop\[nats\]") as caught:
+        use()
+    assert caught.value.code == "C0001"
 
 
 # ---- nkeys --------------------------------------------------------------------------------------------
 
 
 @given(st.binary(min_size=32, max_size=32))
-def test_keys_and_signatures_are_those_of_the_nkeys_package(entropy: bytes) -> None:
-    seed = new_seed(entropy)
-    theirs = nkeys.from_seed(nkeys.encode_seed(entropy, nkeys.PREFIX_BYTE_USER))
-    assert seed == theirs.seed.decode()
-    assert public_key(seed) == theirs.public_key.decode()
-    key, signature = sign(seed, b"nonce")
-    assert key == public_key(seed)
-    assert nkeys.base64.b64decode(signature) == theirs.sign(b"nonce")
+def test_a_public_key_holds_the_ed25519_key_of_its_seed(entropy: bytes) -> None:
+    key = public_key(new_seed(entropy))
+    assert is_public_key(key)
+    assert base64.b32decode(key)[1:33] == Ed25519Signer(entropy, Role.AGENT).public
+
+
+def test_seeds_are_made_anew() -> None:
+    assert new_seed() != new_seed()
 
 
 @given(st.integers(0, 55), st.characters(whitelist_categories=("Lu", "Nd"), max_codepoint=90))
@@ -206,10 +318,20 @@ def test_a_mistyped_public_key_is_noticed(at: int, letter: str) -> None:
     assert is_public_key(mistyped) is (mistyped == key)
 
 
-@pytest.mark.parametrize("text", ["", "SU", "nonsense", "S" * 58, public_key(new_seed(b"k" * 32))])
+ACCOUNT_SEED = "SAANDLKMXL6CUS3CP52WIXBEDN6YJ545GDKC65U5JZPPV6WH6ESWUA6YAI"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "SU", "nonsense", "ü", "S" * 58, public_key(new_seed(b"k" * 32)), ACCOUNT_SEED, SEED[:-8]]
+)
 def test_what_is_not_a_users_seed_is_refused(text: str) -> None:
     with pytest.raises(ConfigurationError, match="not the seed"):
         public_key(text)
+
+
+@pytest.mark.parametrize("text", ["", "U", "ü", SEED, "A" * 56, "U" * 56])
+def test_what_is_not_a_users_public_key_is_told(text: str) -> None:
+    assert not is_public_key(text)
 
 
 # ---- clients and servers by others --------------------------------------------------------------------
@@ -217,33 +339,23 @@ def test_what_is_not_a_users_seed_is_refused(text: str) -> None:
 
 @pytest.mark.nats
 def test_a_client_by_others_talks_with_ours(tmp_path: Path) -> None:
-    async def run() -> None:
-        seed = new_seed()
-        server = NatsServer(tmp_path, "test", agents={"a0": public_key(seed)})
-        await server.start()
-        heard: asyncio.Queue[Any] = asyncio.Queue()
-        link = NatsLink(server.address, server.login("control"))
-        link.start(("ripstop.test.beat.*",), heard.put_nowait)
-        await link.connected()
-        await heard.get()
-        theirs = await nats.connect(server.address, nkeys_seed_str=seed, inbox_prefix="_INBOX.a0")
-        ticks = await theirs.subscribe("ripstop.test.tick")
-        await theirs.flush()
-        await theirs.publish("ripstop.test.beat.a0", b"beat", headers={"Any": "header"})
-        async with asyncio.timeout(5):
-            assert (await heard.get()).data == b"beat"
-        observer = await nats.connect(server.observer_url)
-        everything = await observer.subscribe(">")
-        await observer.flush()
-        link.send("ripstop.test.tick", b"tick")
-        assert (await everything.next_msg(timeout=5)).subject == "ripstop.test.tick"
-        await observer.close()
-        assert (await ticks.next_msg(timeout=5)).data == b"tick"
-        await theirs.close()
-        await link.close()
-        await server.stop()
+    async def body(server: NatsServer) -> None:
+        async with joined(server, server.login("control"), NAMES.every("beat")) as (link, ear):
+            theirs = await nats.connect(server.address, nkeys_seed_str=SEED, inbox_prefix="_INBOX.a0")
+            ticks = await theirs.subscribe(NAMES.tick)
+            await theirs.flush()
+            await theirs.publish(NAMES.of("beat", "a0"), b"beat", headers={"Any": "header"})
+            await ear.until(lambda: ear.data() == [b"beat"])
+            observer = await nats.connect(server.observer_url)
+            everything = await observer.subscribe(">")
+            await observer.flush()
+            link.send(NAMES.tick, b"tick")
+            assert (await everything.next_msg(timeout=5)).subject == NAMES.tick
+            assert (await ticks.next_msg(timeout=5)).data == b"tick"
+            await observer.close()
+            await theirs.close()
 
-    asyncio.run(run())
+    on_server(tmp_path, body)
 
 
 def certificate(folder: Path) -> tuple[Path, Path]:

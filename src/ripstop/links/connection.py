@@ -1,34 +1,47 @@
-"""One connection to a NATS server: the client's side of the protocol, without a task of its own.
+"""One connection to a NATS server through nats-py; nothing outlives it.
 
-What arrives is parsed and handed over within `data_received`, in the order of the wire over all
-subscriptions; what is published within one turn of the loop leaves in one write at its end. Nothing outlives
-the connection: no buffer, no subscription. Coming back is the link's business.
+Theory of operation. A client of nats-py is used once: it may neither connect again (`allow_reconnect`) nor
+keep what is published while it is not connected (`pending_size`), so that nothing is buffered over a break.
+Coming back is the link's business. What nats-py leaves to its callers is done here:
 
-References:
-    NATS documentation, Client Protocol (INFO, CONNECT, PUB, HPUB, SUB, MSG, HMSG, PING, PONG, -ERR).
+- `publish` is a plain function. What is published within a message's callback leaves with that callback, all
+  else in batches, so that no task waits for each connection.
+- A line that the server does not read drops what is published now, rather than delivering it late.
+- Whoever waits for an answer is woken when the connection ends or the server refuses the question.
+- nats-py says `closed_cb` after it has written what it still holds, which a stalled server never reads; so
+  `is_closed` is looked at, too.
+
+Messages come in order for each sender and subscription: nats-py has a queue and a task for each subscription.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
-import os
+import contextlib
+import logging
+import re
 import ssl
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TypeAlias
-from urllib.parse import urlsplit
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from math import ceil
+from typing import TYPE_CHECKING, TypeAlias
 
-from ..core.errors import WireError
+from ..core.errors import missing_extra
 from .errors import LinkDownError, LinkRefusedError
-from .nkey import sign
 
-OnMessage: TypeAlias = Callable[[int, str, str, bytes], None]
-_MAX_LINE = 1 << 16
-_MAX_PAYLOAD = 64 << 20
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+    from nats.aio.msg import Msg
+    from nats.js import JetStreamContext
+
+log = logging.getLogger(__name__)
+Hear: TypeAlias = Callable[[str, bytes, str], None]
+_REFUSED = re.compile(r"permissions violation.*\"([^\"]+)\"", re.IGNORECASE)
 _MAX_UNSENT = 8 << 20
-_INBOX_SID = 1
+_CLOSE_S = 1.0
+_WRONG_LAST_SEQUENCE = (10071, 10164)  # nats-server, server/errors.json
+_STREAM_EXISTS = 10058  # with another configuration
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,294 +55,294 @@ class Login:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What came back to a request; `status` is the server's own (404, 503), empty for an answer."""
+class LinkSettings:
+    """How patient a link is; times in seconds.
 
-    data: bytes
-    status: str
-    headers: dict[str, str]
+    `ping_s`: two unanswered pings break the connection (clients' usual 120 s hide a stalled server).
+    `retry_s` doubles up to `retry_max_s` while the server stays away; each wait is drawn from 0 up to it.
+    `tls` replaces the system's certificates where the server asks for TLS.
+    """
+
+    bucket: str = "ripstop"
+    ping_s: float = 1.0
+    connect_s: float = 5.0
+    answer_s: float = 2.0
+    retry_s: float = 0.1
+    retry_max_s: float = 5.0
+    tls: ssl.SSLContext | None = None
 
 
 @dataclass(eq=False, slots=True)
-class _Question:
+class _Wait:
+    """Something that is waited for, and why it was given up before its time."""
+
     subject: str
-    answer: asyncio.Future[Answer]
+    patience: asyncio.Timeout
+    error: LinkDownError | LinkRefusedError | None = field(default=None, init=False)
+
+    def give_up(self, error: LinkDownError | LinkRefusedError) -> None:
+        if self.error is None and not self.patience.expired():
+            self.error = error
+            self.patience.reschedule(0.0)
 
 
-class Connection(asyncio.Protocol):
-    """Speaks NATS over one stream; `on_message(sid, subject, reply, data)` hears what is subscribed."""
+def client_class() -> type[Client]:
+    """Give nats-py's client.
 
-    def __init__(self, login: Login, on_message: OnMessage, on_refusal: Callable[[str], None]) -> None:
-        loop = asyncio.get_running_loop()
-        self.lost: asyncio.Future[str] = loop.create_future()
+    Raises:
+        ConfigurationError: C0001 without the extra `nats`.
+    """
+    try:
+        from nats.aio.client import Client
+    except ImportError as error:
+        raise missing_extra("nats-py", "nats") from error
+    return Client
+
+
+class Connection:
+    """Speaks NATS for one login, through a fresh client, until the line breaks.
+
+    `on_refusal` hears of subjects that it may not use, in lower case: so nats-py reads the server's errors.
+    """
+
+    def __init__(
+        self, client: Client, login: Login, settings: LinkSettings, on_refusal: Callable[[str], None]
+    ) -> None:
         self.dropped = 0
-        self.max_payload = _MAX_PAYLOAD
         self._login = login
-        self._on_message = on_message
+        self._settings = settings
         self._on_refusal = on_refusal
-        self._loop = loop
-        self._transport: asyncio.Transport | None = None
-        self._info: asyncio.Future[dict[str, object]] = loop.create_future()
-        self._pongs: deque[asyncio.Future[None] | None] = deque()  # None: nobody waits for it
-        self._pings = 0
-        self._pinging: asyncio.TimerHandle | None = None
-        self._rest = b""
-        self._unsent: list[bytes] = []
-        self._is_clogged = False
-        self._is_upgrading = False
-        self._error = ""
-        self._sids = _INBOX_SID
-        self._inbox = f"_INBOX.{login.name}.{os.urandom(8).hex()}."
-        self._asked = 0
-        self._questions: dict[str, _Question] = {}
+        self._client = client
+        self._store: JetStreamContext = client.jetstream(timeout=settings.answer_s)
+        self._is_over = asyncio.Event()
+        self._trouble = ""
+        self._waits: set[_Wait] = set()
+        self._outbox: deque[tuple[str, bytes, str]] = deque()
+        self._is_sending = False
+        self._sender: asyncio.Task[None] | None = None
 
-    # ---- opening --------------------------------------------------------------------------------------
+    # ---- life -----------------------------------------------------------------------------------------
 
-    async def open(self, address: str, tls: ssl.SSLContext | None, ping_s: float) -> None:
-        """Connect, prove who we are, and wait until the server has taken us in.
+    async def open(self, address: str, subscriptions: Mapping[str, Hear]) -> None:
+        """Connect, prove who we are, subscribe, and wait until the server has taken it all in.
 
         Raises:
-            OSError: where nobody listens.
-            LinkDownError: W0801 with the server's own reason where it sends us away.
+            LinkDownError: W0801 with the reason of the server, or of the system.
         """
-        url = urlsplit(address)
-        host, port = url.hostname or "127.0.0.1", url.port or 4222
-        transport, _ = await self._loop.create_connection(lambda: self, host, port)
-        info = await self._until(self._info)
-        if url.scheme == "tls" or info.get("tls_required"):
-            context = tls or ssl.create_default_context()
-            self._is_upgrading = True
-            self._transport = await self._loop.start_tls(transport, self, context, server_hostname=host)
-            self._is_upgrading = False
-        self.max_payload = int(str(info.get("max_payload", _MAX_PAYLOAD)))
-        self._write(b"CONNECT " + json.dumps(self._credentials(info)).encode() + b"\r\n")
-        self._write(f"SUB {self._inbox}* {_INBOX_SID}\r\n".encode())
-        await self.round_trip()
-        self._pinging = self._loop.call_later(ping_s, self._ping, ping_s)
+        try:
+            async with self._waiting("", self._settings.connect_s):
+                await self._connect(address)
+                for subject, hear in subscriptions.items():
+                    await self._client.subscribe(subject, cb=self._callback(hear))
+                await self._settle()
+        except Exception as error:  # whatever kept us out, trying again is all there is
+            reason = self._trouble or getattr(error, "message", str(error)) or type(error).__name__
+            raise LinkDownError(reason, code="W0801") from error
 
-    def _credentials(self, info: dict[str, object]) -> dict[str, object]:
-        login = self._login
-        options: dict[str, object] = {
-            "verbose": False, "pedantic": False, "echo": False, "headers": True, "no_responders": True,
-            "protocol": 1, "lang": "python-ripstop", "version": "1", "name": login.name,
-        }  # fmt: skip
-        if login.seed:
-            options["nkey"], options["sig"] = sign(login.seed, str(info.get("nonce", "")).encode())
-        elif login.user:
-            options["user"], options["pass"] = login.user, login.password
-        return options
+    async def _connect(self, address: str) -> None:
+        login, settings = self._login, self._settings
+        await self._client.connect(
+            address,
+            name=login.name,
+            nkeys_seed_str=login.seed or None,
+            user=login.user or None,
+            password=login.password or None,
+            tls=settings.tls,
+            inbox_prefix=f"_INBOX.{login.name}",
+            no_echo=True,
+            allow_reconnect=False,
+            max_reconnect_attempts=1,  # 0 would try for ever
+            reconnect_time_wait=0,
+            pending_size=0,
+            connect_timeout=ceil(settings.connect_s),
+            ping_interval=settings.ping_s,  # type: ignore[arg-type]  # it only ever sleeps for it
+            max_outstanding_pings=2,
+            error_cb=self._on_error,
+            closed_cb=self._on_closed,
+        )
 
-    async def _until(self, wanted: asyncio.Future[dict[str, object]]) -> dict[str, object]:
-        await asyncio.wait({wanted, self.lost}, return_when=asyncio.FIRST_COMPLETED)  # type: ignore[type-var]
-        if not wanted.done():
-            raise LinkDownError(self.lost.result(), code="W0801")
-        return wanted.result()
+    async def lost(self) -> str:
+        """Wait until the connection is over; gives why."""
+        while not self._client.is_closed:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._settings.ping_s):
+                    await self._is_over.wait()
+        last = self._client.last_error
+        return self._trouble or (_plain(last) if last else "connection closed")
 
-    def abort(self) -> None:
-        """Hang up at once."""
-        if self._transport is not None:
-            self._transport.abort()
-        if self._is_upgrading:
-            # A handshake that fails ends the transport without a word to the protocol above it.
-            self.connection_lost(None)
+    async def close(self) -> None:
+        """Let go of the line, of who waits and of every task; what a clogged line still holds is lost."""
+        self._give_up()
+        if self._sender is not None:
+            self._sender.cancel()
+            await asyncio.gather(self._sender, return_exceptions=True)
+        with contextlib.suppress(Exception):  # it may be half open, or break now
+            async with asyncio.timeout(_CLOSE_S):
+                await self._client.close()
+                await self._is_over.wait()  # it may have begun to close by itself
 
-    async def gone(self) -> None:
-        """Wait until the transport has let go; nothing to wait for where it never was."""
-        if self._transport is not None:
-            await self.lost
+    async def _on_closed(self) -> None:
+        self._is_over.set()
+        self._give_up()
 
-    # ---- speaking -------------------------------------------------------------------------------------
+    def _give_up(self) -> None:
+        for wait in self._waits:
+            wait.give_up(LinkDownError(self._trouble or "connection lost", code="W0801"))
 
-    def subscribe(self, subject: str) -> int:
-        """Subscribe; gives the number that messages will carry."""
-        self._sids += 1
-        self._write(f"SUB {subject} {self._sids}\r\n".encode())
-        return self._sids
+    async def _on_error(self, error: Exception) -> None:
+        text = _plain(error)
+        refused = _REFUSED.search(str(error))
+        if refused is None:
+            self._trouble = text
+            return
+        for wait in self._waits:
+            if wait.subject.lower() == refused[1].lower():
+                message = f"`{self._login.name}` may not use `{wait.subject}`"
+                wait.give_up(LinkRefusedError(message, code="W0803"))
+        self._on_refusal(refused[1])
 
-    def publish(self, subject: str, data: bytes, reply: str = "", headers: bytes = b"") -> bool:
-        """Publish at the end of this turn of the loop; False where it is too large or the line is clogged."""
-        if self._is_clogged or len(data) > self.max_payload or self._transport is None:
+    # ---- messages -------------------------------------------------------------------------------------
+
+    def publish(self, subject: str, data: bytes, reply: str = "") -> None:
+        """Publish, in order and at most once; what is too large or meets a clogged line is dropped."""
+        self._outbox.append((subject, data, reply))
+        if not self._is_sending:
+            self._is_sending = True
+            self._sender = asyncio.create_task(self._send_all(), name=f"send {self._login.name}")
+
+    def _callback(self, hear: Hear) -> Callable[[Msg], Awaitable[None]]:
+        async def on_message(message: Msg) -> None:
+            is_sender = not self._is_sending
+            self._is_sending = True
+            try:
+                hear(message.subject, message.data, message.reply)
+            finally:
+                if is_sender:
+                    await self._send_all()
+
+        return on_message
+
+    async def _send_all(self) -> None:
+        try:
+            while self._outbox:
+                await self._send(*self._outbox.popleft())
+        finally:
+            self._is_sending = False
+
+    async def _send(self, subject: str, data: bytes, reply: str) -> None:
+        from nats.errors import Error, OutboundBufferLimitError
+
+        try:
+            if self._client.pending_data_size > _MAX_UNSENT:
+                raise OutboundBufferLimitError
+            await self._client.publish(subject, data, reply)
+        except Error as error:
             self.dropped += 1
-            return False
-        target = f"{subject} {reply} " if reply else f"{subject} "
-        if headers:
-            line = f"HPUB {target}{len(headers)} {len(headers) + len(data)}\r\n"
-        else:
-            line = f"PUB {target}{len(data)}\r\n"
-        self._write(b"".join((line.encode(), headers, data, b"\r\n")))
-        return True
+            fields = {"link": self._login.name, "subject": subject, "reason": _plain(error)}
+            log.warning("message.dropped", extra=fields)
 
-    async def round_trip(self) -> None:
-        """Wait until the server has worked off all that was written before.
+    # ---- questions ------------------------------------------------------------------------------------
+
+    async def round_trip(self, timeout_s: float) -> None:
+        """Wait until the server has worked off all that was published before.
 
         Raises:
-            LinkDownError: W0801 where the connection ends first.
+            LinkDownError: W0801 where the connection ends first, W0802 where it takes too long.
         """
-        pong: asyncio.Future[None] = self._loop.create_future()
-        self._pongs.append(pong)
-        self._write(b"PING\r\n")
-        await pong
+        async with self._waiting("", timeout_s):
+            await self._send_all()
+            await self._settle()
 
-    async def request(
-        self, subject: str, data: bytes, timeout_s: float, headers: dict[str, str] | None = None
-    ) -> Answer:
+    async def _settle(self) -> None:
+        # nats-py writes a ping past the commands that it still holds; only the second is behind them.
+        for _ in range(2):
+            await self._client.flush()
+
+    async def request(self, subject: str, data: bytes) -> bytes:
         """Ask and wait for one answer.
 
         Raises:
             LinkDownError: W0801 connection lost, W0802 no answer in time or nobody to answer.
             LinkRefusedError: W0803 where we may not publish there.
         """
-        self._asked += 1
-        token = str(self._asked)
-        question = self._questions[token] = _Question(subject, self._loop.create_future())
-        lines = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
-        head = f"NATS/1.0\r\n{lines}\r\n".encode() if headers else b""
+        async with self._waiting(subject, self._settings.answer_s):
+            answer = await self._client.request(subject, data, timeout=self._settings.answer_s)
+        return bytes(answer.data)
+
+    async def fetch(self, key: str) -> tuple[bytes | None, int]:
+        """Read a key of the bucket; (None, 0) where it holds nothing. Raises as `request` does."""
+        from nats.js.errors import NotFoundError
+
+        bucket = self._settings.bucket
+        subject = f"$KV.{bucket}.{key}"
+        async with self._waiting(f"$JS.API.DIRECT.GET.KV_{bucket}.{subject}", self._settings.answer_s):
+            try:
+                held = await self._store.get_last_msg(f"KV_{bucket}", subject, direct=True)
+            except NotFoundError:
+                return None, 0
+        return bytes(held.data or b""), held.seq or 0
+
+    async def store(self, key: str, data: bytes, expected: int | None) -> int:
+        """Write a key of the bucket if its revision is `expected` (None: whatever it is).
+
+        Returns:
+            The new revision, 0 where the comparison failed. Raises as `request` does.
+        """
+        from nats.js.api import Header
+        from nats.js.errors import APIError
+
+        subject = f"$KV.{self._settings.bucket}.{key}"
+        condition = None if expected is None else {Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value: str(expected)}
+        async with self._waiting(subject, self._settings.answer_s):
+            try:
+                written = await self._store.publish(subject, data, headers=condition)
+            except APIError as error:
+                if error.err_code in _WRONG_LAST_SEQUENCE:
+                    return 0
+                raise
+        return written.seq
+
+    async def provision(self, replicas: int) -> None:
+        """Make the bucket where there is none. Raises as `request` does."""
+        from nats.js.api import DiscardPolicy, StorageType, StreamConfig
+        from nats.js.errors import APIError
+
+        bucket = self._settings.bucket
+        stream = StreamConfig(
+            name=f"KV_{bucket}",
+            subjects=[f"$KV.{bucket}.>"],
+            max_msgs_per_subject=1,
+            storage=StorageType.FILE,
+            num_replicas=replicas,
+            allow_direct=True,
+            allow_rollup_hdrs=True,
+            deny_delete=True,
+            discard=DiscardPolicy.NEW,
+        )
+        async with self._waiting(f"$JS.API.STREAM.CREATE.KV_{bucket}", self._settings.answer_s):
+            try:
+                await self._store.add_stream(stream)
+            except APIError as error:
+                if error.err_code != _STREAM_EXISTS:
+                    raise
+
+    @contextlib.asynccontextmanager
+    async def _waiting(self, subject: str, timeout_s: float) -> AsyncIterator[None]:
+        """Wait within, until the time is up, the connection ends or the server refuses the subject."""
+        from nats.errors import Error
+
+        wait = _Wait(subject, asyncio.timeout(timeout_s))
+        self._waits.add(wait)
         try:
-            if self.publish(subject, data, self._inbox + token, head):
-                async with asyncio.timeout(timeout_s):
-                    answer = await question.answer
-                if answer.status != "503":
-                    return answer
-        except TimeoutError:
-            pass
+            async with wait.patience:
+                yield
+        except (Error, TimeoutError) as error:
+            what = f" on `{subject}`" if subject else ""
+            reason = _plain(error) or "timeout"
+            raise wait.error or LinkDownError(f"no answer{what}: {reason}", code="W0802") from error
         finally:
-            del self._questions[token]
-        raise LinkDownError(f"no answer on `{subject}`", code="W0802")
+            self._waits.discard(wait)
 
-    def _write(self, data: bytes) -> None:
-        if not self._unsent:
-            self._loop.call_soon(self._flush)
-        self._unsent.append(data)
 
-    def _flush(self) -> None:
-        if self._unsent and self._transport is not None and not self._transport.is_closing():
-            self._transport.write(b"".join(self._unsent))
-        self._unsent.clear()
-
-    def _ping(self, ping_s: float) -> None:
-        if self._pings >= 2:
-            self._error = "the server does not answer"
-            self.abort()
-            return
-        self._pings += 1
-        self._pongs.append(None)
-        self._write(b"PING\r\n")
-        self._pinging = self._loop.call_later(ping_s, self._ping, ping_s)
-
-    # ---- asyncio.Protocol -----------------------------------------------------------------------------
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Called by the loop."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - of a stream
-        self._transport = transport
-        transport.set_write_buffer_limits(high=_MAX_UNSENT)
-
-    def pause_writing(self) -> None:
-        """Called by the loop when too much is unsent: what is published now is dropped, not late."""
-        self._is_clogged = True
-
-    def resume_writing(self) -> None:
-        """Called by the loop when the server reads again."""
-        self._is_clogged = False
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Called by the loop."""
-        reason = self._error or (str(exc) if exc else "connection closed")
-        if self._pinging is not None:
-            self._pinging.cancel()
-        error = LinkDownError(reason, code="W0801")
-        for question in self._questions.values():
-            if not question.answer.done():
-                question.answer.set_exception(error)
-        for pong in self._pongs:
-            if pong is not None and not pong.done():
-                pong.set_exception(error)
-        self._pongs.clear()
-        self._transport = None
-        if not self.lost.done():
-            self.lost.set_result(reason)
-
-    def data_received(self, data: bytes) -> None:
-        """Called by the loop: parse what is complete, keep the rest."""
-        if self._rest:
-            data = self._rest + data
-        at = 0
-        try:
-            while True:
-                end = data.find(b"\r\n", at)
-                if end < 0:
-                    break
-                if data.startswith((b"MSG ", b"HMSG "), at):
-                    behind = self._message(data, at, end)
-                    if behind < 0:
-                        break
-                    at = behind
-                else:
-                    self._control(data[at:end])
-                    at = end + 2
-            self._rest = data[at:]
-            if end < 0 and len(self._rest) > _MAX_LINE:
-                raise WireError("line too long", code="W0805")  # noqa: TRY301 - handled with the others
-        except (ValueError, IndexError, WireError) as error:
-            self._error = f"not the NATS protocol: {error}"
-            self.abort()
-
-    # ---- hearing --------------------------------------------------------------------------------------
-
-    def _message(self, data: bytes, at: int, end: int) -> int:
-        """Hand over the message that begins at an offset; gives the offset behind it, -1: incomplete."""
-        fields = data[at:end].decode().split(" ")
-        size = int(fields[-1])
-        if not 0 <= size <= _MAX_PAYLOAD:
-            raise WireError("message too large", code="W0805")
-        start, behind = end + 2, end + 2 + size
-        if len(data) < behind + 2:
-            return -1
-        head_size = int(fields[-2]) if fields[0] == "HMSG" else 0
-        counted = 2 if fields[0] == "HMSG" else 1
-        reply = fields[3] if len(fields) == 4 + counted else ""
-        sid = int(fields[2])
-        if sid == _INBOX_SID:
-            head = data[start : start + head_size].decode()
-            self._answered(fields[1], head, data[start + head_size : behind])
-        else:
-            self._on_message(sid, fields[1], reply, data[start + head_size : behind])
-        return behind + 2
-
-    def _answered(self, subject: str, head: str, data: bytes) -> None:
-        question = self._questions.get(subject.removeprefix(self._inbox))
-        if question is None or question.answer.done():
-            return
-        first, *lines = head.split("\r\n")
-        pairs = (line.partition(":") for line in lines if ":" in line)
-        headers = {name: value.strip() for name, _, value in pairs}
-        status = first.removeprefix("NATS/1.0").strip().partition(" ")[0]
-        question.answer.set_result(Answer(data, status, headers))
-
-    def _control(self, line: bytes) -> None:
-        if line == b"PING":
-            self._write(b"PONG\r\n")
-        elif line == b"PONG":
-            self._pings = 0
-            pong = self._pongs.popleft()
-            if pong is not None and not pong.done():
-                pong.set_result(None)
-        elif line.startswith(b"INFO "):
-            info = json.loads(line[5:])
-            if not self._info.done():
-                self._info.set_result(info)
-        elif line.startswith(b"-ERR"):
-            self._complained(line[4:].decode(errors="replace").strip(" '"))
-        elif line != b"+OK":
-            raise WireError("unknown line", code="W0805")
-
-    def _complained(self, text: str) -> None:
-        if not text.lower().startswith("permissions violation"):
-            self._error = text
-            return
-        subject = text.partition('"')[2].rpartition('"')[0]
-        for question in self._questions.values():
-            if question.subject == subject and not question.answer.done():
-                refused = f"`{self._login.name}` may not use `{subject}`"
-                question.answer.set_exception(LinkRefusedError(refused, code="W0803"))
-        self._on_refusal(subject)
+def _plain(error: Exception) -> str:
+    return str(error).removeprefix("nats: ").strip("'\" ")

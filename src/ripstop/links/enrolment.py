@@ -195,7 +195,7 @@ async def enrol(address: str, token: str, agent: str, path: Path) -> Identity:
     link.start((), lambda event: None)
     try:
         await link.connected()
-        body, mac = _body((await link.request(enrol_subject(fleet), _seal(key, _UP, request))).data)
+        body, mac = _body(await link.request(enrol_subject(fleet), _seal(key, _UP, request)))
         _check(key, _DOWN, body, mac)
     except WireError as error:
         raise ConfigurationError(

@@ -9,51 +9,31 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import os
-import ssl
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from itertools import count
+from functools import partial
+from itertools import cycle
 from typing import TypeAlias
 
 from ..core.chance import stream
 from ..core.errors import ConfigurationError, WireError
 from ..core.node import Connected, Disconnected, Event, Message
-from .connection import Answer, Connection
+from .connection import Connection, client_class
+from .connection import LinkSettings as LinkSettings
 from .connection import Login as Login
 from .errors import LinkDownError
 
 log = logging.getLogger(__name__)
 OnEvent: TypeAlias = Callable[[Event], None]
 Handler: TypeAlias = Callable[[bytes], Awaitable[bytes]]
-_WRONG_LAST_SEQUENCE = (10071, 10164)  # nats-server, server/errors.json
-_STREAM_EXISTS = 10058  # with another configuration
-
-
-@dataclass(frozen=True, slots=True)
-class LinkSettings:
-    """How patient a link is; times in seconds.
-
-    `ping_s`: two unanswered pings break the connection (clients' usual 120 s hide a stalled server).
-    `retry_s` doubles up to `retry_max_s` while the server stays away; each wait is drawn from 0 up to it.
-    `tls` replaces the system's certificates where the server asks for TLS.
-    """
-
-    bucket: str = "ripstop"
-    ping_s: float = 1.0
-    connect_s: float = 5.0
-    answer_s: float = 2.0
-    retry_s: float = 0.1
-    retry_max_s: float = 5.0
-    tls: ssl.SSLContext | None = None
 
 
 class NatsLink:
     """A lasting link to NATS; `address` is one URL or several of a cluster, separated by commas."""
 
     def __init__(self, address: str, login: Login, settings: LinkSettings | None = None) -> None:
+        self._new_client = client_class()
         self.address = address
         self.login = login
         self.settings = settings or LinkSettings()
@@ -64,7 +44,6 @@ class NatsLink:
         self._on_event: OnEvent | None = None
         self._subjects: list[str] = []
         self._handlers: dict[str, Handler] = {}
-        self._by_sid: dict[int, Handler | None] = {}
         self._connection: Connection | None = None
         self._up = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
@@ -109,11 +88,9 @@ class NatsLink:
 
     async def close(self, timeout_s: float = 1.0) -> None:
         """Send what was published, then let go of the connection and of every task."""
-        connection = self._connection
-        if connection is not None:
-            with contextlib.suppress(TimeoutError, LinkDownError):
-                async with asyncio.timeout(timeout_s):
-                    await connection.round_trip()
+        if self._connection is not None:
+            with contextlib.suppress(WireError):
+                await self._connection.round_trip(timeout_s)
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.gather(self._keeper, *self._answering, return_exceptions=True)
@@ -121,29 +98,24 @@ class NatsLink:
 
     async def _stay_connected(self) -> None:
         settings, failures = self.settings, 0
-        addresses = self.address.split(",")
-        for attempt in count():
-            connection = Connection(self.login, self._take, self._refused)
+        for address in cycle(self.address.split(",")):
+            connection = Connection(self._new_client(), self.login, settings, self._refused)
             try:
-                async with asyncio.timeout(settings.connect_s):
-                    await self._open(connection, addresses[attempt % len(addresses)].strip())
+                await self._open(connection, address.strip())
                 failures = 0
                 await self._be_connected(connection)
-            except (OSError, TimeoutError, WireError) as error:
+            except LinkDownError as error:
                 failures += 1
-                self._note(error.message if isinstance(error, WireError) else str(error) or "no answer")
+                self._note(error.message)
             finally:
-                connection.abort()
-                await asyncio.shield(connection.gone())
+                await connection.close()
             ceiling_s = min(settings.retry_max_s, settings.retry_s * 2.0 ** min(failures, 16))
             await asyncio.sleep(self._rng.uniform(0.0, ceiling_s))
 
     async def _open(self, connection: Connection, address: str) -> None:
-        await connection.open(address, self.settings.tls, self.settings.ping_s)
-        self._by_sid = {connection.subscribe(subject): None for subject in self._subjects}
-        for subject, handler in self._handlers.items():
-            self._by_sid[connection.subscribe(subject)] = handler
-        await connection.round_trip()
+        heard = {subject: partial(self._take, connection) for subject in self._subjects}
+        asked = {subject: partial(self._serve, handler) for subject, handler in self._handlers.items()}
+        await connection.open(address, heard | asked)
 
     async def _be_connected(self, connection: Connection) -> None:
         self._connection = connection
@@ -151,7 +123,7 @@ class NatsLink:
         self._up.set()
         try:
             self._emit(Connected())
-            self._note(await asyncio.shield(connection.lost))
+            self._note(await connection.lost())
         finally:
             self._connection = None
             self._up.clear()
@@ -178,14 +150,16 @@ class NatsLink:
         """Publish, at most once and in order; dropped (and counted) while the link is down."""
         if self._connection is None:
             self.dropped += 1
-        elif not self._connection.publish(subject, data, reply):
-            log.warning("message.dropped", extra={"link": self.login.name, "subject": subject})
+        else:
+            self._connection.publish(subject, data, reply)
 
-    def _take(self, sid: int, subject: str, reply: str, data: bytes) -> None:
-        handler = self._by_sid.get(sid)
-        if handler is None:
+    def _take(self, connection: Connection, subject: str, data: bytes, _reply: str) -> None:
+        # INVARIANT: a node hears messages between `Connected` and `Disconnected` only.
+        if connection is self._connection:
             self._emit(Message(subject, data))
-        elif reply:
+
+    def _serve(self, handler: Handler, _subject: str, data: bytes, reply: str) -> None:
+        if reply:
             task = asyncio.create_task(self._answer(handler, data, reply))
             self._answering.add(task)
             task.add_done_callback(self._answering.discard)
@@ -198,26 +172,23 @@ class NatsLink:
 
     # ---- questions ------------------------------------------------------------------------------------
 
-    async def request(self, subject: str, data: bytes, headers: dict[str, str] | None = None) -> Answer:
+    def _up_now(self) -> Connection:
+        if self._connection is None:
+            raise LinkDownError("not connected", code="W0801")
+        return self._connection
+
+    async def request(self, subject: str, data: bytes) -> bytes:
         """Ask and wait for one answer.
 
         Raises:
             LinkDownError: W0801 not connected or lost meanwhile, W0802 no answer in time or nobody to answer.
             LinkRefusedError: W0803 where the key may not publish there.
         """
-        if self._connection is None:
-            raise LinkDownError("not connected", code="W0801")
-        return await self._connection.request(subject, data, self.settings.answer_s, headers)
+        return await self._up_now().request(subject, data)
 
     async def fetch(self, key: str) -> tuple[bytes | None, int]:
         """Read a durable key; (None, 0) where it holds nothing. Raises as `request` does."""
-        bucket = self.settings.bucket
-        answer = await self.request(f"$JS.API.DIRECT.GET.KV_{bucket}.$KV.{bucket}.{key}", b"")
-        if answer.status == "404":
-            return None, 0
-        if "Nats-Sequence" not in answer.headers:
-            raise LinkDownError(f"the store cannot read `{key}`: {answer.status}", code="W0802")
-        return answer.data, int(answer.headers["Nats-Sequence"])
+        return await self._up_now().fetch(key)
 
     async def store(
         self, key: str, data: bytes, expected: int | None = None, *, is_repeat: bool = False
@@ -230,34 +201,13 @@ class NatsLink:
         Returns:
             The new revision, 0 where the comparison failed.
         """
-        headers = None if expected is None else {"Nats-Expected-Last-Subject-Sequence": str(expected)}
-        answer = await self.request(f"$KV.{self.settings.bucket}.{key}", data, headers)
-        result = json.loads(answer.data)
-        if "error" not in result:
-            return int(result["seq"])
-        if result["error"].get("err_code") not in _WRONG_LAST_SEQUENCE:
-            raise LinkDownError(f"the store cannot write `{key}`: {result['error']}", code="W0802")
-        if is_repeat:
+        written = await self._up_now().store(key, data, expected)
+        if not written and is_repeat:
             held, revision = await self.fetch(key)
             if held == data and revision > (expected or 0):
                 return revision
-        return 0
+        return written
 
     async def provision(self, replicas: int = 1) -> None:
         """Make sure that the bucket for durable keys exists (needs a key that may); raises as `request`."""
-        bucket = self.settings.bucket
-        config = {
-            "name": f"KV_{bucket}",
-            "subjects": [f"$KV.{bucket}.>"],
-            "max_msgs_per_subject": 1,
-            "storage": "file",
-            "num_replicas": replicas,
-            "allow_direct": True,
-            "allow_rollup_hdrs": True,
-            "deny_delete": True,
-            "discard": "new",
-        }
-        answer = await self.request(f"$JS.API.STREAM.CREATE.KV_{bucket}", json.dumps(config).encode())
-        error = json.loads(answer.data).get("error")
-        if error and error.get("err_code") != _STREAM_EXISTS:
-            raise LinkDownError(f"the store cannot be made: {error.get('description')}", code="W0802")
+        await self._up_now().provision(replicas)

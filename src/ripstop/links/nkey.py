@@ -1,4 +1,4 @@
-"""NATS's user keys (nkeys): Ed25519 keys in a base32 dress, made here and never sent.
+"""NATS's user keys (nkeys), by the package of that name: made here and never sent.
 
 References:
     NATS ADR-14; github.com/nats-io/nkeys: two prefix bytes (kind and role), the key, CRC-16/XMODEM in
@@ -8,41 +8,25 @@ References:
 from __future__ import annotations
 
 import base64
-import binascii
 import os
+from types import ModuleType
 
-from ..core.errors import ConfigurationError
-from ..core.wire.envelope import Ed25519Signer, Role
-
-_SEED, _USER = 18 << 3, 20 << 3
+from ..core.errors import ConfigurationError, missing_extra
 
 
-def _dress(raw: bytes) -> str:
-    checked = raw + binascii.crc_hqx(raw, 0).to_bytes(2, "little")
-    return base64.b32encode(checked).decode().rstrip("=")
-
-
-def _undress(text: str) -> bytes:
-    """Give the bytes within, without checksum; empty where the text is not an nkey."""
+def _nkeys() -> ModuleType:
     try:
-        checked = base64.b32decode(text + "=" * (-len(text) % 8))
-    except ValueError:
-        return b""
-    raw, checksum = checked[:-2], checked[-2:]
-    return raw if binascii.crc_hqx(raw, 0).to_bytes(2, "little") == checksum else b""
+        import nkeys
+    except ImportError as error:
+        raise missing_extra("nkeys", "nats") from error
+    module: ModuleType = nkeys
+    return module
 
 
 def new_seed(entropy: bytes | None = None) -> str:
     """Make the seed (`SU...`) of a user key; `entropy` (32 bytes) fixes it, for repeatable runs."""
-    prefix = bytes((_SEED | _USER >> 5, (_USER & 31) << 3))
-    return _dress(prefix + (entropy or os.urandom(32)))
-
-
-def _signer(seed: str) -> Ed25519Signer:
-    raw = _undress(seed)
-    if len(raw) != 34 or not seed.startswith("SU"):
-        raise ConfigurationError("this is not the seed of a user's nkey", code="C0505")
-    return Ed25519Signer(raw[2:], Role.AGENT)
+    nkeys = _nkeys()
+    return str(nkeys.encode_seed(entropy or os.urandom(32), nkeys.PREFIX_BYTE_USER), "ascii")
 
 
 def public_key(seed: str) -> str:
@@ -51,15 +35,27 @@ def public_key(seed: str) -> str:
     Raises:
         ConfigurationError: C0505 where the text is not a user's seed.
     """
-    return _dress(bytes((_USER,)) + _signer(seed).public)
+    nkeys = _nkeys()
+    try:
+        prefix, _ = nkeys.decode_seed(seed.encode())
+        key = str(nkeys.from_seed(seed.encode()).public_key, "ascii")
+    except (nkeys.NkeysError, ValueError) as error:
+        raise _not_a_seed() from error
+    if prefix != nkeys.PREFIX_BYTE_USER:
+        raise _not_a_seed()
+    return key
 
 
-def sign(seed: str, nonce: bytes) -> tuple[str, str]:
-    """Answer a server's challenge: the public key, and the signature in base64."""
-    return public_key(seed), base64.b64encode(_signer(seed).sign(nonce)).decode()
+def _not_a_seed() -> ConfigurationError:
+    return ConfigurationError("this is not the seed of a user's nkey", code="C0505")
 
 
 def is_public_key(text: str) -> bool:
     """Tell whether a text is a user's public key."""
-    raw = _undress(text)
-    return len(raw) == 33 and raw[0] == _USER
+    nkeys = _nkeys()
+    try:
+        raw = base64.b32decode(text)
+    except ValueError:
+        return False
+    is_user = len(raw) == 35 and raw[0] == nkeys.PREFIX_BYTE_USER
+    return is_user and bytes(nkeys.crc16_checksum(raw[:-2])) == raw[-2:]
