@@ -33,6 +33,32 @@ def test_an_applied_intent_restricts_and_is_acknowledged_once(world):
     assert world.node.position == Position(1, 1)
 
 
+# Over NATS order holds on each subscription only: a tick and the intent that cites it may swap.
+def test_an_intent_that_overtakes_its_tick_is_applied_at_once_on_the_proof_of_the_one_before(world):
+    world.observe(battery_percent=80.0)
+    world.send_intent(world.intent(mitigation(lease_s=10.0), tick=world.ground.number + 1))
+    assert acks(world) == [(AckStatus.APPLIED, 1)]
+    world.tick()
+    world.run(8)
+    assert not world.request(payload_kg=0.5)
+    world.run(2)
+    world.observe(battery_percent=80.0)
+    assert world.request(payload_kg=0.5), "its lease began with the older beat"
+
+
+def test_an_intent_that_overtakes_the_first_tick_of_its_epoch_is_applied_as_soon_as_that_arrives(world):
+    world.observe(battery_percent=80.0)
+    world.ground.position = Position(2, 0)
+    world.send_intent(world.intent(mitigation(), tick=world.ground.number + 1))
+    assert acks(world) == []
+    assert world.request(payload_kg=0.5)
+    world.tick()
+    world.run(0.1)
+    assert acks(world) == [(AckStatus.APPLIED, 1)]
+    assert not world.request(payload_kg=0.5)
+    assert refusals(world) == []
+
+
 def test_a_lease_that_nobody_renews_ends_and_the_restriction_lifts_by_itself(world):
     world.observe(battery_percent=80.0)
     world.order(mitigation(lease_s=10.0))

@@ -135,7 +135,6 @@ async def _serve(options: ServiceOptions, *, as_json: bool) -> None:
 def _tell(service: ControlService, *, as_json: bool) -> None:
     token = service.token()
     options = service.options
-    observer = service.server.login("observer")
     if as_json:
         told = {
             "event": "up",
@@ -145,7 +144,7 @@ def _tell(service: ControlService, *, as_json: bool) -> None:
             "metrics": service.metrics_url,
             "data": str(options.data),
             "policies": str(options.policies),
-            "observer": {"user": observer.user, "password": observer.password},
+            "observer": service.server.observer_url,
         }
         print(json.dumps(told), flush=True)
         return
@@ -153,7 +152,7 @@ def _tell(service: ControlService, *, as_json: bool) -> None:
     print(f"  an agent joins with   {_join(service, token)}")
     print(f"  policies              {options.policies} (commit there: each commit is a release)")
     print(f"  metrics               {service.metrics_url}")
-    print(f"  listen on the wire    user {observer.user}, password {observer.password} (read only)")
+    print(f"  listen on the wire    {service.server.observer_url} (any NATS client; read only)")
     print("  Ctrl-C stops it", flush=True)
 
 

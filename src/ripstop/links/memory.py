@@ -5,9 +5,10 @@ disk, its own stream of chance. A node's effects are carried out at once; what t
 way, an answer of the store, a computation, a timer) becomes an entry of the `Timeline`. Nothing here reads a
 clock or a global source of chance, so the same seed and the same calls give the same bytes.
 
-It promises what NATS promises and no more: per sender and receiver messages arrive in order and at most once
-(unless `Conditions.reorder` breaks the order); reads and writes of durable keys are answered as soon as the
-node is connected, however often the link breaks meanwhile; a node does not hear itself.
+It promises what the links over NATS promise, and more in one point: per sender and receiver messages arrive
+at most once and in order (over NATS in order on each subscription; `Conditions.reorder` breaks the order
+here). Reads and writes of durable keys are answered as soon as the node is connected, however often the link
+breaks meanwhile; a node does not hear itself.
 """
 
 from __future__ import annotations
