@@ -340,6 +340,7 @@ class AgentNode:
         if next_us is not None and now.mono_us >= next_us:
             self._governance.refresh(now, out)
         decision = self.vm.decide(action, context, now.wall_us)
+        self.vm.commit(decision)
         self._chronicle.record(RecordKind.DECISION, decision.to_json(), now, out)
         return decision, tuple(out)
 

@@ -10,6 +10,7 @@ import json
 import math
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from os import PathLike
 from pathlib import Path
@@ -28,7 +29,6 @@ from ripstop.policy import Policy, State, load, make_bundle
 
 PolicyLike: TypeAlias = "str | PathLike[str] | Policy | Mapping[str, Json]"
 Policies: TypeAlias = "PolicyLike | Sequence[PolicyLike]"
-_TEMPORAL = frozenset(("historically", "once", "since", "count_within", "previous"))
 _JSON_TYPES = frozenset((float, int, str, bool, type(None), list, dict, tuple))
 
 
@@ -179,6 +179,27 @@ class PolicyVM:
                 str(action), Verdict.DENY, (), (reason,), (), t_us, self.release.digest, self._intent
             )
 
+    def commit(self, decision: Decision) -> bool:
+        """Consume what an allowed action takes of the budgets, just before it; false where it may not."""
+        after = self._compiled.commit(self._settled(), decision)
+        if after is not None:
+            self._state = after
+        return after is not None
+
+    def snapshot(self) -> dict[str, Json]:
+        """Give everything observed, remembered and consumed, for a restart."""
+        return self._settled().to_json()
+
+    def restore(self, record: Mapping[str, Json]) -> None:
+        """Take a snapshot over.
+
+        Raises:
+            ValueError: when the record has not that form.
+        """
+        self._fresh.clear()
+        self._state = self._compiled.restore(record)
+        self._latest_us = max(self._latest_us, self._state.t_us)
+
     def verdict(self, context: Mapping[str, Json], t_us: int = 0) -> Verdict:
         """Evaluate the raw rule of the release's policy (of several: their meet); only ALLOW is true."""
         return self._base.verdict(context, t_us)
@@ -197,7 +218,8 @@ class PolicyVM:
         self._base, self._compiled = base, compiled
         self._bounds = _bounds(compiled)
         if base.vocabulary.digest != state.vocabulary.digest:
-            self._state = self._rebuilt(base.vocabulary, 0)
+            state = self._rebuilt(base.vocabulary)
+        self._state = compiled.adopt(state)
         self.release = Release(bundle.counter, digest(list(bundle.policies)), bundle.commit)
 
     def prepare(self, restrictions: Sequence[str]) -> None:
@@ -210,27 +232,24 @@ class PolicyVM:
 
     def restrict(self, restrictions: Sequence[str]) -> None:
         """Put policy documents in force on top of the release, in place of those before."""
-        self._settled()
+        state = self._settled()
         self._compiled = _restricted(self._base, tuple(restrictions))
+        self._state = self._compiled.adopt(state)
         self._bounds = _bounds(self._compiled)
         self.restrictions = tuple(restrictions)
         self._intent = restrictions_digest(self.restrictions)
 
     def shift(self, by_us: int) -> None:
         """Move every sample in time: the wall clock has jumped, the samples are as old as before."""
-        self._settled()
-        self._state = self._rebuilt(self.vocabulary, by_us)
+        self._state = self._settled().shifted(by_us)
         self._latest_us += by_us
 
-    def _rebuilt(self, vocabulary: Vocabulary, by_us: int) -> State:
+    def _rebuilt(self, vocabulary: Vocabulary) -> State:
+        """Read what was observed with another vocabulary; what budgets have consumed stays."""
         readings = self._state.readings
-        samples = [Sample(name, item.value, item.t_us + by_us) for name, item in readings.items()]
-        valid = [
-            Sample(item.valid.signal, item.valid.value, item.valid.t_us + by_us)
-            for item in readings.values()
-            if item.valid is not None
-        ]
-        return State.of_samples(vocabulary, samples, valid)
+        samples = [Sample(name, item.value, item.t_us) for name, item in readings.items()]
+        valid = [item.valid for item in readings.values() if item.valid is not None]
+        return replace(State.of_samples(vocabulary, samples, valid), spent=self._state.spent)
 
 
 @lru_cache(maxsize=256)
@@ -239,12 +258,7 @@ def _bounds(compiled: Compiled) -> Mapping[str, tuple[float, float]]:
 
     INVARIANT: none where a policy looks into the past, for its windows must see every sample.
     """
-    if any(
-        expr.op in _TEMPORAL
-        for policy in compiled.policies
-        for root in (policy.program.rule, *policy.program.whens)
-        for expr in root.walk()
-    ):
+    if any(policy.program.windows for policy in compiled.policies):
         return {}
     vocabulary = compiled.vocabulary
     most = sys.float_info.max

@@ -70,8 +70,8 @@ class Reason(NamedTuple):
     """Why a decision is not a plain ALLOW: the policy's id, a stable code, one line of text.
 
     Codes: `denied`, `unknown`, `limited`, `outside_limit`, `empty_limit`, `assumed` (a last valid value was
-    used), `unguarded`, `undeclared` (no such action), `failsafe` (a denial that a failsafe action overrode),
-    and those that the agent adds.
+    used), `budget` (it is used up), `unguarded`, `undeclared` (no such action), `failsafe` (a denial that a
+    failsafe action overrode), and those that the agent adds.
     """
 
     policy: str
@@ -142,7 +142,9 @@ class Decision:
     `release` and `intent` are digests ("" where there is none). `inputs` are the action's parameters and
     overriding values (sampled at `t_us`) and the latest sample of each further signal that the guarding
     policies may read; a signal without any sample is absent. `last_valid` holds the older valid samples that
-    a policy with `on_unknown: last_valid` may have fallen back to.
+    a policy with `on_unknown: last_valid` may have fallen back to. `remembered` holds the values that
+    temporal operators had and whether budgets left room, each under its key, as the state's snapshot has it; null is
+    UNKNOWN.
     """
 
     action: str
@@ -155,6 +157,7 @@ class Decision:
     intent: str = ""
     inputs: Sequence[Sample] = ()
     last_valid: Sequence[Sample] = ()
+    remembered: Sequence[Sample] = ()
 
     def __bool__(self) -> bool:
         return self.verdict is Verdict.ALLOW
@@ -172,6 +175,7 @@ class Decision:
             "intent": self.intent,
             "inputs": [sample.to_json() for sample in self.inputs],
             "last_valid": [sample.to_json() for sample in self.last_valid],
+            **({"remembered": [sample.to_json() for sample in self.remembered]} if self.remembered else {}),
         }
 
     @classmethod
@@ -204,6 +208,7 @@ class Decision:
                 intent=_text(record["intent"]),
                 inputs=tuple(map(Sample.from_json, _records(record["inputs"]))),
                 last_valid=tuple(map(Sample.from_json, _records(record["last_valid"]))),
+                remembered=tuple(map(Sample.from_json, _records(record.get("remembered", [])))),
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"a decision record lacks or misuses {error}") from None

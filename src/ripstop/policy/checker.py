@@ -36,6 +36,7 @@ class Names:
 
     known: Mapping[str, Type] | None = None
     where: str = ""
+    parameters: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, specs: Mapping[str, SignalSpec], where: str) -> Names:
@@ -63,6 +64,8 @@ class Checker:
     rules: Mapping[str, Callable[[Checker, Application], Expr]]
     builder: Builder = field(default_factory=Builder)
     frames: list[Frame] = field(default_factory=list)
+    is_inside_window: bool = False
+    is_inside_chance: bool = False
 
     def expression(self, node: Node) -> Expr:
         """Elaborate one expression."""
@@ -186,16 +189,25 @@ class Checker:
             self.findings.error("E0208", "a policy reads signals by their names", node, "name the signal")
             return self.nothing(node)
         name = str(steps[0])
+        if self.is_inside_window and (steps == ("now",) or name in self.names.parameters):
+            what = "`now`" if steps == ("now",) else f"the parameter `{name}`"
+            hint = "compare it outside the temporal operator"
+            self.findings.error("E0210", f"{what} has no history", node, hint)
+            return self.nothing(node)
         if steps == ("now",):
             return self.builder.make("now", (), TIMESTAMP, place=node.place)
         known = self.names.known
         if known is None:
-            return self.builder.make("read", (), ANY, path=steps, place=node.place)
+            op = "estimate" if self.is_inside_chance else "read"
+            return self.builder.make(op, (), ANY, path=steps, place=node.place)
         if name not in known:
             hint = nearest(name, known) or f"{self.names.where} declares no such name"
             self.findings.error("E0205", f"unknown signal or parameter `{shown(name)}`", node, hint)
             return self.nothing(node)
         kind = known[name] if len(steps) == 1 else self._inside(node, known[name], steps[1:])
+        if self.is_inside_chance and kind.kind is Kind.ESTIMATE:
+            mean = Type(Kind.NUMBER, kind.unit, low=kind.low, high=kind.high)
+            return self.builder.make("estimate", (), mean, path=steps, place=node.place)
         return self.builder.make("read", (), kind, path=steps, place=node.place)
 
     def _inside(self, node: Node, outer: Type, steps: tuple[Step, ...]) -> Type:

@@ -30,6 +30,9 @@ CODES: Mapping[str, str] = {
     "E0207": "an operator that this version does not have yet",
     "E0208": "a name or a number must be written out here",
     "E0209": "a value that the signal can never have",
+    "E0210": "a temporal operator looks at what has no history",
+    "E0211": "a window, a count or a probability outside its range",
+    "E0212": "not a linear comparison of estimates",
     "E0301": "unknown key",
     "E0302": "a key is missing",
     "E0303": "wrong type of value",
@@ -46,6 +49,7 @@ CODES: Mapping[str, str] = {
     "E0401": "a rule raised an error of JSON-Logic",
     "L0501": "a bare rule reads like a prohibition",
     "L0502": "a condition is always the same",
+    "L0504": "a window starts unknown",
 }
 
 

@@ -9,6 +9,7 @@ guards: [accept_task, take_off]  # without: every action but the failsafes
 effect: require                  # or forbid
 rule: {"<": [{"var": "payload_kg"}, 2]}
 limits: [{when: {"<": [{"var": "battery_percent"}, 20]}, limit: {payload_kg: {max: 0}}}]
+budgets: [{at_most: 5, within_s: 600}]
 on_unknown: deny                 # or allow, or {last_valid: {max_age_s: 30}}
 """
 
@@ -21,13 +22,15 @@ from dataclasses import dataclass
 from ripstop.core.canonical import Json, digest
 from ripstop.core.decision import Limit
 from ripstop.core.vocabulary import OPEN, Vocabulary
+from ripstop.policy.budgets import Budget, key_of_budget, read_budgets
 from ripstop.policy.checker import Checker, Names
 from ripstop.policy.diagnostics import Finding, Findings, nearest
 from ripstop.policy.fields import Fields
-from ripstop.policy.ir import Builder, Expr, rule_of
+from ripstop.policy.ir import TEMPORAL, Builder, Expr, rule_of
 from ripstop.policy.kinds import BOOLEAN, Kind, Type, type_of_signal
 from ripstop.policy.program import Program
 from ripstop.policy.source import Node, shown
+from ripstop.policy.temporal import window_us
 from ripstop.policy.typing_rules import RULES
 
 VERSION = 1
@@ -42,6 +45,7 @@ KEYS = (
     "effect",
     "rule",
     "limits",
+    "budgets",
     "on_unknown",
 )
 _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]{0,127}\Z")
@@ -95,6 +99,7 @@ class Policy:
     guards: tuple[str, ...] | None = None
     effect: str = "require"
     limits: tuple[LimitRule, ...] = ()
+    budgets: tuple[Budget, ...] = ()
     on_unknown: OnUnknown = OnUnknown()
     description: str = ""
     is_bare: bool = False
@@ -120,9 +125,17 @@ class Policy:
             "guards": None if self.guards is None else list(self.guards),
             "effect": self.effect,
             "limits": [limit.to_json() for limit in self.limits] or None,
+            "budgets": [budget.to_json() for budget in self.budgets] or None,
             "on_unknown": self.on_unknown.to_json(),
         }
         return {key: value for key, value in full.items() if value is not None} | {"rule": self.rule}
+
+    @property
+    def budget_keys(self) -> tuple[str, ...]:
+        """The key of each budget, under which a state keeps what it has consumed."""
+        return tuple(
+            key_of_budget(self.id, self.guards, number, budget) for number, budget in enumerate(self.budgets)
+        )
 
 
 @dataclass(slots=True)
@@ -143,7 +156,7 @@ def read_document(node: Node, vocabulary: Vocabulary, findings: Findings) -> Pol
     if version is not None and (version.scalar != VERSION or isinstance(version.scalar, bool)):
         findings.error("E0305", f"this version reads `ripstop: {VERSION}`", version)
     fields.require("id")
-    if "rule" not in fields.entries and "limits" not in fields.entries:
+    if not fields.entries.keys() & {"rule", "limits", "budgets"}:
         fields.require("rule")
     name = fields.text("id", "unnamed")
     if not _ID.match(name):
@@ -155,7 +168,9 @@ def read_document(node: Node, vocabulary: Vocabulary, findings: Findings) -> Pol
     tier = fields.choice("tier", ("safety", "business"), "business")
     _check_guards(parts, tier)
     rule = _rule(parts)
+    _note_windows(rule, findings)
     limits, whens = _limits(parts)
+    budgets = read_budgets(fields.entries.get("budgets"), _costs(parts), findings)
     applies_to = _applies_to(parts)
     on_unknown = _on_unknown(fields)
     if findings.errors:
@@ -171,6 +186,7 @@ def read_document(node: Node, vocabulary: Vocabulary, findings: Findings) -> Pol
             guards,
             fields.choice("effect", ("require", "forbid"), "require"),
             limits,
+            budgets,
             on_unknown,
             fields.text("description"),
             lints=findings.lints,
@@ -196,6 +212,23 @@ def read_bare(node: Node, name: str, findings: Findings) -> Policy | None:
 def _finished(policy: Policy) -> Policy:
     object.__setattr__(policy, "digest", digest(policy.to_json()))  # derived from the other fields, set once
     return policy
+
+
+def _note_windows(rule: Expr, findings: Findings) -> None:
+    """Lint the longest window: until it has passed, a newly adopted policy does not know what it asks."""
+    longest = max(
+        (expr for expr in rule.walk() if expr.op in TEMPORAL and expr.op != "previous"),
+        key=lambda expr: window_us(expr.args[2 if expr.op == "since" else 1].value),
+        default=None,
+    )
+    if longest is not None:
+        seconds = window_us(longest.args[2 if longest.op == "since" else 1].value) / 1e6
+        findings.lint(
+            "L0504",
+            f"`{longest.op}` starts unknown, and may stay so for {seconds:g} s",
+            longest,
+            "`on_unknown` says what happens until then; a release that had the operator already keeps it",
+        )
 
 
 def _reads_like_prohibition(rule: Expr) -> bool:
@@ -245,7 +278,17 @@ def _names(parts: _Parts) -> Names:
             )
             if everywhere and (name not in known or _agree(known[name], kind)):
                 known[name] = _widest(known.get(name), kind)
-    return Names(known, f"vocabulary `{parts.vocabulary.name}`")
+    parameters = frozenset(name for action in guarded for name in parts.vocabulary.actions[action].parameters)
+    return Names(known, f"vocabulary `{parts.vocabulary.name}`", parameters)
+
+
+def _costs(parts: _Parts) -> list[str] | None:
+    """Give the numeric parameters that every guarded action has, which a budget's cost may be."""
+    if parts.vocabulary.is_open:
+        return None
+    every = [parts.vocabulary.actions[action].parameters for action in _guarded(parts)]
+    first = every[0] if every else {}
+    return [name for name in first if all(name in other and other[name].type == "number" for other in every)]
 
 
 def _agree(left: Type, right: Type) -> bool:

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from ripstop.core.canonical import Json
+from ripstop.policy.chance import weigh
 from ripstop.policy.eager import EAGER, UNARY
+from ripstop.policy.ir import TEMPORAL
 from ripstop.policy.values import (
     TOO_DEEP,
     UNKNOWN_OPERATOR,
@@ -159,6 +161,14 @@ class Machine:
         """Give what stands at a path; what is absent reads as null."""
         value = self.look(scope, path)
         return None if isinstance(value, Absent) else value
+
+    def recall(self, rule: Mapping[str, Json]) -> Json:
+        """Give the value of a temporal operator.
+
+        Raises:
+            JsonLogicError: always, for plain JSON-Logic has one moment only.
+        """
+        raise invalid_arguments(f"`{next(iter(rule))}` needs the history that a policy's state keeps")
 
 
 def _var(machine: Machine, raw: Json, scope: Scope) -> Json:
@@ -388,6 +398,10 @@ def _none(machine: Machine, raw: Json, scope: Scope) -> Json:
     return not any(_outcomes(machine, "none", raw, scope))
 
 
+def _recalled(name: str) -> Lazy:
+    return lambda machine, raw, scope: machine.recall({name: raw})
+
+
 LAZY: Mapping[str, Lazy] = {
     "var": _var,
     "val": _val,
@@ -415,4 +429,6 @@ LAZY: Mapping[str, Lazy] = {
     "all": _all,
     "some": _some,
     "none": _none,
+    "chance": weigh,
+    **{name: _recalled(name) for name in TEMPORAL},
 }

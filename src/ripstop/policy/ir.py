@@ -5,8 +5,8 @@
 Equal sub-expressions are one object (within one `Builder`), so identity is equality, and a pass may key on
 it. The operators are those of `operators.OPERATORS`, by canonical name, and some that JSON writes in
 other ways: `const`, `read` (a signal or parameter, by path; a default is its argument), `now`, `element` (a
-value of an enclosing iterator: how far to climb, then a path), `list` (an array that is not constant), and
-`spread` (a lone argument that may give all of them).
+value of an enclosing iterator: how far to climb, then a path), `estimate` (a read inside `chance`), `list`
+(an array that is not constant), and `spread` (a lone argument that may give all of them).
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ from ripstop.policy.kinds import ANY, Type
 
 Step: TypeAlias = "str | int"
 
-LEAVES = ("const", "read", "now", "element")
+LEAVES = ("const", "read", "now", "element", "estimate")
 LOGIC = ("and", "or", "!", "!!", "if")
+TEMPORAL = ("historically", "once", "since", "previous", "count_within")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,8 +37,12 @@ class Expr:
     path: tuple[Step, ...] = ()
     place: Place = field(default_factory=Place)
 
-    def walk(self) -> Iterator[Expr]:
-        """Give every distinct node once, parents before children, left before right."""
+    def walk(self, *, present: bool = False) -> Iterator[Expr]:
+        """Give every distinct node once, parents before children, left before right.
+
+        Args:
+            present: do not go into temporal operators: what stands inside is evaluated when it is observed.
+        """
         seen: set[int] = set()
         pending = [self]
         while pending:
@@ -45,7 +50,8 @@ class Expr:
             if id(expr) not in seen:
                 seen.add(id(expr))
                 yield expr
-                pending.extend(reversed(expr.args))
+                if not (present and expr.op in TEMPORAL):
+                    pending.extend(reversed(expr.args))
 
 
 class Builder:
@@ -97,7 +103,7 @@ def rule_of(expr: Expr, depth: int = 0) -> Json:
     """
     if expr.op == "const":
         return {"preserve": expr.value} if isinstance(expr.value, Mapping) and expr.value else expr.value
-    if expr.op in ("read", "now", "element"):
+    if expr.op in ("read", "now", "element", "estimate"):
         return _read_of(expr, depth)
     if expr.op == "exists":
         return {"exists": _steps(expr.args[0], depth)}

@@ -10,17 +10,11 @@ from collections.abc import Mapping
 
 from ripstop.policy.operators_logic import LOGIC_ROWS
 from ripstop.policy.operators_row import Operator
+from ripstop.policy.operators_time import TIME_ROWS
 from ripstop.policy.operators_values import VALUE_ROWS
 
 __all__ = ["ALIASES", "LATER", "OPERATORS", "Operator"]
 
-OPERATORS: Mapping[str, Operator] = {row.name: row for row in (*LOGIC_ROWS, *VALUE_ROWS)}
+OPERATORS: Mapping[str, Operator] = {row.name: row for row in (*LOGIC_ROWS, *VALUE_ROWS, *TIME_ROWS)}
 ALIASES: Mapping[str, str] = {"not": "!", "?:": "if"}
-LATER: Mapping[str, str] = {
-    "historically": "temporal operators",
-    "once": "temporal operators",
-    "since": "temporal operators",
-    "previous": "temporal operators",
-    "count_within": "temporal operators",
-    "chance": "chance constraints",
-}
+LATER: Mapping[str, str] = {}  # words that are kept free for a later version, and what they will be

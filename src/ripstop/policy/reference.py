@@ -8,15 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from ripstop.core.canonical import Json, canonical_json
 from ripstop.core.decision import Decision, EvidenceTable, Reason, Verdict
 from ripstop.core.sample import Sample
 from ripstop.core.vocabulary import SignalSpec
+from ripstop.policy.budgets import Budget
 from ripstop.policy.bundle import Bundle, Outcome, judge, meet
 from ripstop.policy.document import Policy
 from ripstop.policy.evaluate import ABSENT, Absent, Machine, Scope, follow
-from ripstop.policy.state import STALE, Invalid, Reading, State, usable_value
+from ripstop.policy.ir import rule_of
+from ripstop.policy.state import STALE, Invalid, Reading, usable_value
+from ripstop.policy.temporal import key_of
 from ripstop.policy.values import JsonLogicError, is_truthy
 
 Lookup = Callable[[str], "Json | Absent | Invalid"]
@@ -26,9 +30,21 @@ class Unknown(Exception):  # noqa: N818 (not an error: an outcome that ends the 
     """Ends an evaluation as UNKNOWN; `try` does not catch it."""
 
 
+def _remember_nothing(rule: Json) -> Json:
+    return None
+
+
+def _keep_nothing(key: str, budget: Budget, context: Mapping[str, Json], t_us: int) -> bool | None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """Where reads come from: the action's context first, then the observed state."""
+    """Where reads come from: the action's context first, then the observed state.
+
+    `recall` gives the value of a temporal operator, None for UNKNOWN; the context has no say in it. `room`
+    tells whether a budget leaves room, None for UNKNOWN.
+    """
 
     bundle: Bundle
     action: str
@@ -36,6 +52,8 @@ class Inputs:
     t_us: int
     readings: Mapping[str, Reading]
     ranged: bool = True
+    recall: Callable[[Json], Json] = _remember_nothing
+    room: Callable[[str, Budget, Mapping[str, Json], int], bool | None] = _keep_nothing
 
     def look(self, name: str) -> Json | Absent | Invalid:
         """Read one name. A parameter comes from the context alone; `now` from the clock alone."""
@@ -94,8 +112,16 @@ class _Record(dict[str, "Json"]):
 class PolicyMachine(Machine):
     """JSON-Logic whose root reads are signals, and whose reads poison."""
 
-    def __init__(self, lookup: Lookup) -> None:
+    def __init__(self, lookup: Lookup, recall: Callable[[Json], Json] = _remember_nothing) -> None:
         self._lookup = lookup
+        self._recall = recall
+
+    def recall(self, rule: Mapping[str, Json]) -> Json:
+        """Give the value of a temporal operator, or end the evaluation where it is not known."""
+        value = self._recall(rule)
+        if value is None:
+            raise Unknown(f"`{next(iter(rule))}` is not known over its whole window")
+        return value
 
     def look(self, scope: Scope, path: Sequence[Json]) -> Json | Absent:
         """Give what stands at a path, unusable or not, without poisoning."""
@@ -211,7 +237,7 @@ def outcome_of(policy: Policy, inputs: Inputs, number: Callable[[Json], int] | N
         def lookup(name: str) -> Json | Absent | Invalid:
             return inputs.look_back(name, age_s, assumed)
 
-    evaluation = Evaluation(PolicyMachine(lookup), number or number_atoms(policy))
+    evaluation = Evaluation(PolicyMachine(lookup, inputs.recall), number or number_atoms(policy))
     reasons: list[Reason] = []
     try:
         permitted = evaluation.truth(policy.rule) is (policy.effect == "require")
@@ -220,6 +246,10 @@ def outcome_of(policy: Policy, inputs: Inputs, number: Callable[[Json], int] | N
     except Unknown as unknown:
         permitted = policy.on_unknown.mode == "allow"
         reasons.append(Reason(policy.id, "unknown", str(unknown)))
+    exhausted, problem = _over_budget(policy, inputs) if permitted else (False, None)
+    if problem is not None:
+        permitted = not exhausted
+        reasons.append(problem)
     active: list[int] = []
     for index, limit in enumerate(policy.limits if permitted else ()):
         try:
@@ -238,6 +268,18 @@ def outcome_of(policy: Policy, inputs: Inputs, number: Callable[[Json], int] | N
     )
 
 
+def _over_budget(policy: Policy, inputs: Inputs) -> tuple[bool, Reason | None]:
+    """Say whether a policy's budgets deny, and what there is to say about them."""
+    for key, budget in zip(policy.budget_keys, policy.budgets, strict=True):
+        room = inputs.room(key, budget, inputs.context, inputs.t_us)
+        if room is None:
+            text = f"what is left of the budget is unknown: {budget}"
+            return policy.on_unknown.mode != "allow", Reason(policy.id, "unknown", text)
+        if not room:
+            return True, Reason(policy.id, "budget", f"the budget is used up: {budget}")
+    return False, None
+
+
 def denial(policy: Policy) -> Reason:
     """Say that the policy's rule denied; its description says why where it has one."""
     text = "its rule does not hold" if policy.effect == "require" else "its rule holds, and forbids"
@@ -254,11 +296,42 @@ def verdict(policy: Policy, context: Mapping[str, Json], t_us: int = 0) -> Verdi
     return Verdict.ALLOW if holds is (policy.effect == "require") else Verdict.DENY
 
 
+class Observed(Protocol):
+    """What has been observed: a `State`, which sums the past up, or a `History`, which keeps all of it."""
+
+    @property
+    def readings(self) -> Mapping[str, Reading]:
+        """The latest reading of each signal."""
+        ...
+
+    def sample(self, name: str) -> Sample | None:
+        """Give the latest sample of a signal."""
+        ...
+
+    def recall(self, t_us: int) -> Callable[[Json], Json]:
+        """Give what tells a temporal operator's value at a moment."""
+        ...
+
+    def room(self, key: str, budget: Budget, context: Mapping[str, Json], t_us: int) -> bool | None:
+        """Whether a budget leaves room for one more action; None where that is not known."""
+        ...
+
+
+def inputs_of(
+    bundle: Bundle, action: str, context: Mapping[str, Json], t_us: int, state: Observed | None
+) -> Inputs:
+    """Give what a decision reads."""
+    if state is None:
+        return Inputs(bundle, action, context, t_us, {})
+    recall = state.recall(t_us)
+    return Inputs(bundle, action, context, t_us, state.readings, recall=recall, room=state.room)
+
+
 def decide(
-    bundle: Bundle, action: str, context: Mapping[str, Json], t_us: int = 0, state: State | None = None
+    bundle: Bundle, action: str, context: Mapping[str, Json], t_us: int = 0, state: Observed | None = None
 ) -> Decision:
     """Decide about an action: the meet over the policies that guard it."""
-    inputs = Inputs(bundle, action, context, t_us, {} if state is None else state.readings)
+    inputs = inputs_of(bundle, action, context, t_us, state)
     guarding = bundle.guarding(action)
     outcomes = [outcome_of(policy, inputs) for policy in guarding]
     composed = judge(meet(bundle, action, guarding, outcomes), context)
@@ -275,7 +348,20 @@ def decide(
         t_us,
         inputs=(*(Sample(name, value, t_us) for name, value in context.items()), *observed),
         last_valid=last_valid(guarding, inputs),
+        remembered=remembered(guarding, inputs),
     )
+
+
+def remembered(guarding: Sequence[Policy], inputs: Inputs) -> tuple[Sample, ...]:
+    """Give what policies may have recalled: temporal operators' values and budgets' room, by key."""
+    found: dict[str, Json] = {}
+    for policy in guarding:
+        for expr in policy.program.recalls:
+            rule = rule_of(expr)
+            found[key_of(rule, inputs.bundle.vocabulary)] = inputs.recall(rule)
+        for key, budget in zip(policy.budget_keys, policy.budgets, strict=True):
+            found[key] = inputs.room(key, budget, inputs.context, inputs.t_us)
+    return tuple(Sample(key, value, inputs.t_us) for key, value in found.items())
 
 
 def signals_read(bundle: Bundle, action: str, guarding: Sequence[Policy]) -> tuple[str, ...]:

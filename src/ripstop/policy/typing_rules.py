@@ -10,6 +10,7 @@ from ripstop.policy.diagnostics import one_of
 from ripstop.policy.ir import Expr
 from ripstop.policy.kinds import ANY, BOOLEAN, NEVER, NULL, STRING, Kind, Type, number, type_of_value
 from ripstop.policy.source import Node
+from ripstop.policy.typing_rules_time import TIME_RULES
 from ripstop.policy.units import DIMENSIONLESS, SECONDS, Unit
 
 Rule: TypeAlias = Callable[[Checker, Application], Expr]
@@ -434,4 +435,5 @@ RULES: Mapping[str, Rule] = {
     "throw": _throw,
     "preserve": _preserve,
     "same": _same,
+    **TIME_RULES,
 }

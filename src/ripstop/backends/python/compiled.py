@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias, overload
 
-from ripstop.backends.python.plan import Function, Group, compile_group
+from ripstop.backends.python.plan import Function, Group, compile_groups
 from ripstop.backends.python.raw import RawVerdict, compile_raw
+from ripstop.backends.python.watching import recalls_of, watch_of
 from ripstop.core.canonical import Json
 from ripstop.core.decision import Decision, EvidenceTable, Verdict
 from ripstop.core.sample import Sample
 from ripstop.core.vocabulary import Vocabulary
 from ripstop.policy import reference
-from ripstop.policy.bundle import Bundle, Met, judge, make_bundle, meet
+from ripstop.policy.budgets import Budget
+from ripstop.policy.bundle import Bundle, Met, Outcome, judge, make_bundle, meet
 from ripstop.policy.document import Policy
-from ripstop.policy.state import Reading, State
+from ripstop.policy.reference_record import Recorded
+from ripstop.policy.state import Reading, Spent, State
 
 _NO_READINGS: Mapping[str, Reading] = {}
 _MOST_MEETS = 1024
+
+
+def _forget(key: str) -> Json:
+    return None
+
 
 _Ranges: TypeAlias = "tuple[tuple[str, float, float], ...]"
 
@@ -81,7 +89,9 @@ class _Plan:
     groups: tuple[Group, ...]
     digests: tuple[str, ...]
     reads: tuple[str, ...]
-    function: Function | None  # where one group says it all
+    recalls: tuple[str, ...]  # keys of temporal operators
+    budgets: tuple[tuple[str, Budget], ...]
+    function: Function | None  # where one group says it all, and no budget has a say
     settled: Met | None  # where no policy has a say
     meets: dict[tuple[int, ...], tuple[Met, _Ranges | None]] = field(default_factory=dict)
 
@@ -93,16 +103,20 @@ class Compiled:
     below all); ranges and ages are `decide`'s business.
     """
 
-    __slots__ = ("_base", "_groups", "_numbers", "_plans", "bundle", "verdict")
+    __slots__ = ("_base", "_groups", "_numbers", "_plans", "_watch", "bundle", "verdict")
 
     def __init__(
-        self, bundle: Bundle, base: Compiled | None = None, groups: dict[tuple[str, ...], Group] | None = None
+        self,
+        bundle: Bundle,
+        base: Compiled | None = None,
+        groups: dict[tuple[str, ...], tuple[Group, ...]] | None = None,
     ) -> None:
         self.bundle = bundle
         self._base = base
         self._plans: dict[str, _Plan] = {}
-        self._groups: dict[tuple[str, ...], Group] = {} if groups is None else groups
+        self._groups: dict[tuple[str, ...], tuple[Group, ...]] = {} if groups is None else groups
         self._numbers: dict[str, Callable[[Json], int]] = {}
+        self._watch = watch_of(bundle)
         self.verdict: RawVerdict = _raw(bundle.policies)
 
     @property
@@ -117,11 +131,48 @@ class Compiled:
 
     def start(self) -> State:
         """Give the state in which nothing has been observed."""
-        return State(self.bundle.vocabulary)
+        return State.watching(self.bundle.vocabulary, self._watch)
 
     def observe(self, state: State, signals: Mapping[str, Json], t_us: int) -> State:
-        """Give the state after samples of one moment."""
-        return state.observe(signals, t_us)
+        """Give the state after samples of one moment; every temporal operator moves on."""
+        return state.watched_by(self._watch).observe(signals, t_us)
+
+    def adopt(self, state: State) -> State:
+        """Go on from a state of other policies: operators known to it keep their memory, new ones begin."""
+        return state.watched_by(self._watch)
+
+    def restore(self, record: Mapping[str, Json]) -> State:
+        """Rebuild a state from its snapshot (`State.to_json`), as after a restart.
+
+        Raises:
+            ValueError: when the record has not that form.
+        """
+        return State.restored(self.bundle.vocabulary, record, self._watch)
+
+    def commit(self, state: State, decision: Decision, t_us: int | None = None) -> State | None:
+        """Consume what an allowed action takes of the budgets, just before it is done.
+
+        Args:
+            state: the state now; it may have changed since the decision.
+            decision: what was decided.
+            t_us: the moment of the action; the decision's own by default.
+
+        Returns:
+            The state after it; None when the decision allows nothing, or a budget is used up by now.
+        """
+        if decision.verdict is not Verdict.ALLOW:
+            return None
+        moment = max(decision.t_us if t_us is None else t_us, state.t_us)
+        spec = self.vocabulary.actions.get(decision.action)
+        is_failsafe = spec is not None and spec.is_failsafe
+        context = {item.signal: item.value for item in decision.inputs if item.t_us == decision.t_us}
+        spent = dict(state.spent)
+        for key, budget in self._plan(decision.action).budgets:
+            before = spent.get(key, Spent())
+            if not is_failsafe and not budget.has_room(before, context, moment):
+                return None
+            spent[key] = budget.consumed(before, context, moment)
+        return replace(state, spent=spent)
 
     def reads(self, action: str) -> frozenset[str]:
         """Give the signals (not parameters) that the policies guarding an action may read."""
@@ -144,7 +195,7 @@ class Compiled:
         action: str,
         context: Mapping[str, Json],
         t_us: int = 0,
-        state: State | None = None,
+        state: State | Recorded | None = None,
         *,
         release: str = "",
         intent: str = "",
@@ -162,11 +213,12 @@ class Compiled:
         plan = self._plans.get(action) or self._plan(action)
         context = dict(context)
         readings = _NO_READINGS if state is None else state.readings
+        recall = _forget if state is None or not plan.recalls else state.recall_keys(t_us)
         inputs = InputTable(context, readings, plan.reads, t_us)
         if plan.function is not None:
-            found = plan.function(context, readings, t_us)
+            found = plan.function(context, readings, t_us, recall)
             if found is None:
-                return self._exactly(plan, action, inputs, release, intent)
+                return self._exactly(plan, action, inputs, state, release, intent)
             masks, codes = found[:1], found[1:]
         elif plan.settled is not None:
             met = plan.settled
@@ -174,9 +226,11 @@ class Compiled:
         else:
             masks, codes = (), ()
             for group in plan.groups:
-                found = None if group.function is None else group.function(context, readings, t_us)
+                found = None
+                if group.function is not None and not plan.budgets:
+                    found = group.function(context, readings, t_us, recall)
                 if found is None:
-                    return self._exactly(plan, action, inputs, release, intent)
+                    return self._exactly(plan, action, inputs, state, release, intent)
                 masks += found[:1]
                 codes += found[1:]
         met, ranges = plan.meets.get(masks) or self._meet(plan, action, masks)
@@ -186,13 +240,25 @@ class Compiled:
         else:
             composed = judge(met, context)
             verdict, reasons = composed.verdict, composed.reasons
-        return Decision(action, verdict, met.limits, reasons, evidence, t_us, release, intent, inputs)
+        remembered = tuple(Sample(key, recall(key), t_us) for key in plan.recalls)
+        return Decision(
+            action,
+            verdict,
+            met.limits,
+            reasons,
+            evidence,
+            t_us,
+            release,
+            intent,
+            inputs,
+            remembered=remembered,
+        )
 
     def replay(self, decision: Decision) -> Decision:
         """Decide again from a decision's own record: what was decided then must come out now."""
         context = {item.signal: item.value for item in decision.inputs if item.t_us == decision.t_us}
         older = [item for item in decision.inputs if item.t_us != decision.t_us]
-        state = State.of_samples(self.bundle.vocabulary, older, decision.last_valid)
+        state = Recorded.of_samples(self.bundle.vocabulary, older, decision.last_valid, decision.remembered)
         return self.decide(
             decision.action, context, decision.t_us, state, release=decision.release, intent=decision.intent
         )
@@ -208,10 +274,30 @@ class Compiled:
             plan.meets[masks] = met, met.ranges
         return met, met.ranges
 
-    def _exactly(self, plan: _Plan, action: str, table: InputTable, release: str, intent: str) -> Decision:
-        """Decide by the reference semantics."""
-        inputs = reference.Inputs(self.bundle, action, table.context, table.t_us, table.readings)
-        outcomes = [reference.outcome_of(policy, inputs, self._number(policy)) for policy in plan.guarding]
+    def _exactly(
+        self,
+        plan: _Plan,
+        action: str,
+        table: InputTable,
+        state: State | Recorded | None,
+        release: str,
+        intent: str,
+    ) -> Decision:
+        """Decide by the reference semantics where generated code does not say all."""
+        inputs = reference.inputs_of(self.bundle, action, table.context, table.t_us, state)
+        recall = _forget if state is None else state.recall_keys(table.t_us)
+        outcomes: list[Outcome] = []
+        for group in plan.groups:
+            found = None
+            if group.function is not None and not any(policy.budgets for policy in group.policies):
+                found = group.function(table.context, table.readings, table.t_us, recall)
+            if found is not None:
+                spelled = zip(group.outcomes(found[0]), found[1:], strict=True)
+                outcomes.extend(replace(outcome, code=code) for outcome, code in spelled)
+            else:
+                outcomes.extend(
+                    reference.outcome_of(policy, inputs, self._number(policy)) for policy in group.policies
+                )
         composed = judge(meet(self.bundle, action, plan.guarding, outcomes), table.context)
         evidence = EvidenceTable(plan.digests, tuple(outcome.code for outcome in outcomes))
         return Decision(
@@ -225,6 +311,7 @@ class Compiled:
             intent,
             table,
             reference.last_valid(plan.guarding, inputs),
+            reference.remembered(plan.guarding, inputs),
         )
 
     def _number(self, policy: Policy) -> Callable[[Json], int]:
@@ -249,26 +336,31 @@ class Compiled:
         if self._base is not None:
             count = len([policy for policy in guarding if policy in self._base.bundle.policies])
             parts = [guarding[:count], guarding[count:]]
-        groups = tuple(self._group(part, action) for part in parts if part)
+        groups = tuple(group for part in parts if part for group in self._group(part, action))
+        budgets = tuple(
+            pair for policy in guarding for pair in zip(policy.budget_keys, policy.budgets, strict=True)
+        )
         reads = reference.signals_read(self.bundle, action, guarding)
         plan = _Plan(
             guarding,
             groups,
             tuple(policy.digest for policy in guarding),
             reads,
-            groups[0].function if len(groups) == 1 else None,
+            tuple(recalls_of(guarding, self.bundle.vocabulary)),
+            budgets,
+            groups[0].function if len(groups) == 1 and not budgets else None,
             None if guarding else meet(self.bundle, action, (), ()),
         )
         if self.bundle.is_declared(action):
             self._plans[action] = plan
         return plan
 
-    def _group(self, policies: tuple[Policy, ...], action: str) -> Group:
+    def _group(self, policies: tuple[Policy, ...], action: str) -> tuple[Group, ...]:
         key = (action, *(policy.digest for policy in policies))
-        group = self._groups.get(key)
-        if group is None:
-            group = self._groups[key] = compile_group(policies, action, self.bundle.vocabulary)
-        return group
+        groups = self._groups.get(key)
+        if groups is None:
+            groups = self._groups[key] = compile_groups(policies, action, self.bundle.vocabulary)
+        return groups
 
 
 def _raw(policies: tuple[Policy, ...]) -> RawVerdict:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import fmod, isfinite
 
 from ripstop.backends.python.slots import SAFE, Held, Slot, Unsupported, choose, name, uses_of
 from ripstop.core.canonical import Json
 from ripstop.policy.eager import EAGER
-from ripstop.policy.ir import ITERATORS, Expr
+from ripstop.policy.ir import ITERATORS, TEMPORAL, Expr
 from ripstop.policy.kinds import Kind
 
 _LARGEST = 1e300  # well below the largest binary64: what is bounded by it cannot overflow
@@ -71,6 +71,7 @@ NOT_LOWERED: Mapping[str, str] = {
     "throw": "raises errors, outside the edge profile",
     "preserve": "lowered as a constant",
     "log": "lowered as its argument",
+    "chance": "weighs estimates, which are no plain numbers",
 }
 
 
@@ -88,12 +89,14 @@ class Lowered:
 class Emitter:
     """Lowers the expressions of one function.
 
-    `elements` maps the fields of the innermost iterator's element to variables, while its body is lowered.
+    `elements` maps the fields of the innermost iterator's element to variables, while its body is lowered;
+    `recalled` names the variable of each temporal operator.
     """
 
     slots: Mapping[str, Slot]
     ranged: bool
     uses_now: bool = False
+    recalled: dict[int, tuple[Expr, str]] = field(default_factory=dict)
     elements: dict[tuple[str | int, ...], Slot] | None = None
     loops: int = 0
 
@@ -138,6 +141,18 @@ class Emitter:
 
 def _call(helper: str, *args: ast.expr) -> ast.Call:
     return ast.Call(name(helper), list(args), [])
+
+
+def _recalled(emitter: Emitter, expr: Expr) -> Lowered:
+    """Take a temporal operator's value from a variable; the function's head has fetched it."""
+    kind = expr.args[0].type.kind if expr.op == "previous" else Kind.BOOLEAN
+    held = {Kind.NUMBER: Held.NUMBER, Kind.TIMESTAMP: Held.NUMBER, Kind.BOOLEAN: Held.BOOLEAN}.get(kind)
+    if held is None:
+        raise Unsupported("`previous` of something else than a number or a truth")
+    variable = emitter.recalled.setdefault(id(expr), (expr, f"w{len(emitter.recalled)}"))[1]
+    if expr.op == "count_within":
+        return Lowered(name(variable), Held.STRICT_NUMBER, 1e3, may_be_int=True)
+    return Lowered(name(variable), held, may_be_int=held is Held.NUMBER)
 
 
 def _constant(emitter: Emitter, expr: Expr) -> Lowered:
@@ -375,6 +390,7 @@ LOWERINGS: Mapping[str, Lowering] = {
     "!": _not,
     "!!": _truth,
     "if": _choice,
+    **dict.fromkeys(TEMPORAL, _recalled),
 }
 
 

@@ -1,6 +1,6 @@
 """One generated function for each action: all the policies that guard it, with evidence.
 
-    def decide(c, s, t):                # context, readings, microseconds
+    def decide(c, s, t, r):             # context, readings, microseconds, what recalls temporal operators
         try:
             v0 = c["payload_kg"]        # a parameter: from the context alone
             if not 0.0 <= v0 <= 50.0: return None
@@ -34,10 +34,15 @@ from ripstop.core.decision import Verdict
 from ripstop.core.vocabulary import Vocabulary
 from ripstop.policy.bundle import Outcome
 from ripstop.policy.document import Policy
+from ripstop.policy.ir import rule_of
 from ripstop.policy.reference import denial
 from ripstop.policy.state import Reading
+from ripstop.policy.temporal import key_of
 
-Function: TypeAlias = Callable[[Mapping[str, Json], Mapping[str, Reading], int], "tuple[int, ...] | None"]
+Recall: TypeAlias = Callable[[str], Json]
+Function: TypeAlias = Callable[
+    [Mapping[str, Json], Mapping[str, Reading], int, Recall], "tuple[int, ...] | None"
+]
 
 SURPRISES = (Deopt, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
@@ -75,13 +80,30 @@ def compile_group(policies: tuple[Policy, ...], action: str, vocabulary: Vocabul
     except Unsupported as reason:
         return Group(policies, None, str(reason))
     fetches = [statement for slot in slots.values() for statement in fetch(slot)]
+    fetches += [
+        statement
+        for expr, variable in emitter.recalled.values()
+        for statement in _fetch_recalled(key_of(rule_of(expr), vocabulary), variable)
+    ]
     if emitter.uses_now:
         fetches.insert(0, assign("now", ast.BinOp(name("t"), ast.Div(), ast.Constant(1e6))))
     result = ast.Return(
         ast.Tuple([name("m"), *(name(f"e{index}") for index in range(len(policies)))], ast.Load())
     )
     body = [*fetches, assign("m", ast.Constant(0)), *bodies, result]
-    return Group(policies, build(["c", "s", "t"], body, ast.Return(ast.Constant(None)), {}))
+    return Group(policies, build(["c", "s", "t", "r"], body, ast.Return(ast.Constant(None)), {}))
+
+
+def compile_groups(policies: tuple[Policy, ...], action: str, vocabulary: Vocabulary) -> tuple[Group, ...]:
+    """Generate functions for policies that guard an action, as few as can be made, in their order."""
+    whole = compile_group(policies, action, vocabulary)
+    if whole.function is not None or len(policies) == 1:
+        return (whole,)
+    half = len(policies) // 2
+    return (
+        *compile_groups(policies[:half], action, vocabulary),
+        *compile_groups(policies[half:], action, vocabulary),
+    )
 
 
 def build(
@@ -118,6 +140,15 @@ def fetch(slot: Slot) -> list[ast.stmt]:
     if slot.is_checked_when_observed:
         return [assign(slot.variable, get), ast.If(is_absent, observed, checks)]
     return [assign(slot.variable, get), ast.If(is_absent, observed, []), *checks]
+
+
+def _fetch_recalled(key: str, variable: str) -> list[ast.stmt]:
+    """Recall a temporal operator's value, and leave when it is UNKNOWN."""
+    is_unknown = ast.Compare(name(variable), [ast.Is()], [ast.Constant(None)])
+    return [
+        assign(variable, ast.Call(name("r"), [ast.Constant(key)], [])),
+        ast.If(is_unknown, [ast.Return(ast.Constant(None))], []),
+    ]
 
 
 def _bodies(policies: Sequence[Policy], emitter: Emitter) -> list[ast.stmt]:

@@ -51,6 +51,8 @@ _ORDERS: Mapping[str, ast.cmpop] = {"<": ast.Lt(), "<=": ast.LtE(), ">": ast.Gt(
 def compile_raw(policy: Policy, slow: RawVerdict) -> RawVerdict:
     """Generate the function for one policy's rule; `slow` itself where that cannot be done."""
     program = policy.program
+    if program.recalls:
+        return slow  # a raw verdict has no history: the exact evaluator knows where that matters
     yes, no = (Verdict.ALLOW, Verdict.DENY) if policy.effect == "require" else (Verdict.DENY, Verdict.ALLOW)
     returns = {True: ast.Return(name("_yes")), False: ast.Return(name("_no"))}
     try:

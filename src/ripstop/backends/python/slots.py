@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from ripstop.core.vocabulary import SignalSpec
-from ripstop.policy.ir import LOGIC, Expr, Step
+from ripstop.policy.ir import LOGIC, TEMPORAL, Expr, Step
 from ripstop.policy.kinds import Kind
 from ripstop.policy.operators import OPERATORS
 
@@ -140,7 +140,7 @@ def refuse_large(roots: Sequence[Expr]) -> None:
     """
     count = 0
     for root in roots:
-        for expr in root.walk():
+        for expr in root.walk(present=True):
             count += 1
             if count > _MOST_NODES or len(expr.args) > _MOST_ARGUMENTS:
                 raise Unsupported("the policies are too large to make code of")
@@ -162,8 +162,8 @@ def uses_of(roots: Sequence[Expr], op: str) -> dict[tuple[Step, ...], set[Held]]
 
     for root in roots:
         note(root, {Held.BOOLEAN})
-        for expr in root.walk():
-            for index, arg in enumerate(expr.args):
+        for expr in root.walk(present=True):
+            for index, arg in enumerate(() if expr.op in TEMPORAL else expr.args):
                 note(arg, _use(expr, index))
     return uses
 

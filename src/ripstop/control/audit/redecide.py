@@ -17,7 +17,7 @@ from ripstop.policy.bundle import Bundle, make_bundle
 from ripstop.policy.document import Policy
 from ripstop.policy.loader import load
 from ripstop.policy.reference import decide
-from ripstop.policy.state import State
+from ripstop.policy.reference_record import Recorded
 
 
 @dataclass(slots=True)
@@ -95,7 +95,9 @@ def _leading(recorded: Decision) -> Sequence[str]:
 def _decided(recorded: Decision, bundle: Bundle, count: int) -> Decision:
     """Decide with the first `count` inputs as the action's context and the rest as observed signals."""
     context = {sample.signal: sample.value for sample in recorded.inputs[:count]}
-    state = State.of_samples(bundle.vocabulary, recorded.inputs[count:], recorded.last_valid)
+    state = Recorded.of_samples(
+        bundle.vocabulary, recorded.inputs[count:], recorded.last_valid, recorded.remembered
+    )
     return decide(bundle, recorded.action, context, recorded.t_us, state)
 
 
