@@ -46,6 +46,7 @@ CODES: Mapping[str, str] = {
     "E0311": "a vocabulary does not fit its parent",
     "E0312": "two policies of a bundle have the same id",
     "E0313": "policies of a bundle do not fit one vocabulary",
+    "E0315": "an engine cannot run the policy",
     "E0401": "a rule raised an error of JSON-Logic",
     "L0501": "a bare rule reads like a prohibition",
     "L0502": "a condition is always the same",

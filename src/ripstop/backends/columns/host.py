@@ -1,0 +1,251 @@
+"""Runs policies over many recorded contexts at once: backtests, what-if questions, vacuity."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ripstop.backends.columns.evaluate import (
+    Numbers,
+    Plain,
+    Rows,
+    Unusable,
+    Watched,
+    are_all_usable,
+)
+from ripstop.backends.columns.table import Column, Table, count_rows, rows_of
+from ripstop.backends.edge.host import EdgeCompiled, Run
+from ripstop.backends.edge.program import UNKNOWN_BIT, EdgePolicy, EdgeProgram, Engine
+from ripstop.core.decision import Evidence, Verdict
+from ripstop.policy import reference
+from ripstop.policy.bundle import Bundle
+
+COLUMNS = Engine("columns")
+Verdicts: TypeAlias = NDArray[np.int8]
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyColumns:
+    """What one policy says of each row: its status, and for each atom whether it was read, and held."""
+
+    policy: EdgePolicy
+    status: NDArray[np.int64]
+    read: Rows
+    true: Rows
+
+    def code(self, row: int) -> int:
+        """Give the evidence of a row as one number: bit 2i for a read atom i, 2i + 1 for one that held."""
+        pairs = zip(self.read[:, row].tolist(), self.true[:, row].tolist(), strict=True)
+        return sum((read + 2 * true) << 2 * index for index, (read, true) in enumerate(pairs))
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnDecisions:
+    """The decisions about one action for every row.
+
+    `verdicts` holds the numbers of `Verdict`; `bounds` the limits in force on each parameter, infinite where
+    open. `evidence(row)` is what `Decision.evidence` holds.
+    """
+
+    verdicts: Verdicts
+    policies: tuple[PolicyColumns, ...]
+    bounds: Mapping[str, tuple[Numbers, Numbers]]
+
+    def __len__(self) -> int:
+        return len(self.verdicts)
+
+    def evidence(self, row: int) -> tuple[Evidence, ...]:
+        """Give the evidence of one row."""
+        return tuple(
+            Evidence(each.policy.policy.digest, _bits(each.read[:, row]), _bits(each.true[:, row]))
+            for each in self.policies
+        )
+
+
+def _bits(column: Rows) -> int:
+    return sum(1 << index for index, value in enumerate(column.tolist()) if value)
+
+
+class ColumnsRunner:
+    """Runs one program over arrays; called with numbers, over one row."""
+
+    def __init__(self, program: EdgeProgram) -> None:
+        self.program = program
+
+    def __call__(self, values: Sequence[float]) -> Run:
+        """Run once."""
+        columns = [np.array([value]) for value in values]
+        if self.program.action is None:
+            return Run(Verdict(int(raw_verdicts(self.program, columns, 1)[0])))
+        found = run_decisions(self.program, columns, 1)
+        statuses = tuple(int(each.status[0]) for each in found.policies)
+        return Run(Verdict(int(found.verdicts[0])), statuses, tuple(each.code(0) for each in found.policies))
+
+
+def raw_verdicts(program: EdgeProgram, columns: Sequence[Numbers], rows: int) -> Verdicts:
+    """Give the raw verdict of each row: the least over the rules, UNKNOWN below all."""
+    with np.errstate(all="ignore"):
+        usable = all(
+            are_all_usable(each, column)
+            for each, column in zip(program.inputs, columns, strict=True)
+            if each.is_guarded
+        )
+        least: Verdicts | None = None
+        for policy in program.policies:
+            verdicts = _verdict(program, policy, columns, rows, usable=usable)
+            least = verdicts if least is None else np.minimum(least, verdicts)
+    return np.zeros(rows, dtype=np.int8) if least is None else least
+
+
+def _verdict(
+    program: EdgeProgram, policy: EdgePolicy, columns: Sequence[Numbers], rows: int, *, usable: bool
+) -> Verdicts:
+    holds: Rows | None = None
+    unknown: Rows | None = None
+    if usable:
+        try:
+            holds = Plain(columns, rows).truth(policy.rule)
+        except Unusable:
+            holds = None
+    if holds is None:
+        nothing = np.zeros((0, rows), dtype=np.bool_)
+        watched = Watched(program.inputs, columns, rows, nothing, nothing)
+        holds, unknown = watched.truth(policy.rule, np.ones(rows, dtype=np.bool_)), watched.unknown
+    if policy.policy.effect == "forbid":
+        holds = np.logical_not(holds)
+    verdicts: Verdicts = np.left_shift(holds.view(np.int8), 1)
+    if unknown is not None:
+        verdicts[unknown] = Verdict.UNKNOWN
+    return verdicts
+
+
+def run_decisions(program: EdgeProgram, columns: Sequence[Numbers], rows: int) -> ColumnDecisions:
+    """Decide about every row."""
+    settled = Verdict.ALLOW if program.settled is None else program.settled
+    verdicts: Verdicts = np.full(rows, int(settled), dtype=np.int8)
+    bounds = {name: (np.full(rows, -np.inf), np.full(rows, np.inf)) for name, _ in program.bounded}
+    made = []
+    with np.errstate(all="ignore"):
+        for policy in program.policies:
+            found = _policy(program, policy, columns, rows)
+            made.append(found)
+            if not program.is_failsafe:
+                verdicts[(found.status & 1) == 0] = Verdict.DENY
+            _tighten(found, bounds)
+        for name, given in program.bounded:
+            low, high = bounds[name]
+            value = columns[given]
+            is_outside = ((low > -np.inf) | (high < np.inf)) & ~((value >= low) & (value <= high))
+            verdicts[is_outside & (verdicts > Verdict.LIMIT)] = Verdict.LIMIT
+            if not program.is_failsafe:
+                verdicts[low > high] = Verdict.DENY
+    return ColumnDecisions(verdicts, tuple(made), bounds)
+
+
+def _policy(program: EdgeProgram, policy: EdgePolicy, columns: Sequence[Numbers], rows: int) -> PolicyColumns:
+    """Give the status and the evidence of one policy."""
+    atoms = len(policy.policy.program.atoms)
+    read, true = np.zeros((2, atoms, rows), dtype=np.bool_)
+    watched = Watched(program.inputs, columns, rows, read, true)
+    every = np.ones(rows, dtype=np.bool_)
+    holds = watched.truth(policy.rule, every)
+    permitted = ~holds if policy.policy.effect == "forbid" else holds
+    status = np.where(watched.unknown, UNKNOWN_BIT | policy.permits_unknown, permitted).astype(np.int64)
+    for index, when in enumerate(policy.whens):
+        watched.unknown = np.zeros(rows, dtype=np.bool_)
+        active = watched.truth(when, (status & 1) == 1)
+        status |= np.where(watched.unknown, 12 << 2 * index, active * (4 << 2 * index))
+    return PolicyColumns(policy, status, read, true)
+
+
+def _tighten(found: PolicyColumns, bounds: Mapping[str, tuple[Numbers, Numbers]]) -> None:
+    for index, rule in enumerate(found.policy.policy.limits):
+        active = (found.status & 4 << 2 * index) != 0
+        for limit in rule.limits:
+            low, high = bounds[limit.parameter]
+            if limit.low is not None:
+                np.maximum(low, limit.low, out=low, where=active)
+            if limit.high is not None:
+                np.minimum(high, limit.high, out=high, where=active)
+
+
+class ColumnsCompiled(EdgeCompiled):
+    """Policies compiled to NumPy.
+
+    A column is an array of numbers or truths (NaN where a value is absent), or a sequence of values as a
+    context holds them. A list is a sequence of lists; or an integer array of lengths under its name, and
+    under `name.field` an array of shape (rows, items) for each field.
+    """
+
+    def __init__(self, bundle: Bundle) -> None:
+        """Take a bundle.
+
+        Raises:
+            PolicyError: E0315 for a policy outside the engine's profile.
+        """
+        super().__init__(bundle, COLUMNS, ColumnsRunner)
+
+    def verdicts(self, columns: Mapping[str, Column], t_us: int | NDArray[np.int64] = 0) -> Verdicts:
+        """Give the raw verdict of every row, as the numbers of `Verdict`.
+
+        Args:
+            columns: by name, all of one length.
+            t_us: the moment, one for all or one for each row.
+        """
+        program, rows = self._raw, count_rows(columns)
+        table = Table(columns, program.texts, rows, _seconds(t_us), ranged=False)
+        found = raw_verdicts(program, [table.numbers(each) for each in program.inputs], rows)
+        for row in table.surprising:
+            at_us = t_us if isinstance(t_us, int) else int(t_us[row])
+            found[row] = min(
+                reference.verdict(policy, rows_of(columns, row), at_us) for policy in self.policies
+            )
+        return found
+
+    def decisions(
+        self, action: str, columns: Mapping[str, Column], t_us: int | NDArray[np.int64] = 0
+    ) -> ColumnDecisions:
+        """Decide about an action for every row.
+
+        Args:
+            action: the action's name.
+            columns: its parameters and the signals, by name, all of one length.
+            t_us: the moment, one for all or one for each row.
+        """
+        program, rows = self.program(action), count_rows(columns)
+        table = Table(columns, program.texts, rows, _seconds(t_us), ranged=True)
+        found = run_decisions(program, [table.numbers(each) for each in program.inputs], rows)
+        for row in sorted(table.surprising):
+            at_us = t_us if isinstance(t_us, int) else int(t_us[row])
+            self._replace(found, action, row, (columns, at_us))
+        return found
+
+    def _replace(
+        self, found: ColumnDecisions, action: str, row: int, where: tuple[Mapping[str, Column], int]
+    ) -> None:
+        """Put in what the reference says of a row."""
+        columns, at_us = where
+        decision = reference.decide(self.bundle, action, rows_of(columns, row), at_us)
+        found.verdicts[row] = decision.verdict
+        for each, evidence in zip(found.policies, decision.evidence, strict=True):
+            for index in range(len(each.read)):
+                each.read[index, row] = bool(evidence.read >> index & 1)
+                each.true[index, row] = bool(evidence.true >> index & 1)
+        inputs = reference.Inputs(self.bundle, action, rows_of(columns, row), at_us, {})
+        for each in found.policies:
+            outcome = reference.outcome_of(each.policy.policy, inputs)
+            unknown = any(reason.code == "unknown" for reason in outcome.reasons)
+            status = int(outcome.verdict is Verdict.ALLOW) | (UNKNOWN_BIT if unknown else 0)
+            each.status[row] = status | sum(4 << 2 * index for index in outcome.active)
+        for name, (low, high) in found.bounds.items():
+            limit = next((limit for limit in decision.limits if limit.parameter == name), None)
+            low[row] = -np.inf if limit is None or limit.low is None else limit.low
+            high[row] = np.inf if limit is None or limit.high is None else limit.high
+
+
+def _seconds(t_us: int | NDArray[np.int64]) -> Numbers | float:
+    return t_us / 1e6

@@ -1,0 +1,268 @@
+"""What an edge engine is made from: the raw verdict of all rules, or the decision about one action."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from ripstop.backends.edge.guards import NOTHING, Guards
+from ripstop.backends.edge.inputs import Held, Input, Look, table_of_texts
+from ripstop.backends.edge.nodes import Bool
+from ripstop.backends.edge.translate import OUTSIDE, TRANSLATIONS, Translator
+from ripstop.backends.edge.uses import Outside, Uses
+from ripstop.core.canonical import Json
+from ripstop.core.decision import Verdict
+from ripstop.core.errors import PolicyError
+from ripstop.core.vocabulary import SignalSpec
+from ripstop.policy.budgets import Budget
+from ripstop.policy.bundle import Bundle, meet
+from ripstop.policy.document import Policy
+from ripstop.policy.ir import Expr
+
+ATOMS_A_WORD = 32
+MOST_LIMITS = 31
+UNKNOWN_BIT = 2  # of a status; bit 0 says that the rule permits, 2 bits for each limit follow
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """An edge engine: its name, and the operators of the edge profile that it has not, with reasons."""
+
+    name: str
+    gaps: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def lowerings(self) -> tuple[str, ...]:
+        """The operators that it has."""
+        return tuple(op for op in TRANSLATIONS if op not in self.gaps)
+
+    @property
+    def not_lowered(self) -> dict[str, str]:
+        """The operators that it has not, with reasons."""
+        return {**OUTSIDE, **self.gaps}
+
+
+@dataclass(frozen=True, slots=True)
+class EdgePolicy:
+    """One policy, translated.
+
+    Its status is a number: 1 where the rule permits, plus 2 where it is unknown, plus for limit i 4 << 2i
+    where it is active and 8 << 2i where that is because its condition is unknown.
+    """
+
+    policy: Policy
+    rule: Bool
+    whens: tuple[Bool, ...]
+
+    @property
+    def words(self) -> int:
+        """How many 64-bit words its evidence takes: atom i has bits 2i (read) and 2i + 1 (true)."""
+        return -(-len(self.policy.program.atoms) // ATOMS_A_WORD)
+
+    @property
+    def budgets(self) -> tuple[tuple[str, Budget], ...]:
+        """What the policy's actions may consume, by key: kept where actions are committed, not here."""
+        return tuple(zip(self.policy.budget_keys, self.policy.budgets, strict=True))
+
+    @property
+    def permits_unknown(self) -> bool:
+        """Whether the rule permits what it cannot tell."""
+        return self.policy.on_unknown.mode == "allow"
+
+
+@dataclass(frozen=True)
+class EdgeProgram:
+    """The decision about one action (or, where `action` is None, the raw verdict of all rules).
+
+    `bounded` pairs each parameter that a limit may bound with its input. `settled` is what comes out where
+    no policy has a say; a failsafe action is never denied.
+    """
+
+    action: str | None
+    policies: tuple[EdgePolicy, ...]
+    inputs: tuple[Input, ...]
+    texts: Mapping[str, int]
+    bounded: tuple[tuple[str, int], ...] = ()
+    settled: Verdict | None = None
+    is_failsafe: bool = False
+
+    @cached_property
+    def layout(self) -> dict[str, Json]:
+        """What a caller has to know: the inputs in order, the texts' codes, what comes back."""
+        return {
+            "inputs": [each.label for each in self.inputs],
+            "texts": dict(self.texts) if any(each.held is Held.TEXT for each in self.inputs) else {},
+            "policies": [each.policy.digest for each in self.policies],
+            "bounded": [name for name, _ in self.bounded],
+        }
+
+
+def outside_the_profile(policy: Policy, outside: Outside, engine: Engine) -> PolicyError:
+    """Build the error for a policy that an engine cannot run."""
+    return PolicyError(
+        f"policy `{policy.id}` cannot run on the engine `{engine.name}`: {outside.why}",
+        code="E0315",
+        hint="the edge profile is described in docs/reference/engines.md",
+        place=None if outside.expr is None else outside.expr.place,
+    )
+
+
+def verdict_program(policies: Sequence[Policy], engine: Engine) -> EdgeProgram:
+    """Translate the rules alone, raw: ranges are not checked, no evidence is taken.
+
+    Raises:
+        PolicyError: E0315 for a policy outside the engine's profile.
+    """
+    build = _Build(policies, {}, {}, engine)
+    translated = []
+    for policy in policies:
+        signals = policy.vocabulary.signals
+        with build.refusing(policy):
+            translator = build.translator(policy, signals, {}, ranged=False)
+            translated.append((policy, translator.rule(policy.program.rule, None)))
+    guards = Guards(tuple(build.inputs))
+    made = tuple(EdgePolicy(policy, guards.place(rule)[0], ()) for policy, rule in translated)
+    return EdgeProgram(None, made, tuple(build.inputs), build.texts)
+
+
+def decision_program(bundle: Bundle, action: str, engine: Engine) -> EdgeProgram:
+    """Translate the policies that guard an action.
+
+    Raises:
+        PolicyError: E0315 for a policy outside the engine's profile.
+    """
+    guarding = bundle.guarding(action) if bundle.is_declared(action) else ()
+    spec = bundle.vocabulary.actions.get(action)
+    is_failsafe = spec is not None and spec.is_failsafe
+    ends = is_failsafe and action == bundle.vocabulary.failsafes[-1]
+    if not guarding or ends:
+        settled = meet(bundle, action, guarding if ends else (), ()).verdict
+        return EdgeProgram(action, (), (), {}, settled=settled, is_failsafe=is_failsafe)
+    parameters = {} if spec is None else spec.parameters
+    build = _Build(guarding, bundle.vocabulary.signals, parameters, engine)
+    translated: list[tuple[Policy, Bool, tuple[Bool, ...]]] = []
+    for policy in guarding:
+        with build.refusing(policy):
+            translated.append(build.decided(policy))
+    names = sorted(
+        {limit.parameter for policy in guarding for each in policy.limits for limit in each.limits}
+    )
+    bounded = tuple((name, build.bounded(name)) for name in names)
+    guards = Guards(tuple(build.inputs))
+    made = tuple(_guarded(guards, policy, rule, whens) for policy, rule, whens in translated)
+    return EdgeProgram(action, made, tuple(build.inputs), build.texts, bounded, is_failsafe=is_failsafe)
+
+
+def actions_of(bundle: Bundle) -> Iterator[str]:
+    """Give the actions that the policies of a bundle have a say on; "" is any that nobody names."""
+    named = dict.fromkeys(name for policy in bundle.policies for name in policy.guards or ())
+    for name in (*bundle.vocabulary.actions, *named):
+        if bundle.is_declared(name) and bundle.guarding(name):
+            named[name] = None
+    yield from (name for name in named if bundle.is_declared(name))
+    if bundle.vocabulary.is_open and any(policy.guards is None for policy in bundle.policies):
+        yield ""
+
+
+def _guarded(guards: Guards, policy: Policy, rule: Bool, whens: Sequence[Bool]) -> EdgePolicy:
+    """Place the checks; the limits are looked at only where the rule permits."""
+    placed, true, false = guards.place(rule)
+    known = true if policy.effect == "require" else false
+    if policy.on_unknown.mode == "allow":
+        known = NOTHING
+    return EdgePolicy(policy, placed, tuple(guards.place(when, known)[0] for when in whens))
+
+
+class _Refusing:
+    """Turns what the translator refuses into the error about a policy."""
+
+    def __init__(self, policy: Policy, engine: Engine) -> None:
+        self._policy = policy
+        self._engine = engine
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, Outside):
+            raise outside_the_profile(self._policy, error, self._engine) from None
+
+
+@dataclass(slots=True)
+class _Build:
+    """Shares inputs and texts among the policies of one program."""
+
+    signals: Mapping[str, SignalSpec]
+    parameters: Mapping[str, SignalSpec]
+    engine: Engine
+    uses: Uses
+    texts: dict[str, int]
+    inputs: dict[Input, int]
+
+    def __init__(
+        self,
+        policies: Sequence[Policy],
+        signals: Mapping[str, SignalSpec],
+        parameters: Mapping[str, SignalSpec],
+        engine: Engine,
+    ) -> None:
+        self.signals, self.parameters, self.engine = signals, parameters, engine
+        self.uses, self.inputs = Uses(), {}
+        texts: set[str] = set()
+        specs = [*signals.values(), *parameters.values()]
+        for policy in policies:
+            specs.extend(policy.vocabulary.signals.values())
+            for root in (policy.program.rule, *policy.program.whens):
+                self.uses.note(root)
+                texts.update(text for expr in root.walk() for text in _texts(expr))
+        for spec in specs:
+            texts.update(spec.values)
+            texts.update(text for inner in spec.fields.values() for text in inner.values)
+        self.texts = table_of_texts(texts)
+
+    def refusing(self, policy: Policy) -> _Refusing:
+        """Turn refusals into errors about the policy."""
+        return _Refusing(policy, self.engine)
+
+    def translator(
+        self,
+        policy: Policy,
+        signals: Mapping[str, SignalSpec],
+        parameters: Mapping[str, SignalSpec],
+        *,
+        ranged: bool,
+    ) -> Translator:
+        """Start translating one policy."""
+        mode = policy.on_unknown
+        age_s = mode.max_age_s if mode.mode == "last_valid" and ranged else None
+        return Translator(
+            signals,
+            parameters,
+            self.uses,
+            self.texts,
+            ranged,
+            age_s,
+            self.engine.gaps,
+            self.inputs,
+        )
+
+    def decided(self, policy: Policy) -> tuple[Policy, Bool, tuple[Bool, ...]]:
+        """Translate a policy with its limits and its atoms."""
+        if len(policy.limits) > MOST_LIMITS:
+            raise Outside(f"it has more than {MOST_LIMITS} limits")
+        numbers = {id(atom): number for number, atom in enumerate(policy.program.atoms)}
+        translator = self.translator(policy, self.signals, self.parameters, ranged=True)
+        whens = tuple(translator.rule(when, numbers) for when in policy.program.whens)
+        return policy, translator.rule(policy.program.rule, numbers), whens
+
+    def bounded(self, name: str) -> int:
+        """Give the input that holds a limited parameter as the action gives it."""
+        wanted = Input(name, Look.BOUNDED, Held.NUMBER)
+        return self.inputs.setdefault(wanted, len(self.inputs))
+
+
+def _texts(expr: Expr) -> Iterator[str]:
+    if expr.op == "const":
+        values = expr.value if isinstance(expr.value, list) else [expr.value]
+        yield from (value for value in values if isinstance(value, str))

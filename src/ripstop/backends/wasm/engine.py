@@ -1,0 +1,8 @@
+"""What the wasm engine has, and has not."""
+
+from ripstop.backends.edge.program import Engine
+
+WASM = Engine(
+    "wasm",
+    {"%": "has no exact remainder here: WebAssembly has no such instruction, and a loop has no small bound"},
+)

@@ -1,0 +1,76 @@
+"""The columns engine: every row what the reference says of it, whatever the columns are made of."""
+
+import numpy as np
+import pytest
+
+from edge_programs import VOCABULARY, Contexts, Programs, generator
+from ripstop.backends import compile as compile_policies
+from ripstop.core.decision import Verdict
+from ripstop.policy import load, make_bundle, reference
+from ripstop.policy.evaluate import ABSENT
+
+RULE_A = {"if": [{"<": [{"var": "battery"}, 30]}, {"<=": [{"var": "payload"}, 1.0]}, True]}
+
+
+def as_columns(contexts):
+    names = dict.fromkeys(name for context in contexts for name in context)
+    return {name: [context.get(name, ABSENT) for context in contexts] for name in names}
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3, 4])
+def test_a_table_of_contexts_is_decided_row_by_row(seed):
+    rng = generator(seed)
+    policies = [Programs(rng, remainder=True).policy(number) for number in range(2)]
+    contexts = [Contexts(rng).context() for _ in range(60)]
+    compiled = compile_policies(policies, "columns", vocabulary=VOCABULARY)
+    bundle = make_bundle(policies, VOCABULARY)
+    for action in ("go", "stop"):
+        if not bundle.guarding(action):
+            continue
+        found = compiled.decisions(action, as_columns(contexts), 2_500_000)
+        for row, context in enumerate(contexts):
+            expected = reference.decide(bundle, action, context, 2_500_000)
+            assert found.verdicts[row] == expected.verdict
+            assert found.evidence(row) == tuple(expected.evidence)
+            for limit in expected.limits:
+                low, high = found.bounds[limit.parameter]
+                assert low[row] == (-np.inf if limit.low is None else limit.low)
+                assert high[row] == (np.inf if limit.high is None else limit.high)
+    raw = compiled.verdicts(as_columns(contexts), 2_500_000)
+    for row, context in enumerate(contexts):
+        assert raw[row] == min(reference.verdict(policy, context, 2_500_000) for policy in policies)
+
+
+def test_arrays_are_taken_as_they_are_and_nan_is_unknown():
+    compiled = compile_policies(load(RULE_A), "columns")
+    battery = np.array([20.0, 20.0, 50.0, np.nan, np.inf, 20.0])
+    payload = np.array([0.5, 2.0, np.nan, 1.0, 1.0, np.nan])
+    found = compiled.verdicts({"battery": battery, "payload": payload})
+    assert found.tolist() == [2, 0, 2, -1, -1, -1]
+    whole = compiled.verdicts({"battery": np.array([20, 20, 50]), "payload": np.array([True, False, True])})
+    assert whole.tolist() == [2, 2, 2]
+
+
+def test_a_list_may_come_as_lengths_and_grids():
+    document = {
+        "ripstop": 1,
+        "id": "near",
+        "vocabulary": VOCABULARY.to_json(),
+        "guards": ["go"],
+        "rule": {"all": [{"var": "near"}, {"<": [{"var": "load"}, 0.5]}]},
+    }
+    compiled = compile_policies(load(document), "columns")
+    grid = np.array([[0.1, 0.2, np.nan], [0.1, 0.9, np.nan], [np.nan] * 3, [0.1, np.nan, 0.9]])
+    columns = {"near": np.array([2, 2, 0, 4]), "near.load": grid}
+    assert compiled.verdicts(columns).tolist() == [2, 0, 0, -1]
+
+
+def test_a_row_that_holds_something_else_is_left_to_the_reference():
+    compiled = compile_policies(load(RULE_A), "columns")
+    found = compiled.verdicts({"battery": [20, "20", None, ABSENT, []], "payload": [2.0, "0.5", 1, 1, 1]})
+    assert found.tolist() == [0, 2, Verdict.UNKNOWN, Verdict.UNKNOWN, Verdict.UNKNOWN]
+
+
+def test_columns_of_several_lengths_are_refused():
+    with pytest.raises(ValueError, match="as many rows"):
+        compile_policies(load(RULE_A), "columns").verdicts({"battery": [1.0], "payload": [1.0, 2.0]})
