@@ -1,0 +1,132 @@
+"""What the policy commands have in common: files, vocabulary, context, trace."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ripstop.core.canonical import Json
+from ripstop.core.errors import ConfigurationError
+from ripstop.policy import Policy, load
+
+if TYPE_CHECKING:
+    from ripstop.cli.root import Subparsers
+
+SUFFIXES = (".json", ".yaml", ".yml", ".rule")
+
+
+def add_command(commands: Subparsers, name: str, help: str, epilog: str) -> argparse.ArgumentParser:  # noqa: A002 (argparse's own word)
+    """Add one command; its description is its help as a sentence."""
+    return commands.add_parser(
+        name,
+        help=help,
+        description=f"{help[0].upper()}{help[1:]}.",
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def add_vocabulary(parser: argparse.ArgumentParser) -> None:
+    """Add `--vocabulary` and `--json`."""
+    parser.add_argument("--vocabulary", metavar="FILE", help="use this vocabulary instead of the named one")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def add_situation(parser: argparse.ArgumentParser) -> None:
+    """Add what a decision depends on: the context, what was observed, the moment."""
+    parser.add_argument("--context", default="{}", metavar="JSON", help="the values, or @FILE with them")
+    parser.add_argument("--trace", metavar="FILE", help="what was observed: lines of [t_us, {signal: value}]")
+    parser.add_argument(
+        "--t-us", type=int, metavar="US", help="the moment (default: the trace's end, else 0)"
+    )
+
+
+def expanded(files: Sequence[str]) -> list[Path]:
+    """Replace folders by the policies in them, sorted.
+
+    Raises:
+        ConfigurationError: C0004, a folder holds none.
+    """
+    paths: list[Path] = []
+    for file in files:
+        path = Path(file)
+        if not path.is_dir():
+            paths.append(path)
+            continue
+        inside = sorted(each for each in path.rglob("*") if each.suffix in SUFFIXES and each.is_file())
+        if not inside:
+            raise ConfigurationError(
+                f"folder `{file}` holds no policy",
+                code="C0004",
+                hint=f"policies end in {', '.join(SUFFIXES)}",
+            )
+        paths.extend(inside)
+    return paths
+
+
+def loaded(args: argparse.Namespace) -> list[Policy]:
+    """Load the policies that the command line names.
+
+    Raises:
+        PolicyRejectedError: the first that does not load.
+    """
+    return [load(path, args.vocabulary) for path in expanded(args.files)]
+
+
+def read_context(text: str) -> dict[str, Json]:
+    """Read the context from the command line, or from a file after `@`.
+
+    Raises:
+        ConfigurationError: C0005, it is no JSON object.
+    """
+    try:
+        content = Path(text[1:]).read_text() if text.startswith("@") else text
+        context = json.loads(content)
+    except (OSError, ValueError, RecursionError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not JSON"
+        raise ConfigurationError(
+            f"the context cannot be read, {reason}", code="C0005", hint='like {"a": 1}'
+        ) from None
+    if not isinstance(context, dict):
+        raise ConfigurationError("the context is not a JSON object", code="C0005", hint='like {"a": 1}')
+    return context
+
+
+def read_trace(file: str | None) -> list[tuple[int, Mapping[str, Json]]]:
+    """Read what was observed: a line for each moment.
+
+    Raises:
+        ConfigurationError: C0006, a line is not `[t_us, {signal: value}]`.
+    """
+    moments: list[tuple[int, Mapping[str, Json]]] = []
+    try:
+        lines = [] if file is None else Path(file).read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = (getattr(error, "strerror", None) or "it is not UTF-8").lower()
+        raise ConfigurationError(f"`{file}` cannot be read, {reason}", code="C0006") from None
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError):
+            record = None
+        if not _is_moment(record):
+            raise ConfigurationError(
+                f"line {number} of `{file}` is no moment", code="C0006", hint='like [1000000, {"load": 0.5}]'
+            )
+        moments.append((record[0], record[1]))
+    return moments
+
+
+def _is_moment(record: object) -> bool:
+    return (
+        isinstance(record, list)
+        and len(record) == 2
+        and isinstance(record[0], int)
+        and not isinstance(record[0], bool)
+        and isinstance(record[1], dict)
+    )

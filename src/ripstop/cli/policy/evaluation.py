@@ -1,0 +1,79 @@
+"""`ripstop policy eval`: a rule's verdict, or a decision about an action."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import TYPE_CHECKING
+
+from ripstop.cli.policy.arguments import add_command, add_situation, add_vocabulary, read_context, read_trace
+from ripstop.core.canonical import Json
+from ripstop.core.decision import Decision
+from ripstop.policy import Policy, load
+from ripstop.policy.bundle import shown_range
+from ripstop.policy.text_printer import text_of
+
+if TYPE_CHECKING:
+    from ripstop.cli.root import Subparsers
+
+_EPILOG = """examples:
+  ripstop policy eval policies/payload_limit.json --context '{"battery_percent": 25, "payload_kg": 0.5}'
+  ripstop policy eval policies/drones/admission.yaml --action accept_task \\
+      --context '{"margin_after_wh": 4, "reserve_wh": 5}' --json
+  ripstop policy eval mine.json --context @context.json --action start --trace observed.jsonl
+
+Without --action the rule alone is evaluated: allow, deny or unknown. With it the whole policy is: ranges,
+limits, what UNKNOWN means, what was observed.
+
+exit codes: 0 allow, 1 anything else, 2 usage
+"""
+
+
+def add_parser(commands: Subparsers) -> None:
+    """Add the command."""
+    parser = add_command(
+        commands, "eval", "evaluate a policy's rule, or decide about an action, on a context", _EPILOG
+    )
+    parser.add_argument("file", metavar="FILE", help="the policy")
+    parser.add_argument("--action", metavar="NAME", help="decide about this action")
+    add_situation(parser)
+    add_vocabulary(parser)
+    parser.set_defaults(func=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluate a policy and print the outcome."""
+    from ripstop.backends import compile as compile_policies
+
+    policy = load(args.file, args.vocabulary)
+    context = read_context(args.context)
+    trace = read_trace(args.trace)
+    t_us = args.t_us if args.t_us is not None else max((moment for moment, _ in trace), default=0)
+    compiled = compile_policies(policy)
+    if args.action is None:
+        verdict = compiled.verdict(context, t_us)
+        record: dict[str, Json] = {"policy": policy.id, "verdict": verdict.word}
+        print(json.dumps(record) if args.json else verdict.word)
+        return 0 if verdict else 1
+    state = compiled.start()
+    for moment, signals in trace:
+        state = compiled.observe(state, signals, moment)
+    decision = compiled.decide(args.action, context, t_us, state)
+    if args.json:
+        print(json.dumps(decision.to_json(), ensure_ascii=False))
+    else:
+        _print_decision(policy, decision)
+    return 0 if decision else 1
+
+
+def _print_decision(policy: Policy, decision: Decision) -> None:
+    print(f"{decision.action}: {decision.verdict.word}")
+    for limit in decision.limits:
+        print(f"  limit {limit.parameter}: {shown_range(limit)}")
+    for reason in decision.reasons:
+        print(f"  {reason.policy or 'vocabulary'}: {reason.code}, {reason.text}")
+    for evidence in decision.evidence:
+        for index, atom in enumerate(policy.program.atoms):
+            bit = 1 << index
+            outcome = ("true" if evidence.true & bit else "false") if evidence.read & bit else "not reached"
+            print(f"  {outcome:>11}  {text_of(atom, units=True)}")

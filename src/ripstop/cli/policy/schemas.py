@@ -1,0 +1,42 @@
+"""`ripstop policy schema`: the JSON Schemas that editors complete and check documents with."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import TYPE_CHECKING
+
+from ripstop.cli.policy.arguments import add_command
+from ripstop.policy.schema import policy_schema, vocabulary_schema
+
+if TYPE_CHECKING:
+    from ripstop.cli.root import Subparsers
+
+_EPILOG = """examples:
+  ripstop policy schema > policy.schema.json
+  ripstop policy schema vocabulary > vocabulary.schema.json
+
+In an editor with a YAML language server: `# yaml-language-server: $schema=policy.schema.json` as a policy's
+first line.
+
+exit codes: 0 fine, 2 usage
+"""
+
+
+def add_parser(commands: Subparsers) -> None:
+    """Add the command."""
+    parser = add_command(
+        commands, "schema", "print the JSON Schema of policy documents, for editors", _EPILOG
+    )
+    parser.add_argument(
+        "of", nargs="?", choices=("policy", "vocabulary"), default="policy", help="of what (default policy)"
+    )
+    parser.add_argument("--json", action="store_true", help="it is JSON in any case")
+    parser.set_defaults(func=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the schema."""
+    schema = policy_schema() if args.of == "policy" else vocabulary_schema()
+    print(json.dumps(schema, indent=2, ensure_ascii=False))
+    return 0

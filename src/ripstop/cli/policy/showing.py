@@ -1,0 +1,55 @@
+"""`ripstop policy show`: policies as formulas with units."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import TYPE_CHECKING
+
+from ripstop.cli.policy.arguments import add_command, add_vocabulary, loaded
+from ripstop.core.canonical import Json
+from ripstop.policy import Policy
+from ripstop.policy.show import formula, show
+
+if TYPE_CHECKING:
+    from ripstop.cli.root import Subparsers
+
+_EPILOG = """examples:
+  ripstop policy show policies/payload_limit.json
+  ripstop policy show policies/drones
+  ripstop policy show policies/payload_limit.json --rule > payload_limit.rule
+
+With --rule only the rule is printed, in the readable form that a `.rule` file holds.
+
+exit codes: 0 fine, 1 a file does not load, 2 usage
+"""
+
+
+def add_parser(commands: Subparsers) -> None:
+    """Add the command."""
+    parser = add_command(commands, "show", "print policies as formulas with units", _EPILOG)
+    parser.add_argument("files", metavar="FILE", nargs="+", help="a policy, or a folder of policies")
+    parser.add_argument("--rule", action="store_true", help="print the rule only")
+    add_vocabulary(parser)
+    parser.set_defaults(func=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print each policy."""
+    policies = loaded(args)
+    if args.json:
+        print(json.dumps({"policies": [_record(policy) for policy in policies]}, ensure_ascii=False))
+        return 0
+    shown = ["\n".join(formula(policy.program.rule)) if args.rule else show(policy) for policy in policies]
+    print("\n\n".join(shown))
+    return 0
+
+
+def _record(policy: Policy) -> dict[str, Json]:
+    return {
+        "id": policy.id,
+        "digest": policy.digest,
+        "formula": " ".join(line.strip() for line in formula(policy.program.rule)),
+        "when": [" ".join(line.strip() for line in formula(when)) for when in policy.program.whens],
+        "document": policy.to_json(),
+    }

@@ -1,0 +1,50 @@
+"""The layout of YAML: indentation by two, lists indented below their key, comments where they were.
+
+`ruamel.yaml` keeps comments, quotes and flow style; it is imported only when a YAML file is formatted. The
+source has been read before, so there are no tags, aliases or deep nesting in it.
+"""
+
+from __future__ import annotations
+
+import re
+from io import StringIO
+
+from ripstop.core.errors import missing_extra
+
+_COMMENT = re.compile(r"(?:^|(?<=\s))#[^\n]*", re.MULTILINE)
+
+
+def format_yaml(text: str, width: int) -> str:
+    """Lay out a YAML document.
+
+    Raises:
+        ConfigurationError: when `ruamel.yaml` is not installed.
+    """
+    try:
+        from ruamel.yaml import YAML
+    except ImportError:
+        raise missing_extra("ruamel.yaml", "tools") from None
+    yaml = YAML(typ="rt", pure=True)
+    yaml.preserve_quotes = True
+    yaml.width = width
+    yaml.brace_single_entry_mapping_in_flow_sequence = True
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    stream = StringIO()
+    yaml.dump(yaml.load(text), stream)
+    lines = [line.rstrip() for line in stream.getvalue().splitlines()]
+    return "\n".join(lines).strip("\n") + "\n"
+
+
+def comments_in_yaml(text: str) -> list[str]:
+    """Give the comments, in order, without the spaces at their ends: each `#` that no scalar holds."""
+    from ruamel.yaml import YAML
+
+    spans = [
+        (event.start_mark.index, event.end_mark.index)
+        for event in YAML(typ="safe", pure=True).parse(text)
+        if type(event).__name__ == "ScalarEvent"
+    ]
+    masked = list(text)
+    for start, end in spans:
+        masked[start:end] = [letter if letter == "\n" else "x" for letter in masked[start:end]]
+    return [match.group().rstrip() for match in _COMMENT.finditer("".join(masked))]

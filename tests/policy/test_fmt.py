@@ -1,0 +1,150 @@
+"""The layout of policy files: idempotent, comments kept, meaning kept."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ripstop.policy import PolicyRejectedError
+from ripstop.policy.diagnostics import Findings
+from ripstop.policy.fmt import format_source
+from ripstop.policy.fmt_json import comments_in_json, format_json
+from ripstop.policy.fmt_text import comments_in_text
+from ripstop.policy.source import read_json
+
+ROOT = Path(__file__).parents[2]
+SHIPPED = [
+    path
+    for kind in ("policies", "vocabularies")
+    for path in sorted((ROOT / kind).rglob("*"))
+    if path.is_file()
+]
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
+def test_every_shipped_document_has_the_layout_already(path):
+    assert format_source(path.read_text(), str(path)) == path.read_text()
+
+
+JSON_BEFORE = """// about
+{ // opening
+    "and" : [ {"<":[{"var":"a"},1.50]}, // first
+
+
+    /* two
+       lines */ { "some_operator_name": [ 1000000, 2000000, 3000000, 4000000, 5000000, 6000000, 7000 ] }
+    , true /* last */ ] // closing
+  // dangling
+}
+// the end"""
+JSON_AFTER = """// about
+{
+  // opening
+  "and": [
+    {"<": [{"var": "a"}, 1.50]},  // first
+
+    /* two
+       lines */
+    {"some_operator_name": [1000000, 2000000, 3000000, 4000000, 5000000, 6000000, 7000]},
+    true  /* last */
+  ]  // closing
+  // dangling
+}
+// the end
+"""
+
+
+def test_json_is_laid_out_with_its_comments_and_its_numbers_as_written():
+    assert format_source(JSON_BEFORE, "a.json") == JSON_AFTER
+    assert format_source(JSON_AFTER, "a.json") == JSON_AFTER
+
+
+def test_yaml_is_laid_out_with_its_comments():
+    before = """# about
+ripstop:   1
+id:  'x'   # why
+guards:
+- take_off   # one
+- land
+rule: { "<": [ {"var": "a"},1 ] }
+"""
+    after = """# about
+ripstop: 1
+id: 'x'    # why
+guards:
+  - take_off # one
+  - land
+rule: {"<": [{"var": "a"}, 1]}
+"""
+    made = format_source(before, "a.yaml")
+    assert [line.split() for line in made.splitlines()] == [line.split() for line in after.splitlines()]
+    assert made.splitlines()[4].startswith("  - take_off")
+    assert format_source(made, "a.yaml") == made
+
+
+def test_a_rule_in_the_readable_form_keeps_its_lines_and_comments():
+    before = "# about\n\n\na<1   and max( b,-2 )>3 % # one\n   or not(c)\n# end\n"
+    after = "# about\n\na < 1 and max(b, -2) > 3 %  # one\n  or not (c)\n# end\n"
+    assert format_source(before, "a.rule") == after
+    assert format_source(after, "a.rule") == after
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("a.json", "{"), ("a.yaml", "a: ["), ("a.rule", "a <"), ("a.yml", "a: *b")]
+)
+def test_what_is_malformed_is_told_and_not_touched(name, text):
+    with pytest.raises(PolicyRejectedError):
+        format_source(text, name)
+
+
+SCALARS = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=20)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=9), inner, max_size=4),
+)
+SPACE = st.sampled_from(["", " ", "\n", "\n\n\n", " // why\n", "/* so */", "\n // a\n // b\n"])
+
+
+@st.composite
+def commented(draw):
+    """JSON with spaces and comments between any two tokens."""
+    tokens = json.JSONEncoder(separators=("\0,\0", "\0:\0")).iterencode(draw(VALUES))
+    parts = "\0".join(tokens).split("\0")
+    return "".join(part + draw(SPACE) for part in parts)
+
+
+@given(commented())
+def test_json_with_comments_anywhere_keeps_them_and_its_values(text):
+    findings = Findings()
+    before = read_json(text, "a.json", findings)
+    if before is None or findings.errors:
+        return
+    made = format_source(text, "a.json")
+    assert read_json(made, "a.json", Findings()).plain() == before.plain()
+    assert sorted(comments_in_json(made)) == sorted(comments_in_json(text))
+    assert format_json(made, 100) == made
+
+
+WORDS = st.sampled_from(
+    ["a", "b.c", "1", "2 %", "'x'", "true", "-3", "(a < 1)", "max(a, b)", "[1, 2]", "near[0]"]
+)
+GAPS = st.sampled_from([" ", "  ", "\n", " # why\n", "\n\n  # so\n\n"])
+
+
+@st.composite
+def rules(draw):
+    """Operands and operators in a line, with comments between them."""
+    text = draw(WORDS)
+    for _ in range(draw(st.integers(0, 4))):
+        word = draw(st.sampled_from(["and", "or", "+", "-", "*", "implies"]))
+        text += f"{draw(GAPS)}{word}{draw(GAPS)}{draw(WORDS)}"
+    return text
+
+
+@given(rules())
+def test_a_rule_with_comments_anywhere_keeps_them_and_its_meaning(text):
+    made = format_source(text, "a.rule")
+    assert sorted(comments_in_text(made)) == sorted(comments_in_text(text))
+    assert format_source(made, "a.rule") == made
