@@ -73,7 +73,7 @@ def test_a_decision_is_shown_with_reasons_and_evidence(capsys):
     out = capsys.readouterr().out
     assert out.startswith("accept_task: deny\n")
     assert "drone/admission: denied, A drone takes a task only when" in out
-    assert 'false  margin_after_wh >= reserve_wh' in out
+    assert "false  margin_after_wh >= reserve_wh" in out
 
 
 def test_a_context_may_come_from_a_file_and_a_decision_as_json(tmp_path, capsys):

@@ -143,8 +143,8 @@ class Decision:
     overriding values (sampled at `t_us`) and the latest sample of each further signal that the guarding
     policies may read; a signal without any sample is absent. `last_valid` holds the older valid samples that
     a policy with `on_unknown: last_valid` may have fallen back to. `remembered` holds the values that
-    temporal operators had and whether budgets left room, each under its key, as the state's snapshot has it; null is
-    UNKNOWN.
+    temporal operators had and whether budgets left room, each under its key, as the state's snapshot has it;
+    null is UNKNOWN.
     """
 
     action: str
