@@ -68,3 +68,10 @@ def test_all_reaches_every_extra_and_the_demo_no_more_than_it_needs() -> None:
 
     assert reach("all") == set(EXTRAS)
     assert reach("demo") == {"demo", "control", "sim", "nats", "signed", "risk", "tools"}
+
+
+def test_the_lock_holds_every_declared_package() -> None:
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
+    wanted = declared() | {normal(name) for names in groups.values() for name in names}
+    locked = re.findall(r"^(\S+)==", (ROOT / "requirements" / "dev.txt").read_text(), re.M)
+    assert wanted - set(locked) == set(), "run `make lock`"
