@@ -31,7 +31,8 @@ class Type:
     """A kind, and what is known besides.
 
     `unit` is None for a number that takes any unit: a literal, or a value of unknown origin. `values` closes
-    a string to an enumeration, `fields` describes the records of a list, `item` the kind of its plain items.
+    a string to an enumeration, `fields` describes the records of a list, `item` the kind of its plain items,
+    `size` how many there are at most (0: nobody knows).
     """
 
     kind: Kind
@@ -41,6 +42,7 @@ class Type:
     high: float | None = None
     item: Kind = Kind.ANY
     fields: Mapping[str, SignalSpec] = field(default_factory=dict, hash=False, compare=False)
+    size: int = 0
 
     @property
     def is_numeric(self) -> bool:
@@ -71,7 +73,7 @@ def type_of_signal(spec: SignalSpec) -> Type:
     """Give the type that a declaration gives to what it declares."""
     kind = Kind(spec.type)
     unit = (parse_unit(spec.unit) or DIMENSIONLESS) if kind in (Kind.NUMBER, Kind.ESTIMATE) else None
-    return Type(kind, unit, spec.values, spec.low, spec.high, fields=spec.fields)
+    return Type(kind, unit, spec.values, spec.low, spec.high, fields=spec.fields, size=spec.size)
 
 
 def type_of_value(value: Json) -> Type:

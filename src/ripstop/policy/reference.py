@@ -83,6 +83,10 @@ class Inputs:
         assumed.append(name)
         return _guarded(self.bundle.vocabulary.signals.get(name), reading.valid.value)
 
+    def spec(self, name: str) -> SignalSpec | None:
+        """Give what declares a name for the action: a parameter comes before a signal."""
+        return self._parameter(name) or self.bundle.vocabulary.signals.get(name)
+
     def _parameter(self, name: str) -> SignalSpec | None:
         action = self.bundle.vocabulary.actions.get(self.action)
         return None if action is None else action.parameters.get(name)

@@ -19,7 +19,6 @@ from dataclasses import dataclass, field
 from ripstop.backends.python.lowering import Emitter, element_slots
 from ripstop.backends.python.slots import Held, Unsupported, name
 from ripstop.policy.ir import LOGIC, Expr
-from ripstop.policy.program import Program
 from ripstop.policy.values import is_truthy
 
 MOST_LEAVES = 64
@@ -77,13 +76,13 @@ class Brancher:
     """Builds the statements of one policy."""
 
     emitter: Emitter
-    program: Program
+    atoms: tuple[Expr, ...]
     truth: str = "b"
     collected: str = "e"
     bits: dict[int, int] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.bits = {id(atom): 1 << 2 * index for index, atom in enumerate(self.program.atoms)}
+        self.bits = {id(atom): 1 << 2 * index for index, atom in enumerate(self.atoms)}
 
     def bit(self, atom: Expr) -> int:
         """Give the bit that says an atom was read; the next one says that it held."""

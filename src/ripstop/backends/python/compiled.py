@@ -17,6 +17,7 @@ from ripstop.policy import reference
 from ripstop.policy.budgets import Budget
 from ripstop.policy.bundle import Bundle, Met, Outcome, judge, make_bundle, meet
 from ripstop.policy.document import Policy
+from ripstop.policy.margin import Margin, margin
 from ripstop.policy.reference_record import Recorded
 from ripstop.policy.state import Reading, Spent, State
 
@@ -253,6 +254,12 @@ class Compiled:
             inputs,
             remembered=remembered,
         )
+
+    def margin(
+        self, action: str, context: Mapping[str, Json], t_us: int = 0, state: State | None = None
+    ) -> Margin:
+        """Give how far a decision is from changing, in shares of the declared ranges."""
+        return margin(self.bundle, action, context, t_us, state)
 
     def replay(self, decision: Decision) -> Decision:
         """Decide again from a decision's own record: what was decided then must come out now."""

@@ -35,6 +35,7 @@ from ripstop.core.vocabulary import Vocabulary
 from ripstop.policy.bundle import Outcome
 from ripstop.policy.document import Policy
 from ripstop.policy.ir import rule_of
+from ripstop.policy.lower import Lowered, lower
 from ripstop.policy.reference import denial
 from ripstop.policy.state import Reading
 from ripstop.policy.temporal import key_of
@@ -72,11 +73,12 @@ def compile_group(policies: tuple[Policy, ...], action: str, vocabulary: Vocabul
     """Generate one function for policies that guard an action."""
     spec = vocabulary.actions.get(action)
     parameters = spec.parameters if spec is not None else {}
-    roots = [expr for policy in policies for expr in (policy.program.rule, *policy.program.whens)]
+    programs = [lower(policy.program) for policy in policies]
+    roots = [expr for program in programs for expr in (program.rule, *program.whens)]
     try:
         slots = assign_slots(roots, vocabulary.signals, parameters)
         emitter = Emitter(slots, ranged=True)
-        bodies = _bodies(policies, emitter)
+        bodies = _bodies(policies, programs, emitter)
     except Unsupported as reason:
         return Group(policies, None, str(reason))
     fetches = [statement for slot in slots.values() for statement in fetch(slot)]
@@ -151,25 +153,27 @@ def _fetch_recalled(key: str, variable: str) -> list[ast.stmt]:
     ]
 
 
-def _bodies(policies: Sequence[Policy], emitter: Emitter) -> list[ast.stmt]:
+def _bodies(policies: Sequence[Policy], programs: Sequence[Lowered], emitter: Emitter) -> list[ast.stmt]:
     statements: list[ast.stmt] = []
     bit = 1
-    for index, policy in enumerate(policies):
-        statements.extend(_one(policy, emitter, f"e{index}", bit))
+    for index, (policy, program) in enumerate(zip(policies, programs, strict=True)):
+        is_required = policy.effect == "require"
+        statements.extend(
+            _one(program, is_required, Brancher(emitter, program.atoms, collected=f"e{index}"), bit)
+        )
         bit <<= 1 + len(policy.limits)
     return statements
 
 
-def _one(policy: Policy, emitter: Emitter, evidence: str, bit: int) -> list[ast.stmt]:
+def _one(program: Lowered, is_required: bool, brancher: Brancher, bit: int) -> list[ast.stmt]:
     """Build one policy: the rule, then the limits unless the rule denies."""
-    program = policy.program
-    brancher = Brancher(emitter, program, collected=evidence)
+    evidence = brancher.collected
     true, false = leaves(program.rule)
-    permitted = true if policy.effect == "require" else false
+    permitted = true if is_required else false
     for when in program.whens:
         permitted *= sum(leaves(when))
     if true + false + permitted > MOST_LEAVES:
-        return _flat(policy, brancher, bit)
+        return _flat(program, is_required, brancher, bit)
 
     def finish(mask: int, code: int) -> list[ast.stmt]:
         return [assign(evidence, ast.Constant(code)), *([collect("m", mask)] if mask else [])]
@@ -191,18 +195,18 @@ def _one(policy: Policy, emitter: Emitter, evidence: str, bit: int) -> list[ast.
     def deny(code: int) -> list[ast.stmt]:
         return finish(bit, code)
 
-    then, other = (permit, deny) if policy.effect == "require" else (deny, permit)
+    then, other = (permit, deny) if is_required else (deny, permit)
     return brancher.tree(program.rule, then, other, 0)
 
 
-def _flat(policy: Policy, brancher: Brancher, bit: int) -> list[ast.stmt]:
+def _flat(program: Lowered, is_required: bool, brancher: Brancher, bit: int) -> list[ast.stmt]:
     limits: list[ast.stmt] = []
-    for index, when in enumerate(policy.program.whens):
+    for index, when in enumerate(program.whens):
         limits.extend(brancher.flat(when))
         limits.append(ast.If(name(brancher.truth), [collect("m", bit << 1 + index)], []))
     denied: list[ast.stmt] = [collect("m", bit)]
-    then, other = (limits, denied) if policy.effect == "require" else (denied, limits)
-    rule = brancher.flat(policy.program.rule)
+    then, other = (limits, denied) if is_required else (denied, limits)
+    rule = brancher.flat(program.rule)
     return [
         assign(brancher.collected, ast.Constant(0)),
         *rule,

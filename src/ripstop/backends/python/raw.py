@@ -59,7 +59,7 @@ def compile_raw(policy: Policy, slow: RawVerdict) -> RawVerdict:
         slots = assign_slots([program.rule], policy.vocabulary.signals, {})
         emitter = Emitter(slots, ranged=False)
         if sum(leaves(program.rule)) <= MOST_LEAVES:
-            raw = _RawTree(emitter, program, slots=slots)
+            raw = _RawTree(emitter, program.atoms, slots=slots)
             body = raw.tree(program.rule, lambda _: [returns[True]], lambda _: [returns[False]], 0)
         else:
             test, _, _ = _Raw(emitter, slots).expression(program.rule, frozenset())
@@ -156,7 +156,7 @@ class _RawTree(Brancher):
         return [self.slots[str(part.path[0])] for part in expr.walk() if part.op == "read"]
 
     def _read_bit(self, slot: Slot) -> int:
-        return 1 << 2 * len(self.program.atoms) + list(self.slots).index(slot.name)
+        return 1 << 2 * len(self.atoms) + list(self.slots).index(slot.name)
 
 
 @dataclass(slots=True)
