@@ -50,7 +50,10 @@ CODES: Mapping[str, str] = {
     "E0401": "a rule raised an error of JSON-Logic",
     "L0501": "a bare rule reads like a prohibition",
     "L0502": "a condition is always the same",
+    "L0503": "a branch is never reached",
     "L0504": "a window starts unknown",
+    "L0505": "a limit without use",
+    "L0506": "a rule is always the same",
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ripstop.core.canonical import Json
@@ -13,6 +13,7 @@ from ripstop.core.shipped import shipped
 from ripstop.core.vocabulary import OPEN, Vocabulary
 from ripstop.policy.diagnostics import Finding, Findings, PolicyRejectedError
 from ripstop.policy.document import KEYS, Policy, read_bare, read_document
+from ripstop.policy.lints import note_lints
 from ripstop.policy.operators import ALIASES, LATER, OPERATORS
 from ripstop.policy.source import MAX_BYTES, Node, decode, read_json, read_value, shown
 from ripstop.policy.text_parser import read_text
@@ -70,6 +71,9 @@ def check(
     if node is not None and "ripstop" in (node.entries or {}):
         node = with_rules_read(node, text or "", findings)
     policy = None if node is None else _policy(node, path, vocabulary, findings)
+    if policy is not None and node is not None:
+        note_lints(policy, node, findings)
+        policy = replace(policy, lints=findings.lints)
     return Checked(None if findings.errors else policy, (*findings.errors, *findings.lints), text or "")
 
 

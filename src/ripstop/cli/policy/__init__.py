@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from ripstop.cli.policy import (
+    bounding,
     checking,
     compiling,
     evaluation,
@@ -43,6 +44,7 @@ def add_parser(subparsers: Subparsers) -> None:
         explaining,
         showing,
         formatting,
+        bounding,
         compiling,
         timing,
         schemas,
