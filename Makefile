@@ -11,6 +11,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	&& echo $$p && break; done)
 ARGS ?=
 JOBS ?= 2
+PAIRS ?= 1000000
 
 # A stamp's name holds the checksum of what it stands for, so a changed lock or project file sets up again
 # and an unchanged one costs nothing. The development set-up contains the demo's.
@@ -41,8 +42,9 @@ check: $(DEV) ## lint, format, types, import contracts, then the tests with the 
 bench: $(DEV) ## run the benchmarks and print their figures
 	@set -e; for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python "$$file"; done
 
-soak: $(DEV) ## run the property tests with many more examples
+soak: $(DEV) ## run the property tests with many more examples, then a million pairs through all engines (PAIRS=)
 	@HYPOTHESIS_PROFILE=soak $(BIN)/pytest -n $(JOBS) $(ARGS)
+	@$(BIN)/python tests/engine_soak.py --pairs $(PAIRS)
 
 docs: $(DEV) ## write the generated pages of docs/ again
 	@set -e; for file in docs/reference/write_*.py; do $(BIN)/python "$$file"; done

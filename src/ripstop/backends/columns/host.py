@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -15,7 +16,6 @@ from ripstop.backends.columns.evaluate import (
     Rows,
     Unusable,
     Watched,
-    are_all_usable,
 )
 from ripstop.backends.columns.table import Column, Table, count_rows, rows_of
 from ripstop.backends.edge.host import EdgeCompiled, Run
@@ -89,35 +89,25 @@ class ColumnsRunner:
 def raw_verdicts(program: EdgeProgram, columns: Sequence[Numbers], rows: int) -> Verdicts:
     """Give the raw verdict of each row: the least over the rules, UNKNOWN below all."""
     with np.errstate(all="ignore"):
-        usable = all(
-            are_all_usable(each, column)
-            for each, column in zip(program.inputs, columns, strict=True)
-            if each.is_guarded
-        )
         least: Verdicts | None = None
         for policy in program.policies:
-            verdicts = _verdict(program, policy, columns, rows, usable=usable)
+            verdicts = _verdict(program, policy, columns, rows)
             least = verdicts if least is None else np.minimum(least, verdicts)
     return np.zeros(rows, dtype=np.int8) if least is None else least
 
 
-def _verdict(
-    program: EdgeProgram, policy: EdgePolicy, columns: Sequence[Numbers], rows: int, *, usable: bool
-) -> Verdicts:
+def _verdict(program: EdgeProgram, policy: EdgePolicy, columns: Sequence[Numbers], rows: int) -> Verdicts:
     holds: Rows | None = None
     unknown: Rows | None = None
-    if usable:
-        try:
-            holds = Plain(columns, rows).truth(policy.rule)
-        except Unusable:
-            holds = None
+    with suppress(Unusable):
+        holds = Plain(program.inputs, columns, rows).truth(policy.rule)
     if holds is None:
         nothing = np.zeros((0, rows), dtype=np.bool_)
         watched = Watched(program.inputs, columns, rows, nothing, nothing)
         holds, unknown = watched.truth(policy.rule, np.ones(rows, dtype=np.bool_)), watched.unknown
     if policy.policy.effect == "forbid":
         holds = np.logical_not(holds)
-    verdicts: Verdicts = np.left_shift(holds.view(np.int8), 1)
+    verdicts: Verdicts = holds.view(np.int8) + holds.view(np.int8)
     if unknown is not None:
         verdicts[unknown] = Verdict.UNKNOWN
     return verdicts
@@ -156,7 +146,7 @@ def _policy(program: EdgeProgram, policy: EdgePolicy, columns: Sequence[Numbers]
     permitted = ~holds if policy.policy.effect == "forbid" else holds
     status = np.where(watched.unknown, UNKNOWN_BIT | policy.permits_unknown, permitted).astype(np.int64)
     for index, when in enumerate(policy.whens):
-        watched.unknown = np.zeros(rows, dtype=np.bool_)
+        watched.begin()
         active = watched.truth(when, (status & 1) == 1)
         status |= np.where(watched.unknown, 12 << 2 * index, active * (4 << 2 * index))
     return PolicyColumns(policy, status, read, true)
