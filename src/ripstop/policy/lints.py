@@ -177,7 +177,8 @@ class _Walk:
     def _note(self, expr: Expr, settled: bool) -> None:
         """Lint an atom, unless the checker has linted it for its declared range."""
         known = f"`{expr.op}` is always {_word(settled)} here"
-        if not any(each.message == known and each.place == expr.place for each in self.findings.found):
+        inside = (f"{expr.place.pointer}/{expr.op}", expr.place.pointer)
+        if not any(each.message == known and each.place.pointer in inside for each in self.findings.found):
             message = f"`{text_of(expr, units=True)}` is always {_word(settled)} here"
             hint = "what stands before it, or the declared range, settles it"
             self.findings.lint("L0502", message, expr, hint)

@@ -7,30 +7,37 @@ check is made.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from math import inf
-from typing import TypeAlias
 
+from ripstop.backends.edge.arithmetic import (
+    Translation,
+    arithmetic,
+    divide,
+    equality,
+    extreme,
+    modulo,
+    order,
+    product_bound,
+    subtract,
+    within,
+)
 from ripstop.backends.edge.inputs import Held, Input, Look, bounds_of, spread_of
 from ripstop.backends.edge.nodes import (
-    Arith,
     Atom,
     Bool,
-    Checked,
     Choice,
     Compare,
     Const,
-    Every,
     Load,
     Not,
     Num,
     Select,
-    Some,
     Truth,
 )
 from ripstop.backends.edge.uses import HELD_BY_KIND, QUANTIFIERS, Outside, Uses, declared, through
+from ripstop.backends.edge.values import Value, joined
 from ripstop.backends.edge.weighing import Weighing
 from ripstop.core.canonical import Json, canonical_json
 from ripstop.core.vocabulary import SignalSpec
@@ -38,9 +45,6 @@ from ripstop.policy.ir import LOGIC, TEMPORAL, Expr, Step, rule_of
 from ripstop.policy.kinds import Kind
 from ripstop.policy.values import is_truthy
 
-_ZERO = Const(0.0)
-_FALSE = Truth(False)
-_LARGEST = 1e300  # well below the largest binary64
 _MOST_NODES = 50_000
 _MOST_ELEMENTS = 512
 
@@ -60,29 +64,6 @@ OUTSIDE: Mapping[str, str] = {
     "try": "catches errors, outside the edge profile",
     "throw": "raises errors, outside the edge profile",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Value:
-    """A translated value: a truth where it holds one, else a number within `bound`.
-
-    `is_open` marks a text that may be one outside the table, `origin` the input of a list.
-    """
-
-    held: Held
-    number: Num = _ZERO
-    truth: Bool = _FALSE
-    bound: float = inf
-    is_open: bool = False
-    origin: Input | None = None
-
-    def as_truth(self) -> Bool:
-        """Give its truth: 0 and the empty text and list are false."""
-        return self.truth if self.held is Held.BOOLEAN else Compare("!=", self.number, Const(0.0))
-
-    def as_number(self) -> Num:
-        """Give its number: a truth is 0 or 1."""
-        return Select(self.truth, Const(1.0), Const(0.0)) if self.held is Held.BOOLEAN else self.number
 
 
 @dataclass(slots=True)
@@ -163,15 +144,6 @@ class Translator:
         if value.held is Held.BOOLEAN and not strict:
             return Value(Held.STRICT_NUMBER, value.as_number(), bound=1.0)
         raise Outside(f"a {value.held.value} stands where a number is needed", expr)
-
-
-def joined(is_and: bool, parts: Sequence[Bool]) -> Bool:
-    """Join truths, nested ones of the same kind flattened."""
-    kind = Every if is_and else Some
-    flat: list[Bool] = []
-    for part in parts:
-        flat.extend(part.parts if isinstance(part, Every | Some) and type(part) is kind else (part,))
-    return flat[0] if len(flat) == 1 else kind(tuple(flat))
 
 
 def _chosen(parts: Sequence[Bool]) -> Bool:
@@ -346,104 +318,6 @@ def _quantifier(translator: Translator, expr: Expr) -> Value:
     return Value(Held.BOOLEAN, truth=Not(found) if expr.op == "none" else found)
 
 
-def _bare(number: Num) -> Num:
-    """Leave out a check that what follows makes anyway: infinities and NaN stay so in `+ - *`."""
-    return number.value if isinstance(number, Checked) else number
-
-
-def bounded(number: Num, bound: float) -> Value:
-    """Give a result, checked where it may not be finite."""
-    if bound <= _LARGEST:
-        return Value(Held.STRICT_NUMBER, number, bound=bound)
-    return Value(Held.STRICT_NUMBER, Checked(number), bound=inf)
-
-
-def _arithmetic(op: str, combine: Callable[[float, float], float]) -> Translation:
-    def translate(translator: Translator, expr: Expr) -> Value:
-        args = [translator.number(arg) for arg in expr.args]
-        result = args[0]
-        for arg in args[1:]:
-            bound = combine(result.bound, arg.bound)
-            result = bounded(Arith(op, (_bare(result.number), _bare(arg.number))), bound)
-        return Value(Held.STRICT_NUMBER, result.number, bound=result.bound)
-
-    return translate
-
-
-def _product_bound(left: float, right: float) -> float:
-    return inf if inf in (left, right) else left * right
-
-
-def _subtract(translator: Translator, expr: Expr) -> Value:
-    if len(expr.args) == 1:
-        arg = translator.number(expr.args[0])
-        return Value(Held.STRICT_NUMBER, Arith("neg", (arg.number,)), bound=arg.bound)
-    return _DIFFERENCE(translator, expr)
-
-
-def _divide(translator: Translator, expr: Expr) -> Value:
-    args = [translator.number(arg) for arg in expr.args]
-    result = Value(Held.STRICT_NUMBER, Const(1.0), bound=1.0) if len(args) == 1 else args[0]
-    for arg in args if len(args) == 1 else args[1:]:
-        divisor = arg.number.value if isinstance(arg.number, Const) else 0.0
-        bound = result.bound / abs(divisor) if divisor else inf  # 0 divides to what is not finite
-        result = bounded(Arith("/", (_bare(result.number), arg.number)), bound)
-    return Value(Held.STRICT_NUMBER, result.number, bound=result.bound)
-
-
-def _modulo(translator: Translator, expr: Expr) -> Value:
-    args = [translator.number(arg) for arg in expr.args]
-    result = args[0]
-    for arg in args[1:]:
-        number: Num = Arith("%", (result.number, arg.number))
-        if not (isinstance(arg.number, Const) and arg.number.value):
-            number = Checked(number)
-        result = Value(Held.STRICT_NUMBER, number, bound=result.bound)
-    return result
-
-
-def _extreme(op: str) -> Translation:
-    def translate(translator: Translator, expr: Expr) -> Value:
-        args = [translator.number(arg, strict=True) for arg in expr.args]
-        result = args[0].number
-        for arg in args[1:]:
-            result = Arith(op, (result, arg.number))
-        return Value(Held.STRICT_NUMBER, result, bound=max(arg.bound for arg in args))
-
-    return translate
-
-
-def _pairs(op: str, numbers: Sequence[Num]) -> Value:
-    pairs = [Compare(op, left, right) for left, right in pairwise(numbers)]
-    return Value(Held.BOOLEAN, truth=joined(True, pairs))
-
-
-def _order(op: str) -> Translation:
-    def translate(translator: Translator, expr: Expr) -> Value:
-        args = [translator.value(arg) for arg in expr.args]
-        if all(arg.held is Held.TEXT for arg in args):
-            if any(arg.is_open for arg in args):
-                raise Outside("a text that is not one of declared values is put in order", expr)
-            return _pairs(op, [arg.number for arg in args])
-        return _pairs(op, [translator.number(arg).number for arg in expr.args])
-
-    return translate
-
-
-def _equality(op: str, *, strict: bool) -> Translation:
-    def translate(translator: Translator, expr: Expr) -> Value:
-        args = [translator.value(arg) for arg in expr.args]
-        held = {arg.held for arg in args}
-        if held == {Held.TEXT}:
-            if sum(arg.is_open for arg in args) > 1:
-                raise Outside("texts are compared that are not among declared values", expr)
-        elif Held.TEXT in held or Held.LIST in held or (strict and len(held) > 1):
-            raise Outside("values of several types are compared", expr)
-        return _pairs(op, [arg.as_number() for arg in args])
-
-    return translate
-
-
 def _recalled(translator: Translator, expr: Expr) -> Value:
     """Take a temporal operator's value as an input: what remembers is the state that observes."""
     kind = expr.args[0].type.kind if expr.op == "previous" else Kind.BOOLEAN
@@ -475,12 +349,6 @@ def _chance(translator: Translator, expr: Expr) -> Value:
         return translator.number(part).number
 
     return Value(Held.BOOLEAN, truth=Weighing(number, estimate).holds(expr))
-
-
-def _within(translator: Translator, expr: Expr) -> Value:
-    first, second, seconds = (translator.number(arg) for arg in expr.args)
-    difference = bounded(Arith("-", (_bare(second.number), _bare(first.number))), first.bound + second.bound)
-    return Value(Held.BOOLEAN, truth=Compare("<=", Arith("abs", (difference.number,)), seconds.number))
 
 
 def _membership(translator: Translator, expr: Expr) -> Value:
@@ -545,9 +413,6 @@ def _choice(translator: Translator, expr: Expr) -> Value:
     return result
 
 
-Translation: TypeAlias = Callable[[Translator, Expr], Value]
-_DIFFERENCE = _arithmetic("-", lambda left, right: left + right)
-
 TRANSLATIONS: Mapping[str, Translation] = {
     "const": _constant,
     "read": _read,
@@ -555,19 +420,19 @@ TRANSLATIONS: Mapping[str, Translation] = {
     "element": _element,
     "exists": _exists,
     "??": _coalesce,
-    "+": _arithmetic("+", lambda left, right: left + right),
-    "-": _subtract,
-    "*": _arithmetic("*", _product_bound),
-    "/": _divide,
-    "%": _modulo,
-    "min": _extreme("min"),
-    "max": _extreme("max"),
-    **{op: _order(op) for op in ("<", "<=", ">", ">=")},
-    "==": _equality("==", strict=False),
-    "!=": _equality("!=", strict=False),
-    "===": _equality("==", strict=True),
-    "!==": _equality("!=", strict=True),
-    "within": _within,
+    "+": arithmetic("+", lambda left, right: left + right),
+    "-": subtract,
+    "*": arithmetic("*", product_bound),
+    "/": divide,
+    "%": modulo,
+    "min": extreme("min"),
+    "max": extreme("max"),
+    **{op: order(op) for op in ("<", "<=", ">", ">=")},
+    "==": equality("==", strict=False),
+    "!=": equality("!=", strict=False),
+    "===": equality("==", strict=True),
+    "!==": equality("!=", strict=True),
+    "within": within,
     "in": _membership,
     "and": _logic,
     "or": _logic,
