@@ -274,6 +274,31 @@ def test_what_is_not_a_nats_server_keeps_nobody_and_ends_cleanly(first: bytes) -
 
 
 @pytest.mark.nats
+def test_closing_ends_a_link_whose_cancellation_got_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> None:
+        link = NatsLink("nats://127.0.0.1:1", Login("a0", seed=SEED), QUICK)
+        begun, lost = asyncio.Event(), []
+
+        async def connect(*_: object, **__: object) -> None:
+            begun.set()
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                if lost:
+                    raise
+                lost.append(True)
+
+        monkeypatch.setattr("nats.aio.client.Client.connect", connect)
+        link.start([], Ear())
+        await begun.wait()
+        async with asyncio.timeout(10):
+            await link.close()
+        assert lost
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(run())
+
+
 def test_a_cluster_is_tried_address_by_address(tmp_path: Path) -> None:
     async def body(server: NatsServer) -> None:
         link = NatsLink(f"nats://127.0.0.1:9, {server.address}", Login("a0", seed=SEED), QUICK)

@@ -23,6 +23,7 @@ from ripstop.links.enrolment import EnrolmentDesk
 from ripstop.links.nats import NatsLink
 from ripstop.links.permissions import enrol_subject
 from ripstop.links.server import NatsServer
+from ripstop.links.tasks import end
 from ripstop.risk import warmup
 
 from .audit.files import AuditFiles, read_log
@@ -209,7 +210,7 @@ class ControlService:
         await self._look()
         for name, work in (("store", self._watch_store()), ("records", self._keep_records())):
             task = asyncio.create_task(work, name=f"control {name}")
-            self._ended.push_async_callback(_ended, task)
+            self._ended.push_async_callback(end, task)
 
     # ---- what others need to know ---------------------------------------------------------------------
 
@@ -315,8 +316,3 @@ class ControlService:
                 await loop.run_in_executor(self._pool, self.records.flush)
             except Exception as error:  # noqa: BLE001 - the catalogue can be made again; the evidence is on file
                 self._failed("records", error)
-
-
-async def _ended(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)

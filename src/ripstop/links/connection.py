@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from ..core.errors import missing_extra
 from .errors import LinkDownError, LinkRefusedError
+from .tasks import end
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -174,8 +175,7 @@ class Connection:
         """Let go of the line, of who waits and of every task; what a clogged line still holds is lost."""
         self._give_up()
         if self._sender is not None:
-            self._sender.cancel()
-            await asyncio.gather(self._sender, return_exceptions=True)
+            await end(self._sender)
         with contextlib.suppress(Exception):  # it may be half open, or break now
             async with asyncio.timeout(_CLOSE_S):
                 await self._client.close()

@@ -40,6 +40,7 @@ from ..core.node import (
 from .durable import Disk, MemoryDisk, is_asked
 from .errors import LinkDownError
 from .nats import NatsLink
+from .tasks import end
 
 log = logging.getLogger(__name__)
 OnDeliver: TypeAlias = Callable[[object, Instant], None]
@@ -110,8 +111,7 @@ class NodeDriver:
         if self._worker is not None:
             if self.link.is_connected:
                 await asyncio.wait({self._worker}, timeout=_CLOSE_S)
-            self._worker.cancel()
-            await asyncio.gather(self._worker, return_exceptions=True)
+            await end(self._worker)
         if self._under_way:
             await asyncio.wait(set(self._under_way))
         await self.link.close()

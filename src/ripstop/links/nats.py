@@ -23,6 +23,7 @@ from .connection import Connection, client_class
 from .connection import LinkSettings as LinkSettings
 from .connection import Login as Login
 from .errors import LinkDownError
+from .tasks import end
 
 log = logging.getLogger(__name__)
 OnEvent: TypeAlias = Callable[[Event], None]
@@ -92,8 +93,8 @@ class NatsLink:
             with contextlib.suppress(WireError):
                 await self._connection.round_trip(timeout_s)
         if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.gather(self._keeper, *self._answering, return_exceptions=True)
+            await end(self._keeper)
+            await asyncio.gather(*self._answering, return_exceptions=True)
             self._keeper = None
 
     async def _stay_connected(self) -> None:

@@ -28,6 +28,7 @@ from . import permissions
 from .identity import write_private
 from .nats import Login
 from .nkey import is_public_key, new_seed, public_key
+from .tasks import end
 
 log = logging.getLogger(__name__)
 _HOST = "127.0.0.1"
@@ -137,8 +138,7 @@ class NatsServer:
     async def stop(self) -> None:
         """Stop the server and leave no process, task or lock behind; the data stay."""
         if self._watchman is not None:
-            self._watchman.cancel()
-            await asyncio.gather(self._watchman, return_exceptions=True)
+            await end(self._watchman)
             self._watchman = None
         await self._end_process()
         if self._lock is not None:
