@@ -13,7 +13,7 @@ from ripstop.lab.report.page import render
 from ripstop.lab.report.schema import Report
 
 # The browser itself calls home, which the resolver rule keeps from going anywhere.
-BROWSERS_OWN = (".google.com", ".gvt1.com")
+BROWSERS_OWN = (".google.com", ".gvt1.com", "update.googleapis.com", "optimizationguide-pa.googleapis.com")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
