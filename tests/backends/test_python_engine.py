@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ripstop.backends import compile as compile_policies
-from ripstop.backends.python.plan import compile_group
+from ripstop.backends.python.plan import compile_group, compile_groups
 from ripstop.core.canonical import canonical_json
 from ripstop.core.decision import Decision, Verdict
 from ripstop.core.errors import ConfigurationError
@@ -151,3 +151,30 @@ def test_a_bare_file_governs_any_action_by_its_context():
     assert not compiled.decide("deliver", {"battery_percent": 25, "payload_kg": 3})
     assert not compiled.decide("deliver", {"battery_percent": 10, "payload_kg": 0.1})
     assert not compiled.decide("deliver", {"payload_kg": 0})
+
+
+@pytest.mark.parametrize(
+    ("rule", "contexts"),
+    [
+        ({"exists": "a"}, [{}, {"a": 1}]),
+        ({"!": [{"missing": ["a", "b"]}]}, [{}, {"a": 1}, {"a": 1, "b": 2}]),
+        ({"<": [{"??": [{"var": "a"}, {"var": "b"}, 7]}, 5]}, [{}, {"a": 1}, {"b": 2}, {"a": 9, "b": 1}]),
+        ({"<": [{"var": ["a", 3]}, 5]}, [{}, {"a": 9}]),
+    ],
+)
+def test_looking_at_absence_needs_no_exact_evaluation(rule, contexts):
+    compiled = compile_policies(load(rule))
+    (group,) = compile_groups(compiled.policies, "go", compiled.vocabulary)
+    for context in contexts:
+        assert group.function(context, {}, 0, lambda key: None) is not None
+        assert repr(compiled.decide("go", context)) == repr(reference.decide(compiled.bundle, "go", context))
+
+
+def test_only_what_cannot_be_lowered_is_evaluated_exactly():
+    rules = [{"<": [{"var": "a"}, 5]}, {"==": [{"cat": [{"var": "b"}, "!"]}, "x!"]}, {">": [{"var": "a"}, 1]}]
+    policies = [load({"ripstop": 1, "id": f"p{number}", "rule": rule}) for number, rule in enumerate(rules)]
+    compiled = compile_policies(policies)
+    groups = compile_groups(compiled.policies, "go", compiled.vocabulary)
+    assert [group.function is None for group in groups].count(True) == 1
+    for context in ({"a": 3, "b": "x"}, {"a": 3, "b": "y"}, {"a": 0, "b": "x"}, {"b": "x"}):
+        assert repr(compiled.decide("go", context)) == repr(reference.decide(compiled.bundle, "go", context))

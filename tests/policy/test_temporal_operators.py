@@ -151,6 +151,22 @@ def test_the_memory_says_what_the_whole_trace_says(rule, trace, waits, restarts)
             assert canonical_json(state.to_json()) == record
 
 
+@given(rules | st.just({"<": [{"-": [B, {"previous": [B]}]}, 3]}), traces, st.booleans())
+def test_a_tracker_holds_the_state_that_observing_gives(rule, trace, is_usual):
+    compiled = compile_policies(loaded(rule))
+    state, tracker = compiled.start(), compiled.track()
+    for index, (signals, t_us) in enumerate(moments(trace)):
+        if is_usual:
+            names = compiled.start().watch.signals
+            signals = {"a": 1 + index % 9, "b": index % 7, "up": index % 3 > 0}
+            signals = {name: signals[name] for name in names}
+        state = compiled.observe(state, signals, t_us)
+        tracker.observe(signals, t_us)
+        if index % 3 == 1 or index == len(trace) - 1:
+            assert tracker.state.to_json() == state.to_json()
+            assert tracker.state.readings == state.readings
+
+
 @given(rules, traces)
 def test_a_recorded_decision_is_decided_again_without_the_past(rule, trace):
     compiled = compile_policies(loaded(rule))

@@ -17,12 +17,12 @@ are three-valued: True, False, and None for UNKNOWN.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from ripstop.core.canonical import Json, digest
 from ripstop.core.vocabulary import Vocabulary
-from ripstop.policy.ir import TEMPORAL, rule_of
+from ripstop.policy.ir import TEMPORAL, Expr, rule_of
 from ripstop.policy.program import Program
 from ripstop.policy.state_reading import FOREVER_US, NEVER_US, Reading
 
@@ -38,7 +38,8 @@ Condition: TypeAlias = Callable[[Readings, int, Recalled], Truth]
 class Watched:
     """One temporal operator: its name, conditions, window, and what it reads.
 
-    `key` is the digest of (sub-expression, vocabulary); `inner` are the keys of operators inside it.
+    `key` is the digest of (sub-expression, vocabulary); `inner` are the keys of operators inside it; `exprs`
+    are the conditions as typed expressions.
     """
 
     key: str
@@ -49,6 +50,7 @@ class Watched:
     most: int
     signals: tuple[str, ...]
     inner: tuple[str, ...]
+    exprs: tuple[Expr, ...]
 
 
 def operands(rule: Json) -> tuple[str, Sequence[Json]]:
@@ -94,6 +96,7 @@ def watched(programs: Sequence[Program], vocabulary: Vocabulary) -> tuple[Watche
                     )
                 ),
                 tuple(key_of(rule_of(each), vocabulary) for each in inner),
+                expr.args[: len(conditions)],
             )
             found[key] = len(inner) * 100_000 + rank, entry
     return tuple(entry for _, entry in sorted(found.values(), key=lambda pair: pair[0]))
@@ -266,11 +269,18 @@ class Watch:
 
     entries: tuple[Watched, ...]
     conditions: tuple[tuple[Condition, ...], ...]
+    by_key: Mapping[str, Watched] = field(init=False)
+    signals: tuple[str, ...] = field(init=False)
+    inner: tuple[Watched, ...] = field(init=False)
 
-    @property
-    def signals(self) -> frozenset[str]:
-        """The signals whose history matters."""
-        return frozenset(name for entry in self.entries for name in entry.signals)
+    def __post_init__(self) -> None:
+        """Derive the operators by key, the signals whose history matters, and the operators inside others."""
+        by_key = {entry.key: entry for entry in self.entries}
+        object.__setattr__(self, "by_key", by_key)
+        signals = dict.fromkeys(name for entry in self.entries for name in entry.signals)
+        object.__setattr__(self, "signals", tuple(signals))
+        inside = dict.fromkeys(key for entry in self.entries for key in entry.inner)
+        object.__setattr__(self, "inner", tuple(by_key[key] for key in inside))
 
     def begun(self, t_us: int, readings: Readings, kept: Mapping[str, Moments]) -> dict[str, Moments]:
         """Give memories at a moment: those kept from before, new ones with everything earlier unknown.
@@ -314,13 +324,16 @@ class Watch:
 
     def next_change(self, memories: Mapping[str, Moments], readings: Readings, t_us: int) -> int:
         """Give the first moment after `t_us` at which a condition may change by itself."""
-        ends = (readings[name].until_us for name in self.signals if name in readings)
-        changes = [end + 1 for end in ends if t_us <= end < FOREVER_US]
-        inner = {key for entry in self.entries for key in entry.inner}
-        for entry in self.entries:
-            if entry.key in inner:
-                changes.extend(KINDS[entry.op].changes(memories[entry.key], t_us, entry))
-        return min((change for change in changes if change > t_us), default=FOREVER_US)
+        soonest = FOREVER_US
+        for name in self.signals:
+            reading = readings.get(name)
+            if reading is not None and t_us <= reading.until_us < soonest:
+                soonest = reading.until_us + 1
+        for entry in self.inner:
+            for change in KINDS[entry.op].changes(memories[entry.key], t_us, entry):
+                if t_us < change < soonest:
+                    soonest = change
+        return soonest
 
     def _absorbed(self, memories: Mapping[str, Moments], first: int, last: int) -> dict[str, Moments]:
         return {
@@ -359,7 +372,7 @@ class Watch:
         """Give what tells each operator's value as if advanced to `at_us`, by key; None for UNKNOWN."""
         at_us = max(at_us, t_us)
         memories, t_us = self.advanced(memories, readings, t_us, at_us)
-        entries = {entry.key: entry for entry in self.entries}
+        entries = self.by_key
 
         def value(key: str) -> Json:
             entry = entries.get(key)

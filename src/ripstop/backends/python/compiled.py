@@ -8,6 +8,7 @@ from typing import TypeAlias, overload
 
 from ripstop.backends.python.plan import Function, Group, compile_groups
 from ripstop.backends.python.raw import RawVerdict, compile_raw
+from ripstop.backends.python.tracking import Layout, Step, Tracker, compile_step
 from ripstop.backends.python.watching import recalls_of, watch_of
 from ripstop.core.canonical import Json
 from ripstop.core.decision import Decision, EvidenceTable, Verdict
@@ -104,7 +105,7 @@ class Compiled:
     below all); ranges and ages are `decide`'s business.
     """
 
-    __slots__ = ("_base", "_groups", "_numbers", "_plans", "_watch", "bundle", "verdict")
+    __slots__ = ("_base", "_groups", "_numbers", "_plans", "_stepping", "_watch", "bundle", "verdict")
 
     def __init__(
         self,
@@ -118,6 +119,7 @@ class Compiled:
         self._groups: dict[tuple[str, ...], tuple[Group, ...]] = {} if groups is None else groups
         self._numbers: dict[str, Callable[[Json], int]] = {}
         self._watch = watch_of(bundle)
+        self._stepping: tuple[Step, Layout | None] | None = None
         self.verdict: RawVerdict = _raw(bundle.policies)
 
     @property
@@ -137,6 +139,12 @@ class Compiled:
     def observe(self, state: State, signals: Mapping[str, Json], t_us: int) -> State:
         """Give the state after samples of one moment; every temporal operator moves on."""
         return state.watched_by(self._watch).observe(signals, t_us)
+
+    def track(self, state: State | None = None) -> Tracker:
+        """Give a tracker that observes in place, for a process that samples often."""
+        if self._stepping is None:
+            self._stepping = compile_step(self._watch, self.bundle.vocabulary)
+        return Tracker(self.start() if state is None else self.adopt(state), *self._stepping)
 
     def adopt(self, state: State) -> State:
         """Go on from a state of other policies: operators known to it keep their memory, new ones begin."""
@@ -241,7 +249,9 @@ class Compiled:
         else:
             composed = judge(met, context)
             verdict, reasons = composed.verdict, composed.reasons
-        remembered = tuple(Sample(key, recall(key), t_us) for key in plan.recalls)
+        remembered: tuple[Sample, ...] = ()
+        if plan.recalls:
+            remembered = tuple(Sample(key, recall(key), t_us) for key in plan.recalls)
         return Decision(
             action,
             verdict,

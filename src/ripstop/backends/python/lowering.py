@@ -10,57 +10,19 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import fmod, isfinite
 
 from ripstop.backends.python.slots import SAFE, Held, Slot, Unsupported, choose, name, uses_of
 from ripstop.core.canonical import Json
-from ripstop.policy.eager import EAGER
 from ripstop.policy.ir import ITERATORS, TEMPORAL, Expr
 from ripstop.policy.kinds import Kind
 
 _LARGEST = 1e300  # well below the largest binary64: what is bounded by it cannot overflow
 
 
-class Deopt(Exception):  # noqa: N818 (a jump, not an error)
-    """Leaves generated code; the exact evaluator takes over."""
-
-
-def finite(value: float) -> float:
-    """Give a finite number back."""
-    if isfinite(value):
-        return value
-    raise Deopt
-
-
-def divide(left: float, right: float) -> float:
-    """Divide, or leave the generated code."""
-    if right == 0:
-        raise Deopt
-    return finite(left / right)
-
-
-def remainder(left: float, right: float) -> float:
-    """Give the remainder, or leave the generated code."""
-    if right == 0:
-        raise Deopt
-    return fmod(left, right)
-
-
-HELPERS: Mapping[str, object] = {
-    "_finite": finite,
-    "_divide": divide,
-    "_remainder": remainder,
-    "_contains": EAGER["in"],
-    "_Deopt": Deopt,
-}
-
 NOT_LOWERED: Mapping[str, str] = {
     "val": "lowered as the read that it resolves to",
     "var": "lowered as the read that it resolves to",
-    "exists": "looks at absence, which generated code has ruled out",
-    "missing": "looks at absence, which generated code has ruled out",
-    "missing_some": "looks at absence, which generated code has ruled out",
-    "??": "looks at absence, which generated code has ruled out",
+    "missing_some": "makes a list of names, outside the edge profile",
     "cat": "makes text, outside the edge profile",
     "substr": "makes text, outside the edge profile",
     "merge": "makes lists, outside the edge profile",
@@ -169,9 +131,67 @@ def _constant(emitter: Emitter, expr: Expr) -> Lowered:
 
 
 def _read(emitter: Emitter, expr: Expr) -> Lowered:
-    if expr.args or len(expr.path) != 1:
-        raise Unsupported("a read has a default or goes into a value")
+    if len(expr.path) != 1:
+        raise Unsupported("a read goes into a value")
+    if expr.args:
+        return _first_present(emitter, [replace(expr, args=()), *expr.args])
     return _slot(emitter, emitter.slots[str(expr.path[0])])
+
+
+def _is_absent(emitter: Emitter, expr: Expr) -> ast.expr | None:
+    """Test whether a bare read is absent; None where generated code has ruled that out."""
+    if expr.op != "read" or expr.args or len(expr.path) != 1:
+        raise Unsupported("absence is asked of something else than a signal")
+    slot = emitter.slots[str(expr.path[0])]
+    if not slot.is_optional:
+        return None
+    return ast.Compare(name(slot.variable), [ast.Is()], [name("_absent")])
+
+
+def _first_present(emitter: Emitter, choices: Sequence[Expr]) -> Lowered:
+    """Lower `??`, or a read with a default: the first choice that is not absent."""
+    *reads, last = choices
+    result = emitter.lower(last)
+    for read in reversed(reads):
+        absent, value = _is_absent(emitter, read), emitter.lower(read)
+        if value.held is not result.held and {value.held, result.held} != {Held.NUMBER, Held.STRICT_NUMBER}:
+            raise Unsupported("the choices have several types")
+        code = value.code if absent is None else ast.IfExp(absent, result.code, value.code)
+        result = Lowered(
+            code, value.held, max(value.bound, result.bound), value.may_be_int or result.may_be_int
+        )
+    if result.held is Held.NUMBER and any(emitter.may_be_boolean(read) for read in reads):
+        raise Unsupported("the choice might be a boolean")
+    return result
+
+
+def _coalesce(emitter: Emitter, expr: Expr) -> Lowered:
+    if expr.args[-1].op == "read" and emitter.slots[str(expr.args[-1].path[0])].is_optional:
+        raise Unsupported("every choice may be absent, which gives null")
+    return _first_present(emitter, expr.args)
+
+
+def _exists(emitter: Emitter, expr: Expr) -> Lowered:
+    absent = _is_absent(emitter, expr.args[0])
+    code = ast.Constant(True) if absent is None else ast.UnaryOp(ast.Not(), absent)
+    return Lowered(code, Held.BOOLEAN)
+
+
+def _missing(emitter: Emitter, expr: Expr) -> Lowered:
+    """Lower `missing` where its truth matters: whether any name is absent or an empty text."""
+    tests: list[ast.expr] = []
+    for read in expr.args:
+        absent, slot = _is_absent(emitter, read), emitter.slots[str(read.path[0])]
+        tests += [absent] if absent is not None else []
+        if slot.held is Held.TEXT:
+            tests.append(ast.Compare(name(slot.variable), [ast.Eq()], [ast.Constant("")]))
+    return Lowered(_any_of(tests), Held.LIST)
+
+
+def _any_of(tests: list[ast.expr]) -> ast.expr:
+    if not tests:
+        return ast.Constant(False)
+    return tests[0] if len(tests) == 1 else ast.BoolOp(ast.Or(), tests)
 
 
 def _slot(emitter: Emitter, slot: Slot) -> Lowered:
@@ -302,6 +322,8 @@ def _membership(emitter: Emitter, expr: Expr) -> Lowered:
     if hay.held is Held.TEXT and needle.held is Held.TEXT:
         both = [hay.code, ast.Compare(needle.code, [ast.In()], [hay.code])]
         return Lowered(_call("bool", ast.BoolOp(ast.And(), both)), Held.BOOLEAN)
+    if container.op == "missing":
+        raise Unsupported("a list of names stands as a value")
     if hay.held is Held.LIST and needle.held is not Held.LIST and not emitter.may_be_boolean(item):
         is_number = needle.held in (Held.NUMBER, Held.STRICT_NUMBER)
         code = ast.BinOp(needle.code, ast.Mult(), ast.Constant(1.0)) if is_number else needle.code
@@ -384,6 +406,9 @@ LOWERINGS: Mapping[str, Lowering] = {
     "===": _equality(ast.Eq(), strict=True),
     "!==": _equality(ast.NotEq(), strict=True),
     "within": _within,
+    "exists": _exists,
+    "missing": _missing,
+    "??": _coalesce,
     "in": _membership,
     "and": _logic(ast.And()),
     "or": _logic(ast.Or()),

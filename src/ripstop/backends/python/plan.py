@@ -27,8 +27,9 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from ripstop.backends.python.branches import MOST_LEAVES, Brancher, assign, collect, leaves
-from ripstop.backends.python.lowering import HELPERS, Deopt, Emitter
+from ripstop.backends.python.lowering import Emitter
 from ripstop.backends.python.slots import Slot, Unsupported, assign_slots, name
+from ripstop.backends.python.surprises import HELPERS, Deopt
 from ripstop.core.canonical import Json
 from ripstop.core.decision import Verdict
 from ripstop.core.vocabulary import Vocabulary
@@ -85,7 +86,7 @@ def compile_group(policies: tuple[Policy, ...], action: str, vocabulary: Vocabul
     fetches += [
         statement
         for expr, variable in emitter.recalled.values()
-        for statement in _fetch_recalled(key_of(rule_of(expr), vocabulary), variable)
+        for statement in fetch_recalled(key_of(rule_of(expr), vocabulary), variable)
     ]
     if emitter.uses_now:
         fetches.insert(0, assign("now", ast.BinOp(name("t"), ast.Div(), ast.Constant(1e6))))
@@ -93,7 +94,7 @@ def compile_group(policies: tuple[Policy, ...], action: str, vocabulary: Vocabul
         ast.Tuple([name("m"), *(name(f"e{index}") for index in range(len(policies)))], ast.Load())
     )
     body = [*fetches, assign("m", ast.Constant(0)), *bodies, result]
-    return Group(policies, build(["c", "s", "t", "r"], body, ast.Return(ast.Constant(None)), {}))
+    return Group(policies, build(["c", "s", "t", "r"], body, ast.Return(ast.Constant(None))))
 
 
 def compile_groups(policies: tuple[Policy, ...], action: str, vocabulary: Vocabulary) -> tuple[Group, ...]:
@@ -108,18 +109,21 @@ def compile_groups(policies: tuple[Policy, ...], action: str, vocabulary: Vocabu
     )
 
 
-def build(
-    arguments: Sequence[str], body: list[ast.stmt], otherwise: ast.stmt, extra: Mapping[str, object]
-) -> Function:
+def build_any(arguments: Sequence[str], body: list[ast.stmt], otherwise: ast.stmt) -> Callable[..., object]:
     """Make a function of statements; on a surprise it does something else."""
     guarded = ast.Try(body, [ast.ExceptHandler(name("_surprises"), None, [otherwise])], [], [])
     parameters = ast.arguments([], [ast.arg(each) for each in arguments], None, [], [], None, [])
     function = ast.FunctionDef("generated", parameters, [guarded], [], lineno=0)
     module = ast.fix_missing_locations(ast.Module([function], []))
-    space: dict[str, object] = {**HELPERS, "_surprises": SURPRISES, "_absent": object(), **extra}
+    space: dict[str, object] = {**HELPERS, "_surprises": SURPRISES, "_absent": object()}
     exec(compile(module, "<ripstop policy>", "exec"), space)  # noqa: S102 (a tree that this package built)
-    made: Function = space["generated"]  # type: ignore[assignment]  # exec gives no type
+    made: Callable[..., object] = space["generated"]  # type: ignore[assignment]  # exec gives no type
     return made
+
+
+def build(arguments: Sequence[str], body: list[ast.stmt], otherwise: ast.stmt) -> Function:
+    """Make a function that decides."""
+    return build_any(arguments, body, otherwise)  # type: ignore[return-value]  # the statements make it one
 
 
 def fetch(slot: Slot) -> list[ast.stmt]:
@@ -128,23 +132,50 @@ def fetch(slot: Slot) -> list[ast.stmt]:
     key = ast.Constant(slot.name)
     wrong = ast.UnaryOp(ast.Not(), slot.check(ranged=True))
     value = name(slot.variable)
+    if slot.is_optional:
+        return _fetch_optional(slot)
     if slot.is_parameter:
         return [assign(slot.variable, ast.Subscript(name("c"), key, ast.Load())), ast.If(wrong, leave, [])]
     get = ast.Call(ast.Attribute(name("c"), "get", ast.Load()), [key, name("_absent")], [])
-    stale = ast.Compare(ast.Subscript(name("x"), ast.Constant(1), ast.Load()), [ast.Lt()], [name("t")])
-    observed: list[ast.stmt] = [
-        assign("x", ast.Subscript(name("s"), key, ast.Load())),
-        ast.If(stale, leave, []),
-        assign(slot.variable, ast.Subscript(name("x"), ast.Constant(0), ast.Load())),
-    ]
     checks: list[ast.stmt] = [ast.If(wrong, leave, [])]
     is_absent = ast.Compare(value, [ast.Is()], [name("_absent")])
     if slot.is_checked_when_observed:
-        return [assign(slot.variable, get), ast.If(is_absent, observed, checks)]
-    return [assign(slot.variable, get), ast.If(is_absent, observed, []), *checks]
+        return [assign(slot.variable, get), ast.If(is_absent, _reading(slot), checks)]
+    return [assign(slot.variable, get), ast.If(is_absent, _reading(slot), []), *checks]
 
 
-def _fetch_recalled(key: str, variable: str) -> list[ast.stmt]:
+def _fetch_optional(slot: Slot) -> list[ast.stmt]:
+    """Read a slot that may be absent; leave when it is there and bad."""
+    key, value = ast.Constant(slot.name), name(slot.variable)
+    get = ast.Call(ast.Attribute(name("c"), "get", ast.Load()), [key, name("_absent")], [])
+    is_absent = ast.Compare(value, [ast.Is()], [name("_absent")])
+    wrong = ast.If(ast.UnaryOp(ast.Not(), slot.check(ranged=True)), [ast.Return(ast.Constant(None))], [])
+    is_observed = ast.Compare(key, [ast.In()], [name("s")])
+    observed: list[ast.stmt] = (
+        [ast.Pass()] if slot.is_parameter else [ast.If(is_observed, [*_reading(slot), wrong], [])]
+    )
+    return [assign(slot.variable, get), ast.If(is_absent, observed, [wrong])]
+
+
+def _reading(slot: Slot) -> list[ast.stmt]:
+    """Take a signal's value from its reading, and leave when it is too old."""
+    stale = ast.Compare(ast.Subscript(name("x"), ast.Constant(1), ast.Load()), [ast.Lt()], [name("t")])
+    return [
+        assign("x", ast.Subscript(name("s"), ast.Constant(slot.name), ast.Load())),
+        ast.If(stale, [ast.Return(ast.Constant(None))], []),
+        assign(slot.variable, ast.Subscript(name("x"), ast.Constant(0), ast.Load())),
+    ]
+
+
+def observed(slot: Slot) -> list[ast.stmt]:
+    """Read a signal as it was observed, and leave when it is bad."""
+    if slot.is_checked_when_observed:
+        return _reading(slot)
+    wrong = ast.UnaryOp(ast.Not(), slot.check(ranged=True))
+    return [*_reading(slot), ast.If(wrong, [ast.Return(ast.Constant(None))], [])]
+
+
+def fetch_recalled(key: str, variable: str) -> list[ast.stmt]:
     """Recall a temporal operator's value, and leave when it is UNKNOWN."""
     is_unknown = ast.Compare(name(variable), [ast.Is()], [ast.Constant(None)])
     return [

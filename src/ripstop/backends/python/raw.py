@@ -25,9 +25,10 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from ripstop.backends.python.branches import Brancher, Leaf, assign, either, leaves
-from ripstop.backends.python.lowering import HELPERS, Emitter
+from ripstop.backends.python.lowering import Emitter
 from ripstop.backends.python.plan import SURPRISES
 from ripstop.backends.python.slots import SAFE, Held, Slot, Unsupported, assign_slots, name
+from ripstop.backends.python.surprises import HELPERS
 from ripstop.core.canonical import Json
 from ripstop.core.decision import Verdict
 from ripstop.policy.document import Policy
@@ -57,6 +58,8 @@ def compile_raw(policy: Policy, slow: RawVerdict) -> RawVerdict:
     returns = {True: ast.Return(name("_yes")), False: ast.Return(name("_no"))}
     try:
         slots = assign_slots([program.rule], policy.vocabulary.signals, {})
+        if any(slot.is_optional for slot in slots.values()):
+            return slow
         emitter = Emitter(slots, ranged=False)
         if sum(leaves(program.rule)) <= MOST_LEAVES:
             raw = _RawTree(emitter, program.atoms, slots=slots)

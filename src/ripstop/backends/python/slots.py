@@ -47,6 +47,7 @@ class Slot:
     held: Held
     spec: SignalSpec | None = None
     is_parameter: bool = False
+    is_optional: bool = False  # only `exists`, `missing`, `??` and defaults look at it: it may be absent
 
     def bounds(self, *, ranged: bool) -> tuple[float, float]:
         """Give the range that a checked number is in."""
@@ -123,13 +124,29 @@ def assign_slots(
     """
     refuse_large(roots)
     slots: dict[str, Slot] = {}
+    plain = plain_reads(roots)
     for path, held in uses_of(roots, "read").items():
         if len(path) != 1:
             raise Unsupported("a read goes into a value")
         key = str(path[0])
         spec = parameters.get(key) or signals.get(key)
-        slots[key] = Slot(key, f"v{len(slots)}", choose(key, held, spec), spec, key in parameters)
+        chosen, is_parameter = choose(key, held, spec), key in parameters
+        slots[key] = Slot(key, f"v{len(slots)}", chosen, spec, is_parameter, key not in plain)
     return slots
+
+
+def plain_reads(roots: Sequence[Expr]) -> set[str]:
+    """Give the names that are read where absence poisons."""
+    plain: set[str] = set()
+    for root in roots:
+        every = [root, *(arg for expr in root.walk(present=True) for arg in _poisoned(expr))]
+        plain.update(str(expr.path[0]) for expr in every if expr.op == "read" and not expr.args)
+    return plain
+
+
+def _poisoned(expr: Expr) -> Sequence[Expr]:
+    """Give the arguments of which a bare read poisons when it is absent."""
+    return () if expr.op in ("exists", "missing", "missing_some", "??", *TEMPORAL) else expr.args
 
 
 def refuse_large(roots: Sequence[Expr]) -> None:
@@ -150,19 +167,21 @@ def uses_of(roots: Sequence[Expr], op: str) -> dict[tuple[Step, ...], set[Held]]
     """Tell what the expressions take each `read` (or `element`) for.
 
     Raises:
-        Unsupported: when one has a default.
+        Unsupported: when an element has a default.
     """
     uses: dict[tuple[Step, ...], set[Held]] = {}
 
     def note(expr: Expr, held: set[Held]) -> None:
         if expr.op == op:
-            if expr.args:
-                raise Unsupported("a read has a default")
+            if expr.args and op == "element":
+                raise Unsupported("an element has a default")
             uses.setdefault(expr.path, set()).update(held)
 
     for root in roots:
         note(root, {Held.BOOLEAN})
         for expr in root.walk(present=True):
+            if expr.op == op and expr.args:
+                note(expr, _use(expr, 0))
             for index, arg in enumerate(() if expr.op in TEMPORAL else expr.args):
                 note(arg, _use(expr, index))
     return uses
@@ -190,6 +209,8 @@ def _use(expr: Expr, index: int) -> set[Held]:
         return {Held.NUMBER}
     if typing == "extreme":
         return {Held.STRICT_NUMBER}
+    if typing == "coalesce" or expr.op == "read":
+        return {held for other in (*expr.args, expr) if (held := _sort(other, strict=True)) is not None}
     if typing == "quantifier" and index == 0:
         return {Held.LIST}
     if typing in ("order", "equality", "membership"):
