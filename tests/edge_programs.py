@@ -20,6 +20,8 @@ VOCABULARY = load_vocabulary(
             "other": {"type": "string", "values": ["idle", "gone"]},
             "name": {"type": "string"},
             "since": {"type": "timestamp"},
+            "e": {"type": "estimate", "range": [-50, 50]},
+            "f": {"type": "estimate"},
             "near": {
                 "type": "list",
                 "size": 3,
@@ -84,7 +86,11 @@ class Programs:
         if pick < 0.5:
             ops = [*ORDERS, "==", "!=", "===", "!=="]
             return {self.rng.choice(ops): [self.number(2) for _ in range(self.rng.choice([2, 2, 2, 3]))]}
+        if pick < 0.56:
+            return self.temporal()
         if pick < 0.6:
+            return self.chance()
+        if pick < 0.68:
             return {self.rng.choice(["all", "some", "none"]): [var("near"), self.body()]}
         return self.rng.choice(
             [
@@ -105,6 +111,28 @@ class Programs:
                 {"==": [{"<": [var("a"), 1]}, var("flag")]},
             ]
         )
+
+    def temporal(self) -> object:
+        signal = var(self.rng.choice("abc"))
+        held = {self.rng.choice(ORDERS): [signal, self.rng.choice([0, 1, 2, 0.5])]}
+        seconds = self.rng.choice([0.5, 2, 5])
+        return self.rng.choice(
+            [
+                {self.rng.choice(["historically", "once"]): [held, seconds]},
+                {"since": [held, var("flag"), seconds]},
+                {">": [{"count_within": [held, seconds, 3]}, 1]},
+                {"<": [{"previous": signal}, signal]},
+                {"!": [{"previous": var("flag")}]},
+            ]
+        )
+
+    def chance(self) -> object:
+        scaled = {"*": [var("e"), self.rng.choice([2, -0.5, 1e200])]}
+        left = self.rng.choice(
+            [var("e"), var("f"), scaled, {"-": [var("e"), var("f")]}, {"+": [var("f"), var("a")]}]
+        )
+        right = self.rng.choice([0, 3, var("b"), {"/": [var("f"), 4]}])
+        return {"chance": [{self.rng.choice(ORDERS): [left, right]}, self.rng.choice([0.5, 0.9, 0.001])]}
 
     def condition(self, depth: int) -> object:
         pick = self.rng.random()
@@ -191,6 +219,11 @@ class Contexts:
             return rng.random() < 0.5
         if name == "since":
             return rng.choice([0, 1.5, 4])
+        if name in "ef":
+            return {
+                "mean": self.number(),
+                "sd": rng.choice([0, 0.5, 2, 1, 1e160, -1 if rng.random() < 0.1 else 3]),
+            }
         if name == "near":
             return self.records()
         return rng.choice(

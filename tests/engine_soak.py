@@ -16,13 +16,13 @@ from edge_programs import ACTIONS, VOCABULARY, Contexts, Programs, generator
 from ripstop.backends import compile as compile_policies
 from ripstop.backends.c99 import C99, build_header, build_runners
 from ripstop.backends.columns import COLUMNS
-from ripstop.backends.columns.host import raw_verdicts, run_decisions
+from ripstop.backends.columns.host import RawColumns, run_decisions
 from ripstop.backends.edge import decision_program, verdict_program
 from ripstop.backends.edge.host import decision_values, raw_values, status_bits
 from ripstop.backends.edge.inputs import Surprise
 from ripstop.backends.wasm import WASM
 from ripstop.backends.wasm.host import WasmRunner
-from ripstop.policy import State, make_bundle, reference
+from ripstop.policy import make_bundle, reference
 
 ENGINES = ("python", "wasm", "c99", "columns")
 
@@ -41,6 +41,7 @@ class Subject:
         self.actions = [action for action in ACTIONS if self.bundle.guarding(action)]
         self.programs = {action: decision_program(self.bundle, action, COLUMNS) for action in self.actions}
         self.raw = verdict_program([policy], COLUMNS)
+        self.raw_columns = RawColumns(self.raw)
         self.uses_remainder = "%" in str(policy.rule) or any("%" in str(each.when) for each in policy.limits)
         self.wasm = {}
         if not self.uses_remainder:
@@ -62,14 +63,18 @@ def draw(rng: random.Random, count: int) -> list[Subject]:
     return subjects
 
 
-def trace(contexts: Contexts, rng: random.Random):
-    state, t_us = State(VOCABULARY), 0
+def trace(subject: Subject, contexts: Contexts, rng: random.Random):
+    state, t_us = subject.python.start(), 0
     for _ in range(rng.choice([0, 1, 1, 2])):
         t_us += rng.randint(0, 3_000_000)
-        state = state.observe(contexts.context(), t_us)
+        state = subject.python.observe(state, contexts.context(), t_us)
     keep = rng.choice([0.3, 0.8, 1.0])
     context = {name: value for name, value in contexts.context().items() if rng.random() < keep}
     return state, context, t_us + rng.choice([0, rng.randint(0, 6_000_000)])
+
+
+def as_said(decision):
+    return decision.verdict, decision.limits, decision.reasons, list(decision.evidence)
 
 
 def said(run, limits: int):
@@ -82,7 +87,7 @@ def check(subject: Subject, traces, counts: dict[str, int]) -> None:
         program = subject.programs[action]
         rows, wanted = [], []
         for state, context, t_us in traces:
-            inputs = reference.Inputs(subject.bundle, action, context, t_us, state.readings)
+            inputs = reference.inputs_of(subject.bundle, action, context, t_us, state)
             outcome = reference.outcome_of(subject.policy, inputs)
             decision = reference.decide(subject.bundle, action, context, t_us, state)
             settled = program.settled is not None
@@ -93,7 +98,7 @@ def check(subject: Subject, traces, counts: dict[str, int]) -> None:
             )
             counts[decision.verdict.word] = counts.get(decision.verdict.word, 0) + 1
             decided = subject.python.decide(action, context, t_us, state)
-            if repr(decided) != repr(decision):
+            if as_said(decided) != as_said(decision):
                 raise DisagreementError(f"python: {decided} instead of {decision}")
             if settled:
                 continue
@@ -113,7 +118,7 @@ def check(subject: Subject, traces, counts: dict[str, int]) -> None:
             found = run_decisions(program, list(np.array(rows).T), len(rows))
             (column,) = found.policies
             for row, (expected, context, t_us) in enumerate(wanted):
-                status = int(column.status[row])
+                status = column.status(row)
                 got = int(found.verdicts[row]), status_bits(status, limits)[0::2], column.code(row)
                 if got != expected:
                     raise DisagreementError(f"columns: {got} instead of {expected} at {t_us} for {context}")
@@ -133,7 +138,7 @@ def check_raw(subject: Subject, traces, counts: dict[str, int]) -> None:
         columns = [np.array([value]) for value in values]
         found = {
             "c99": subject.c99[None](values).verdict,
-            "columns": raw_verdicts(subject.raw, columns, 1)[0],
+            "columns": subject.raw_columns(columns, 1)[0],
         }
         if None in subject.wasm:
             found["wasm"] = subject.wasm[None](values).verdict
@@ -149,7 +154,7 @@ def soak_batch(seed: int, programs: int, traces: int, counts: dict[str, int]) ->
     try:
         subjects = draw(rng, programs)
         for subject in subjects:
-            check(subject, [trace(contexts, rng) for _ in range(traces)], counts)
+            check(subject, [trace(subject, contexts, rng) for _ in range(traces)], counts)
     except DisagreementError as error:
         rule = {"rule": subject.policy.rule, "limits": [each.when for each in subject.policy.limits]}
         raise DisagreementError(f"seed {seed}: {error}\n{rule}") from None

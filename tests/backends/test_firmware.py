@@ -27,7 +27,7 @@ pytestmark = pytest.mark.skipif(
 RULE_A = {"if": [{"<": [{"var": "battery"}, 30]}, {"<=": [{"var": "payload"}, 1.0]}, True]}
 
 
-@pytest.mark.parametrize("seed", [6, 32])
+@pytest.mark.parametrize("seed", [5, 32])
 @pytest.mark.parametrize("engine", [C99, WASM], ids=lambda engine: engine.name)
 def test_drawn_policies_come_out_on_the_device_as_in_the_reference(engine, seed, tmp_path):
     rng = generator(seed)

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ripstop.backends.columns.evaluate import (
-    Numbers,
-    Plain,
-    Rows,
-    Unusable,
-    Watched,
-)
+from ripstop.backends.columns.evaluate import Numbers, Rows, Watched
+from ripstop.backends.columns.plain import TruthOf, Unusable, View, plain_truth
 from ripstop.backends.columns.table import Column, Table, count_rows, rows_of
 from ripstop.backends.edge.host import EdgeCompiled, Run
 from ripstop.backends.edge.program import UNKNOWN_BIT, EdgePolicy, EdgeProgram, Engine
@@ -30,12 +24,26 @@ Verdicts: TypeAlias = NDArray[np.int8]
 
 @dataclass(frozen=True, slots=True)
 class PolicyColumns:
-    """What one policy says of each row: its status, and for each atom whether it was read, and held."""
+    """What one policy says of each row.
+
+    `permits` and `unknown` are about its rule, `active` and `assumed` (active because unknown) about each of
+    its limits; `read` and `true` have a row for each atom.
+    """
 
     policy: EdgePolicy
-    status: NDArray[np.int64]
+    permits: Rows
+    unknown: Rows
+    active: tuple[Rows, ...]
+    assumed: tuple[Rows, ...]
     read: Rows
     true: Rows
+
+    def status(self, row: int) -> int:
+        """Give the status of a row, as `EdgePolicy` describes it."""
+        status = int(self.permits[row]) | (UNKNOWN_BIT if self.unknown[row] else 0)
+        for index, (active, assumed) in enumerate(zip(self.active, self.assumed, strict=True)):
+            status |= (4 * int(active[row]) | 8 * int(assumed[row])) << 2 * index
+        return status
 
     def code(self, row: int) -> int:
         """Give the evidence of a row as one number: bit 2i for a read atom i, 2i + 1 for one that held."""
@@ -75,39 +83,52 @@ class ColumnsRunner:
 
     def __init__(self, program: EdgeProgram) -> None:
         self.program = program
+        self._raw = RawColumns(program) if program.action is None else None
 
     def __call__(self, values: Sequence[float]) -> Run:
         """Run once."""
         columns = [np.array([value]) for value in values]
-        if self.program.action is None:
-            return Run(Verdict(int(raw_verdicts(self.program, columns, 1)[0])))
+        if self._raw is not None:
+            return Run(Verdict(int(self._raw(columns, 1)[0])))
         found = run_decisions(self.program, columns, 1)
-        statuses = tuple(int(each.status[0]) for each in found.policies)
+        statuses = tuple(each.status(0) for each in found.policies)
         return Run(Verdict(int(found.verdicts[0])), statuses, tuple(each.code(0) for each in found.policies))
 
 
-def raw_verdicts(program: EdgeProgram, columns: Sequence[Numbers], rows: int) -> Verdicts:
-    """Give the raw verdict of each row: the least over the rules, UNKNOWN below all."""
-    with np.errstate(all="ignore"):
+class RawColumns:
+    """Gives the raw verdict of each row: the least over the rules, UNKNOWN below all."""
+
+    def __init__(self, program: EdgeProgram) -> None:
+        self._program = program
+        self._plain = [plain_truth(policy.rule) for policy in program.policies]
+
+    def __call__(self, columns: Sequence[Numbers], rows: int) -> Verdicts:
+        """Evaluate the rules over the columns of the inputs."""
         least: Verdicts | None = None
-        for policy in program.policies:
-            verdicts = _verdict(program, policy, columns, rows)
-            least = verdicts if least is None else np.minimum(least, verdicts)
-    return np.zeros(rows, dtype=np.int8) if least is None else least
+        with np.errstate(all="ignore"):
+            for policy, plain in zip(self._program.policies, self._plain, strict=True):
+                verdicts = _verdict(self._program, policy, plain, columns, rows)
+                least = verdicts if least is None else np.minimum(least, verdicts)
+        return np.zeros(rows, dtype=np.int8) if least is None else least
 
 
-def _verdict(program: EdgeProgram, policy: EdgePolicy, columns: Sequence[Numbers], rows: int) -> Verdicts:
+def _verdict(
+    program: EdgeProgram, policy: EdgePolicy, plain: TruthOf, columns: Sequence[Numbers], rows: int
+) -> Verdicts:
     holds: Rows | None = None
     unknown: Rows | None = None
-    with suppress(Unusable):
-        holds = Plain(program.inputs, columns, rows).truth(policy.rule)
+    try:
+        holds = plain(View(program.inputs, columns, rows))
+    except Unusable:
+        holds = None
     if holds is None:
         nothing = np.zeros((0, rows), dtype=np.bool_)
         watched = Watched(program.inputs, columns, rows, nothing, nothing)
         holds, unknown = watched.truth(policy.rule, np.ones(rows, dtype=np.bool_)), watched.unknown
     if policy.policy.effect == "forbid":
         holds = np.logical_not(holds)
-    verdicts: Verdicts = holds.view(np.int8) + holds.view(np.int8)
+    verdicts: Verdicts = holds.view(np.int8)
+    np.add(verdicts, verdicts, out=verdicts)
     if unknown is not None:
         verdicts[unknown] = Verdict.UNKNOWN
     return verdicts
@@ -124,7 +145,7 @@ def run_decisions(program: EdgeProgram, columns: Sequence[Numbers], rows: int) -
             found = _policy(program, policy, columns, rows)
             made.append(found)
             if not program.is_failsafe:
-                verdicts[(found.status & 1) == 0] = Verdict.DENY
+                np.multiply(verdicts, found.permits, out=verdicts)
             _tighten(found, bounds)
         for name, given in program.bounded:
             low, high = bounds[name]
@@ -143,18 +164,21 @@ def _policy(program: EdgeProgram, policy: EdgePolicy, columns: Sequence[Numbers]
     watched = Watched(program.inputs, columns, rows, read, true)
     every = np.ones(rows, dtype=np.bool_)
     holds = watched.truth(policy.rule, every)
-    permitted = ~holds if policy.policy.effect == "forbid" else holds
-    status = np.where(watched.unknown, UNKNOWN_BIT | policy.permits_unknown, permitted).astype(np.int64)
-    for index, when in enumerate(policy.whens):
+    permits = watched.going(~holds) if policy.policy.effect == "forbid" else holds
+    unknown = watched.unknown
+    if policy.permits_unknown and watched.has_ended:
+        permits = permits | unknown
+    active, assumed = [], []
+    for when in policy.whens:
         watched.begin()
-        active = watched.truth(when, (status & 1) == 1)
-        status |= np.where(watched.unknown, 12 << 2 * index, active * (4 << 2 * index))
-    return PolicyColumns(policy, status, read, true)
+        held = watched.truth(when, permits)
+        active.append(held | watched.unknown if watched.has_ended else held)
+        assumed.append(watched.unknown)
+    return PolicyColumns(policy, permits, unknown, tuple(active), tuple(assumed), read, true)
 
 
 def _tighten(found: PolicyColumns, bounds: Mapping[str, tuple[Numbers, Numbers]]) -> None:
-    for index, rule in enumerate(found.policy.policy.limits):
-        active = (found.status & 4 << 2 * index) != 0
+    for active, rule in zip(found.active, found.policy.policy.limits, strict=True):
         for limit in rule.limits:
             low, high = bounds[limit.parameter]
             if limit.low is not None:
@@ -178,6 +202,7 @@ class ColumnsCompiled(EdgeCompiled):
             PolicyError: E0315 for a policy outside the engine's profile.
         """
         super().__init__(bundle, COLUMNS, ColumnsRunner)
+        self._raw_columns = RawColumns(self._raw)
 
     def verdicts(self, columns: Mapping[str, Column], t_us: int | NDArray[np.int64] = 0) -> Verdicts:
         """Give the raw verdict of every row, as the numbers of `Verdict`.
@@ -188,7 +213,7 @@ class ColumnsCompiled(EdgeCompiled):
         """
         program, rows = self._raw, count_rows(columns)
         table = Table(columns, program.texts, rows, _seconds(t_us), ranged=False)
-        found = raw_verdicts(program, [table.numbers(each) for each in program.inputs], rows)
+        found = self._raw_columns([table.numbers(each) for each in program.inputs], rows)
         for row in table.surprising:
             at_us = t_us if isinstance(t_us, int) else int(t_us[row])
             found[row] = min(
@@ -229,8 +254,9 @@ class ColumnsCompiled(EdgeCompiled):
         for each in found.policies:
             outcome = reference.outcome_of(each.policy.policy, inputs)
             unknown = any(reason.code == "unknown" for reason in outcome.reasons)
-            status = int(outcome.verdict is Verdict.ALLOW) | (UNKNOWN_BIT if unknown else 0)
-            each.status[row] = status | sum(4 << 2 * index for index in outcome.active)
+            each.permits[row], each.unknown[row] = bool(outcome.verdict), unknown
+            for index, active in enumerate(each.active):
+                active[row] = index in outcome.active
         for name, (low, high) in found.bounds.items():
             limit = next((limit for limit in decision.limits if limit.parameter == name), None)
             low[row] = -np.inf if limit is None or limit.low is None else limit.low

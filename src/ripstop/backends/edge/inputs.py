@@ -64,10 +64,14 @@ class Input:
     low: float | None = None
     high: float | None = None
     rule: Json = field(default=None, compare=False)
+    is_plain_number: bool = field(init=False, compare=False)  # the value of a signal that is one number
     declared: str = field(init=False)  # the declaration, as what two inputs are compared by
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "declared", repr(self.spec))
+        is_number = self.held in (Held.NUMBER, Held.STRICT_NUMBER)
+        is_whole = self.look is Look.VALUE and self.index is None and not self.part
+        object.__setattr__(self, "is_plain_number", is_number and is_whole)
 
     @property
     def is_guarded(self) -> bool:

@@ -1,0 +1,238 @@
+"""From nodes to NumPy where everything that is reached can be used, and no evidence is wanted.
+
+A rule becomes nested closures once; they run over a `View` of the columns. Once few rows are left that a
+chain has not settled, its other parts run over these alone. Anything unusable raises `Unusable`, and the
+rule is evaluated again by `evaluate.Watched`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias, assert_never
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ripstop.backends.columns.evaluate import ARITHMETIC, COMPARISONS, Numbers, Rows, are_all_usable
+from ripstop.backends.edge.inputs import Input
+from ripstop.backends.edge.nodes import (
+    Arith,
+    Atom,
+    Bool,
+    Checked,
+    Choice,
+    Compare,
+    Const,
+    Every,
+    Guarded,
+    GuardedNumber,
+    Load,
+    Not,
+    Num,
+    Select,
+    Some,
+    Truth,
+)
+
+# A selection pays when this many times fewer rows are left, for so many more parts: choosing 10,000 rows and
+# putting them back costs as much as comparing them four times.
+_FEWER = 12
+_MORE_PARTS = 4
+
+
+class Unusable(Exception):  # noqa: N818 (a jump, not an error)
+    """An input or a result cannot be used, in a row that may not even reach it."""
+
+
+@dataclass(slots=True)
+class View:
+    """Columns, or some of their rows (`selected`); `checked` are the inputs that have been found usable."""
+
+    inputs: Sequence[Input]
+    columns: Sequence[Numbers]
+    rows: int
+    selected: NDArray[np.intp] | None = None
+    checked: set[int] = field(default_factory=set)
+    _taken: dict[int, Numbers] = field(default_factory=dict)
+
+    def column(self, index: int) -> Numbers:
+        """Give the numbers of an input."""
+        if self.selected is None:
+            return self.columns[index]
+        taken = self._taken.get(index)
+        if taken is None:
+            taken = self._taken[index] = self.columns[index].take(self.selected)
+        return taken
+
+    def check(self, index: int) -> None:
+        """Look whether an input can be used in every row.
+
+        Raises:
+            Unusable: when it cannot.
+        """
+        if not are_all_usable(self.inputs[index], self.column(index)):
+            raise Unusable
+        self.checked.add(index)
+
+    def among(self, rows: NDArray[np.intp]) -> View:
+        """Give a view of some of the rows."""
+        selected = rows if self.selected is None else self.selected.take(rows)
+        return View(self.inputs, self.columns, len(rows), selected, set(self.checked))
+
+
+TruthOf: TypeAlias = Callable[[View], Rows]
+NumberOf: TypeAlias = "Callable[[View], Numbers | np.float64]"
+
+
+def plain_truth(node: Bool) -> TruthOf:
+    """Make a function that gives the truth of each row of a view, in an array of its own.
+
+    The function raises `Unusable`.
+    """
+    match node:
+        case Truth(value):
+            return lambda view: np.full(view.rows, value)
+        case Compare():
+            return _comparison(node)
+        case Not(part):
+            inner = plain_truth(part)
+            return lambda view: np.logical_not(inner(view))
+        case Every(parts):
+            return _chain([plain_truth(part) for part in parts], is_and=True)
+        case Some(parts):
+            return _chain([plain_truth(part) for part in parts], is_and=False)
+        case Choice(condition, first, second):
+            return _choice(condition, first, second)
+        case Atom(_, test):
+            return plain_truth(test)
+        case Guarded(inputs, body):
+            return _guarded(inputs, plain_truth(body))
+        case _:
+            assert_never(node)
+
+
+def _guarded(inputs: Sequence[int], inner: TruthOf) -> TruthOf:
+    def evaluate(view: View) -> Rows:
+        for index in inputs:
+            if index not in view.checked:
+                view.check(index)
+        return inner(view)
+
+    return evaluate
+
+
+def _comparison(node: Compare) -> TruthOf:
+    compare = COMPARISONS[node.op]
+    if isinstance(node.left, Load) and isinstance(node.right, Const):
+        index, constant = node.left.input, np.float64(node.right.value)
+        return lambda view: compare(view.column(index), constant)
+    left, right = plain_number(node.left), plain_number(node.right)
+
+    def evaluate(view: View) -> Rows:
+        found = compare(left(view), right(view))
+        return found if found.shape else np.full(view.rows, bool(found))
+
+    return evaluate
+
+
+def _chain(parts: Sequence[TruthOf], *, is_and: bool) -> TruthOf:
+    join = np.logical_and if is_and else np.logical_or
+    if len(parts) < _MORE_PARTS:
+
+        def evaluate_all(view: View) -> Rows:
+            found = parts[0](view)
+            for part in parts[1:]:
+                join(found, part(view), out=found)
+            return found
+
+        return evaluate_all
+
+    def evaluate_from(view: View, start: int) -> Rows:
+        found = parts[start](view)
+        for index in range(start + 1, len(parts)):
+            if index + _MORE_PARTS <= len(parts):
+                held = int(np.count_nonzero(found))
+                left = held if is_and else view.rows - held
+                if not left:
+                    break
+                if left * _FEWER <= view.rows:
+                    rest = np.flatnonzero(found if is_and else ~found)
+                    found[rest] = evaluate_from(view.among(rest), index)
+                    break
+            join(found, parts[index](view), out=found)
+        return found
+
+    return lambda view: evaluate_from(view, 0)
+
+
+def _choice(condition: Bool, first: Bool, second: Bool) -> TruthOf:
+    """Give one of two truths: with bitwise operations, which are faster than `where`."""
+    test, then, other = plain_truth(condition), plain_truth(first), plain_truth(second)
+    if isinstance(first, Truth):
+        if first.value:
+            return lambda view: test(view) | other(view)
+        return lambda view: ~test(view) & other(view)
+    if isinstance(second, Truth):
+        if second.value:
+            return lambda view: ~test(view) | then(view)
+        return lambda view: test(view) & then(view)
+
+    def evaluate(view: View) -> Rows:
+        held = test(view)
+        return (held & then(view)) | (~held & other(view))
+
+    return evaluate
+
+
+def plain_number(node: Num) -> NumberOf:
+    """Make a function that gives the number of each row of a view, or one for all.
+
+    The function raises `Unusable`.
+    """
+    match node:
+        case Const(value):
+            constant = np.float64(value)
+            return lambda view: constant
+        case Load(index):
+            return lambda view: view.column(index)
+        case Arith(op, args):
+            return _arithmetic(op, [plain_number(arg) for arg in args])
+        case Checked(value):
+            return _checked(plain_number(value))
+        case Select(condition, first, second):
+            test, then, other = plain_truth(condition), plain_number(first), plain_number(second)
+            return lambda view: np.where(test(view), then(view), other(view))
+        case GuardedNumber(inputs, body):
+            return _guarded_number(inputs, plain_number(body))
+        case _:
+            assert_never(node)
+
+
+def _arithmetic(op: str, args: Sequence[NumberOf]) -> NumberOf:
+    compute = ARITHMETIC[op]
+    if len(args) == 1:
+        (only,) = args
+        return lambda view: compute(only(view))
+    left, right = args
+    return lambda view: compute(left(view), right(view))
+
+
+def _checked(inner: NumberOf) -> NumberOf:
+    def evaluate(view: View) -> Numbers | np.float64:
+        found = inner(view)
+        if not np.isfinite(found).all():
+            raise Unusable
+        return found
+
+    return evaluate
+
+
+def _guarded_number(inputs: Sequence[int], inner: NumberOf) -> NumberOf:
+    def evaluate(view: View) -> Numbers | np.float64:
+        for index in inputs:
+            if index not in view.checked:
+                view.check(index)
+        return inner(view)
+
+    return evaluate
