@@ -92,6 +92,14 @@ def test_a_rule_in_the_readable_form_keeps_its_lines_and_comments():
 
 
 @pytest.mark.parametrize(
+    ("before", "after"),
+    [("- 1<a", "-1 < a\n"), ("`a \n b`<1", "`a \n b` < 1\n"), ("a -1< - b", "a - 1 < -b\n")],
+)
+def test_signs_and_odd_names_keep_their_meaning(before, after):
+    assert format_source(before, "a.rule") == after
+
+
+@pytest.mark.parametrize(
     ("name", "text"), [("a.json", "{"), ("a.yaml", "a: ["), ("a.rule", "a <"), ("a.yml", "a: *b")]
 )
 def test_what_is_malformed_is_told_and_not_touched(name, text):

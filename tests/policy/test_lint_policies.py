@@ -58,6 +58,11 @@ def test_a_rule_that_is_always_the_same_is_told(rule, message):
     assert message in lints(rule)
 
 
+def test_a_bare_rule_that_is_always_the_same_is_told():
+    rule = {"and": [{"<": [{"var": "a"}, 1]}, {">": [{"var": "a"}, 2]}]}
+    assert [finding.code for finding in check(rule).findings] == ["L0502", "L0506"]
+
+
 def test_a_prohibition_that_never_holds_permits_everything():
     found = lints("payload_kg < 2 and payload_kg > 3", effect="forbid")
     assert "the rule is always false: the policy permits everything" in found

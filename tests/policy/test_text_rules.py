@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ripstop.policy import PolicyRejectedError, check, load
+from ripstop.policy.operators import OPERATORS
 from ripstop.policy.text_printer import text_of
 from ripstop.policy.text_rules import parse_rule
 
@@ -73,6 +74,13 @@ def test_a_text_is_read_as_its_json_logic(text, rule):
         ("a && b", 3, "write `and`"),
         ("a || b", 3, "write `or`"),
         ("a % b", 3, "`a mod b`"),
+        ("a =< b", 3, "write `<=`"),
+        ("a is 3", 3, "equality is written `==`"),
+        ("a not b", 3, "like `a and not b`"),
+        ("a AND b", 3, "`and` is written in lower case"),
+        ("NOT a", 5, "`not` is written in lower case"),
+        ("a < 1; b < 2", 6, "join conditions with `and`"),
+        ("a < 1 then b", 7, "`a implies b`"),
         ("a < b == c", 7, "joined with `and`"),
         ("a adn b", 3, "did you mean `and`?"),
         ("a <", 4, "expected a value, got the end"),
@@ -277,3 +285,30 @@ def test_a_bare_file_of_text_is_a_policy(tmp_path):
     path.write_text("# light when low\nbattery < 30 implies payload <= 1\n")
     policy = load(path)
     assert (policy.id, policy.is_bare) == ("light-load", True)
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_every_operator_s_example_reads_back_from_the_readable_form(name):
+    checked = check(OPERATORS[name].example[0])
+    if checked.policy is None:
+        assert name in ("==", "===", "!==", "/", "try")  # plain JSON-Logic that no policy may hold
+        return
+    rule = checked.policy.rule
+    again = parse_rule(text_of(checked.policy.program.rule))
+    assert load(again).rule == rule if isinstance(again, dict) else again == rule
+
+
+def test_a_window_s_unit_is_seconds():
+    with pytest.raises(PolicyRejectedError) as caught:
+        load({**DOCUMENT, "rule": "once[5 min](battery_percent < 20)"})
+    assert "expected `s` here, got `min`" in str(caught.value)
+    rule = {"once": [{"<": [read("battery_percent"), 20]}, 5]}
+    text = text_of(load({**DOCUMENT, "rule": rule}).program.rule, units=True)
+    assert text == "once[5 s](battery_percent < 20 %)"
+
+
+def test_an_object_in_a_list_stays_data():
+    rule = {"in": [{"preserve": {"and": 1}}, [{"preserve": {"and": 1}}]]}
+    policy = load({"or": [rule, read("a")]})
+    assert load(policy.rule).rule == policy.rule
+    assert load(parse_rule(text_of(policy.program.rule))).rule == policy.rule

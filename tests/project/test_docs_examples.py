@@ -4,6 +4,7 @@ A page's ```python blocks run in order in one namespace, in a folder that holds 
 comment `# prints: ...` says what the next line of output is. In a
 ```console block every line that begins with `$ ` is run, and the lines below it are what it prints, `...`
 standing for anything. A block that cannot run alone says why: ```console not-run: needs a second terminal.
+A ```yaml file: NAME block is what the commands after it find in the file of that name.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import ripstop
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-FENCE = re.compile(r"^```(?P<language>python|console)(?P<note>[^\n]*)\n(?P<body>.*?)^```$", re.M | re.S)
+FENCE = re.compile(r"^```(?P<language>python|console|yaml)(?P<note>[^\n]*)\n(?P<body>.*?)^```$", re.M | re.S)
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_an_example_that_is_not_run_says_why(page: Path) -> None:
     notes = [block.note for block in blocks(page) if block.note]
-    assert [note for note in notes if not re.fullmatch(r"not-run: \w.{8,}", note)] == []
+    assert [note for note in notes if not re.fullmatch(r"not-run: \w.{8,}|file: [\w.-]+", note)] == []
 
 
 @pytest.mark.parametrize("page", pages_with("python"), ids=name_of)
@@ -100,7 +101,11 @@ def test_the_python_of_a_page_runs(page: Path, workplace: Path, capsys: pytest.C
 def test_the_commands_of_a_page_print_what_it_shows(page: Path, workplace: Path) -> None:
     tools = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": tools, "COLUMNS": "110", "NO_COLOR": "1"}
-    for block in runnable(page, "console"):
+    for block in blocks(page):
+        if block.note.startswith("file: "):
+            (workplace / block.note.removeprefix("file: ")).write_text(block.body)
+        if block.language != "console" or block.note:
+            continue
         for part in re.split(r"^\$ ", block.body, flags=re.M)[1:]:
             command, _, shown = part.partition("\n")
             run = subprocess.run(

@@ -16,7 +16,7 @@ from ripstop.policy.diagnostics import Findings, nearest
 from ripstop.policy.eager import EAGER
 from ripstop.policy.ir import Builder, Expr, Step
 from ripstop.policy.kinds import ANY, STRING, TIMESTAMP, Kind, Type, number, type_of_signal, type_of_value
-from ripstop.policy.operators import ALIASES, LATER, OPERATORS, Operator
+from ripstop.policy.operators import ALIASES, OPERATORS, Operator
 from ripstop.policy.source import Node, shown
 from ripstop.policy.text_units import check_written_units
 from ripstop.policy.units import DIMENSIONLESS
@@ -107,13 +107,8 @@ class Checker:
         operator = OPERATORS.get(name)
         key = node.keys.get(written, node.place)
         if operator is None:
-            if name in LATER:
-                self.findings.error(
-                    "E0207", f"`{name}` is not available yet", key, f"{LATER[name]} are planned"
-                )
-            else:
-                hint = nearest(written, (*OPERATORS, *ALIASES, *LATER))
-                self.findings.error("E0201", f"unknown operator `{shown(written)}`", key, hint)
+            hint = nearest(written, (*OPERATORS, *ALIASES))
+            self.findings.error("E0201", f"unknown operator `{shown(written)}`", key, hint)
             return self.nothing(node)
         nodes = argument.items if argument.items is not None else (argument,)
         if not operator.least <= len(nodes) <= (operator.most if operator.most is not None else len(nodes)):

@@ -27,7 +27,6 @@ CODES: Mapping[str, str] = {
     "E0204": "units do not match",
     "E0205": "unknown signal or parameter",
     "E0206": "not an expression",
-    "E0207": "an operator that this version does not have yet",
     "E0208": "a name or a number must be written out here",
     "E0209": "a value that the signal can never have",
     "E0210": "a temporal operator looks at what has no history",

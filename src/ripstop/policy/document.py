@@ -202,7 +202,7 @@ def read_bare(node: Node, name: str, findings: Findings) -> Policy | None:
             "L0501",
             "a bare rule permits when it is true, this one reads like a prohibition",
             node,
-            "wrap it in `!`, or write a document with `effect: forbid`",
+            "negate it (`!`, `not`), or write a document with `effect: forbid`",
         )
     if findings.errors:
         return None

@@ -25,7 +25,7 @@ def format_text(text: str, width: int) -> str:
         made += _written(token)
         depth += token.text in _OPENING and token.kind == "mark"
         at = token.end
-    return "\n".join(line.rstrip() for line in made.strip().splitlines()) + "\n"
+    return made.strip() + "\n"
 
 
 def comments_in_text(text: str) -> list[str]:

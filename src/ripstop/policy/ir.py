@@ -102,7 +102,7 @@ def rule_of(expr: Expr, depth: int = 0) -> Json:
         depth: how many scopes stand around it.
     """
     if expr.op == "const":
-        return {"preserve": expr.value} if isinstance(expr.value, Mapping) and expr.value else expr.value
+        return {"preserve": expr.value} if _holds_object(expr.value) else expr.value
     if expr.op in ("read", "now", "element", "estimate"):
         return _read_of(expr, depth)
     if expr.op == "exists":
@@ -117,6 +117,13 @@ def rule_of(expr: Expr, depth: int = 0) -> Json:
         rule_of(arg, depth + opens_scope(expr.op, index)) for index, arg in enumerate(expr.args)
     ]
     return args if expr.op == "list" else {expr.op: args}
+
+
+def _holds_object(value: Json) -> bool:
+    """Whether something in a value would be read as an expression."""
+    if isinstance(value, list | tuple):
+        return any(map(_holds_object, value))
+    return isinstance(value, Mapping) and bool(value)
 
 
 def _read_of(expr: Expr, depth: int) -> Json:

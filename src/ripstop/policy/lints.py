@@ -38,11 +38,11 @@ def note_lints(policy: Policy, node: Node, findings: Findings) -> None:
         if sum(1 for _ in expr.walk()) > MOST_PARTS:
             return
     truth = _Walk(findings).truth(policy.program.rule, _Facts())
-    if truth is not None and "rule" in (node.entries or {"rule": node}):
+    if truth is not None and (policy.is_bare or "rule" in (node.entries or {})):
         permits = truth is (policy.effect == "require")
         if not permits or not (policy.limits or policy.budgets):
             what = "permits everything" if permits else "denies always"
-            written = (node.entries or {}).get("rule", node)
+            written = node if policy.is_bare else (node.entries or {})["rule"]
             findings.lint("L0506", f"the rule is always {_word(truth)}: the policy {what}", written)
     for when, place in whens:
         if _Walk(findings).truth(when, _Facts()) is False:

@@ -14,7 +14,7 @@ from ripstop.core.vocabulary import OPEN, Vocabulary
 from ripstop.policy.diagnostics import Finding, Findings, PolicyRejectedError
 from ripstop.policy.document import KEYS, Policy, read_bare, read_document
 from ripstop.policy.lints import note_lints
-from ripstop.policy.operators import ALIASES, LATER, OPERATORS
+from ripstop.policy.operators import ALIASES, OPERATORS
 from ripstop.policy.source import MAX_BYTES, Node, decode, read_json, read_value, shown
 from ripstop.policy.text_parser import read_text
 from ripstop.policy.text_rules import whole_file, with_rules_read
@@ -130,7 +130,7 @@ def _policy(
         given = _given(vocabulary, findings)
         chosen = given or _named(entries.get("vocabulary"), path, findings)
         return None if chosen is None else read_document(node, chosen, findings)
-    known = (*OPERATORS, *ALIASES, *LATER)
+    known = (*OPERATORS, *ALIASES)
     if len(entries) > 1 or (entries and next(iter(entries)) in KEYS and next(iter(entries)) not in known):
         findings.error(
             "E0305", "neither a rule nor a policy document", node, "a document begins with `ripstop: 1`"

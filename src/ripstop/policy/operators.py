@@ -13,8 +13,7 @@ from ripstop.policy.operators_row import Operator
 from ripstop.policy.operators_time import TIME_ROWS
 from ripstop.policy.operators_values import VALUE_ROWS
 
-__all__ = ["ALIASES", "LATER", "OPERATORS", "Operator"]
+__all__ = ["ALIASES", "OPERATORS", "Operator"]
 
 OPERATORS: Mapping[str, Operator] = {row.name: row for row in (*LOGIC_ROWS, *VALUE_ROWS, *TIME_ROWS)}
 ALIASES: Mapping[str, str] = {"not": "!", "?:": "if"}
-LATER: Mapping[str, str] = {}  # words that are kept free for a later version, and what they will be

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from ripstop.policy.diagnostics import Findings, nearest
-from ripstop.policy.operators import ALIASES, LATER, OPERATORS
+from ripstop.policy.operators import ALIASES, OPERATORS
 from ripstop.policy.source import MAX_DEPTH, Node
 from ripstop.policy.text_tokens import KEYWORDS, Cursor, TextError, TextPlaces, Token
 from ripstop.policy.text_trees import Made, Trees
@@ -37,6 +37,15 @@ INFIX: Mapping[str, tuple[int, str]] = {
     "*": (PRODUCT, "*"),
     "/": (PRODUCT, "/"),
     "mod": (PRODUCT, "%"),
+}
+_STRAY: Mapping[str, str] = {  # what stands where an operator should, and what was perhaps meant
+    "is": "equality is written `==`",
+    "equals": "equality is written `==`",
+    "then": "like `if a then b`, or `a implies b`",
+    "else": "like `if a then b else c`",
+    "not": "like `a and not b`, or `a not in b`",
+    "(": "only operators are called, like `max(a, b)`",
+    "of": "a remainder is written `a mod b`, an element `x in list`",
 }
 QUANTIFIERS = ("all", "some", "none", "map", "filter")
 
@@ -99,8 +108,13 @@ class _Parser:
                 raise self.trees.too_deep(self.cursor.token.start)
 
     def _unexpected(self, token: Token) -> TextError:
-        hint = ""
-        if token.kind in ("name", "quoted", "number", "string"):
+        hint = _STRAY.get(token.text, "")
+        before = self.cursor.before
+        if before is not None and before.kind == "name" and before.text.lower() in KEYWORDS:
+            hint = f"`{before.text.lower()}` is written in lower case"
+        elif token.kind == "name" and token.text.lower() in KEYWORDS:
+            hint = f"`{token.text.lower()}` is written in lower case"
+        elif not hint and token.kind in ("name", "quoted", "number", "string"):
             hint = nearest(token.text, KEYWORDS) or "two values need an operator between them"
         elif token.text in ("<", "<=", ">", ">=", "==", "!=", "===", "!==", "in"):
             hint = "comparisons of two kinds are joined with `and`"
@@ -164,7 +178,7 @@ class _Parser:
     def _minus(self) -> Reading:
         token = self.cursor.next()
         following = self.cursor.token
-        if following.kind == "number" and following.start == token.end:
+        if following.kind == "number":
             self.cursor.next()
             value = following.value
             return self.trees.scalar(token, value if isinstance(value, str) else -value, following.unit)
@@ -230,7 +244,7 @@ class _Parser:
         """Read `if a then b elif c then d else e`."""
         token = self.cursor.next()
         parts = [(yield self._expression(OPEN))]
-        self.cursor.expect("then")
+        self.cursor.expect("then", "like `if a then b else c`")
         parts.append((yield self._expression(OPEN)))
         while self.cursor.take("elif"):
             parts.append((yield self._expression(OPEN)))
@@ -299,7 +313,7 @@ class _Parser:
     def _named(self) -> Reading:
         """Read a signal, an element, or an operator written as a call."""
         token, after = self.cursor.token, self.cursor.peek()
-        is_operator = token.text in OPERATORS or token.text in ALIASES or token.text in LATER
+        is_operator = token.text in OPERATORS or token.text in ALIASES
         if after.text == "(" or (after.text == "[" and token.kind == "name" and is_operator):
             return (yield self._call())
         level, steps = self._path()

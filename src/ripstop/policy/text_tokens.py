@@ -31,6 +31,9 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _ODD = {
+    "=<": "write `<=`",
+    "=>": "write `>=` to compare, `implies` to conclude",
+    ";": "there is one rule: join conditions with `and`",
     "=": "equality is written `==`",
     "&": "write `and`",
     "|": "write `or`",
@@ -77,6 +80,7 @@ class Cursor:
         self.text = text
         self.places = places
         self.findings = findings
+        self.before: Token | None = None
         self.token = self._cut(0)
 
     def place(self, offset: int) -> Place:
@@ -87,6 +91,7 @@ class Cursor:
         """Give the token at hand and go on."""
         token = self.token
         self.token = self._cut(token.end)
+        self.before = token
         return token
 
     def peek(self) -> Token:
@@ -142,7 +147,9 @@ class Cursor:
             return self.fail("a quotation does not end", start, "strings end on their line")
         if letter.isdigit():
             return self.fail("a number is malformed", start, "like `30`, `0.5` or `1e-3`")
-        return self.fail(f"expected a part of a rule, got `{shown(letter)}`", start, _ODD.get(letter, ""))
+        pair = self.text[start : start + 2]
+        hint = _ODD.get(pair) or _ODD.get(letter, "")
+        return self.fail(f"expected a part of a rule, got `{shown(letter)}`", start, hint)
 
 
 @dataclass(frozen=True, slots=True)
