@@ -20,7 +20,7 @@ from .voice import Voice
 
 Body: TypeAlias = Callable[[], Mapping[str, Json]]
 _SELDOM_US = 1_000_000
-_SOON_US = 50_000
+_SOON_US = 200_000
 _IN_FLIGHT = 8
 _RESEND_SEGMENTS = 3
 

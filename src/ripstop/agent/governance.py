@@ -118,8 +118,9 @@ class Governance:
         intent = held.intent
         before = self.authority.held.get(intent.scope)
         coming = {**self.authority.held, intent.scope: held}
+        standing = stand(coming.values(), self._settings.agent, now.mono_us)
         try:
-            self.vm.prepare(stand(coming.values(), self._settings.agent, now.mono_us).documents)
+            self.vm.prepare(standing.documents)
         except RipstopError as error:
             refusal = RefusedError(error.message, error.code, intent.scope, intent.position)
             self._refuse(refusal, now, out)
@@ -134,7 +135,7 @@ class Governance:
             self._chronicle.record_soon(RecordKind.INTENT, lambda: _applied(held), now, out)
         if intent.release.counter > self.vm.release.counter:
             out.append(Fetch(self._names.bundle_key))
-        self.refresh(now, out)
+        self._adopt(standing, now, out)
 
     def _refuse(self, error: WireError, now: Instant, out: list[Effect]) -> None:
         """Say why a command was refused; one that could be read is answered, too."""
@@ -215,9 +216,13 @@ class Governance:
 
     def refresh(self, now: Instant, out: list[Effect], *, is_changed: bool = False) -> None:
         """Work out what holds now and put it in force."""
-        before = self.standing
         standing = stand(self.authority.held.values(), self._settings.agent, now.mono_us)
-        self.standing = standing
+        self._adopt(standing, now, out, is_changed=is_changed)
+
+    def _adopt(
+        self, standing: Standing, now: Instant, out: list[Effect], *, is_changed: bool = False
+    ) -> None:
+        before, self.standing = self.standing, standing
         if standing.tightened:
             self.restraints[Restraint.SILENCE] = "tightened"
         else:

@@ -72,8 +72,10 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run until a signal comes or the time is over."""
-    importlib.import_module("cryptography")  # nothing is taken unsigned: say so before anything else
-    asyncio.run(_Drone(args).fly())
+    importlib.import_module("nacl")  # nothing is taken unsigned: say so before anything else
+    from ripstop.links.loop import run as run_loop
+
+    run_loop(_Drone(args).fly())
     return 0
 
 

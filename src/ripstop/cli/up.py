@@ -57,7 +57,9 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run until a signal comes."""
     _configure_logging(as_json=args.json)
-    asyncio.run(_serve(_options(args), as_json=args.json))
+    from ripstop.links.loop import run as run_loop
+
+    run_loop(_serve(_options(args), as_json=args.json))
     return 0
 
 

@@ -60,6 +60,7 @@ class Authority:
     _epoch_revision: int | None = None
     _intent_revision: int | None = None
     _is_storing: bool = False
+    _ticked_us: int = 0
     _waiting: bytes = b""
     _keyring: Keyring = field(init=False)
 
@@ -155,15 +156,23 @@ class Authority:
         if not self.is_active:
             return []
         self.tick_number += 1
+        self._ticked_us = now.mono_us
         body = pack(Tick(self.tick_number, self.position, now.wall_us, nonces))
         return [Send(self.subjects.tick, seal(self.signer, EnvelopeType.TICK, self._header(), body))]
 
-    def issue(self, will: Will, nonces: dict[str, bytes], now: Instant) -> list[Effect]:
-        """Send and store a will as the next generation, right behind the tick that it cites."""
+    def issue(
+        self, will: Will, nonces: dict[str, bytes], now: Instant, *, tick_age_us: int = 0
+    ) -> list[Effect]:
+        """Send and store a will as the next generation.
+
+        It cites the last tick where that is at most so old, so that whoever has it can apply the will at
+        once; else a new one, which goes right before.
+        """
         self.will = will
         if not self.is_active:
             return []
-        out = self.tick(nonces, now)
+        is_fresh = self.tick_number > 0 and now.mono_us - self._ticked_us <= tick_age_us
+        out = [] if is_fresh else self.tick(nonces, now)
         self.position = Position(self.position.epoch, self.position.generation + 1)
         intent = Intent(
             SCOPE, self.position, self.tick_number, will.release, will.mitigations, will.topologies

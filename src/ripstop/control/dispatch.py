@@ -38,7 +38,11 @@ _NAMED = 5
 
 @dataclass(slots=True)
 class Dispatch:
-    """Owns the authority and the campaigns. Leases are renewed four times in their length."""
+    """Owns the authority and the campaigns. Leases are renewed four times in their length.
+
+    A changed will goes out at once, on the tick that agents have; a renewal on a new tick, which makes the
+    lease begin later. So a first lease may be shorter by the time between two renewals, never more.
+    """
 
     authority: Authority
     registry: Registry
@@ -61,7 +65,7 @@ class Dispatch:
         if not authority.is_active:
             authority.will = will
             return []
-        out = self._sent(will, now)
+        out = self._sent(will, now, tick_age_us=self._renew_us)
         ends_us = now.mono_us + round(self.lease_s * 1e6)
         campaign = Campaign(authority.position, targets, now.mono_us, ends_us, incident)
         if purpose is not Purpose.RELEASE:
@@ -83,8 +87,8 @@ class Dispatch:
         campaign.is_complete = not targets
         return out
 
-    def _sent(self, will: Will, now: Instant) -> list[Effect]:
-        out = self.authority.issue(will, self.registry.nonces(), now)
+    def _sent(self, will: Will, now: Instant, *, tick_age_us: int = 0) -> list[Effect]:
+        out = self.authority.issue(will, self.registry.nonces(), now, tick_age_us=tick_age_us)
         out.append(Append("intents", self.authority.last_intent))
         if will.has_lease:
             out.append(SetTimer("renew", now.mono_us + self._renew_us))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import gc
 import multiprocessing
 import os
 import shutil
@@ -41,6 +39,7 @@ from ripstop.lab.rig import CONTROL
 from ripstop.lab.runner import Experiment, ShiftResult, run_arm
 from ripstop.lab.scenarios import load_scenario
 from ripstop.lab.steps import eight_steps, last_acknowledgement_s
+from ripstop.links.loop import run as run_loop
 
 BAR_S: Final = 2.0
 _US: Final = 1_000_000
@@ -119,10 +118,7 @@ def _live(options: Options, experiment: Experiment, folder: Path, progress: Prog
     fleet = LiveFleet(experiment, options.seed, folder, policies, options.window)
     for share in fleet.prepare():
         progress("prepare", share, "the shift up to the window, in virtual time")
-    gc.collect()
-    gc.freeze()  # what the warm fleet holds stays: no collection may stall the window
-    run = asyncio.run(fleet.run(lambda share: progress("live", share, _headline(fleet))))
-    gc.unfreeze()
+    run = run_loop(fleet.run(lambda share: progress("live", share, _headline(fleet))))
     progress("verify", 0.0, "verifying the record")
     record = _verified(folder, run)
     run.evidence.record = record

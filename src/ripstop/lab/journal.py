@@ -20,7 +20,7 @@ class Entry:
 
 
 class Journal:
-    """An append-only list of events, kept in the order in which they happened."""
+    """An append-only list of events, kept in the order in which they were noted."""
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
@@ -30,6 +30,10 @@ class Journal:
         """Append an event."""
         self.entries.append(Entry(t_us, node, name, fields))
         self.counts[name] += 1
+
+    def sort(self) -> None:
+        """Put the events in the order of time: reports of another process come a moment late."""
+        self.entries.sort(key=lambda entry: entry.t_us)
 
     def all(
         self, name: str, *, node: str | None = None, since_us: int = 0, **fields: Scalar

@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
-from ripstop.control.audit.files import AuditFiles
-from ripstop.control.mitigation.assessment import assess_fleet, plan_measures
-from ripstop.control.service import ControlService, Device, ServiceOptions
+from ripstop.control.audit.files import read_log
+from ripstop.control.service import Device, ServiceOptions
 from ripstop.control.settings import ControlSettings
 from ripstop.control.store.check import check_policies
 from ripstop.control.store.git import PolicyRepository
@@ -29,11 +29,12 @@ from ripstop.control.store.store import PolicyStore, Refused
 from ripstop.core.clock import Clock, Instant, ShiftedClock, SystemClock
 from ripstop.core.errors import ConfigurationError
 from ripstop.core.messages import Ack
-from ripstop.core.node import Event, Message, Report
-from ripstop.core.wire.cbor import encode
+from ripstop.core.node import Report
+from ripstop.core.wire.cbor import decode
 from ripstop.core.wire.record import unpack
 from ripstop.lab.arms import Arm
 from ripstop.lab.crew import Crew
+from ripstop.lab.ground import Ground, Told
 from ripstop.lab.journal import Journal
 from ripstop.lab.maps import PickUp, Restriction
 from ripstop.lab.report.schema import Dispatch
@@ -77,7 +78,6 @@ class LiveRun:
     topics: Counter[str]
     dispatches: list[Dispatch]
     folder: Path
-    messages: int
     unreceipted: int
     pickups: tuple[PickUp, ...]
     restriction: Restriction | None
@@ -102,15 +102,12 @@ class LiveFleet:
         self.fault_us = round(fault.at_s * _US)
         self._keys = FleetKeys.load(folder / "keys")
         self._clock: Clock = SystemClock()
-        self._watch = Stopwatch(keyring_of(self._keys), FLEET, self._clock)
+        self._watch = Stopwatch(keyring_of(self._keys), FLEET, self._clock, SHIFT_BEGINS_US)
         self._trust = Trust(self._keys, self._watch.opener, self._first_release())
         self.shift = VirtualShift(self.experiment, seed, Arm.LOCAL, self._trust)
         self.journal = Journal()
         self.crew = Crew(self.shift.world, self.shift.rig.agents, self._perform, lambda _: self._clock.now())
-        self.topics: Counter[str] = Counter()
         self._drivers: dict[str, NodeDriver] = {}
-        self._frames_us: dict[str, list[int]] = {}
-        self._sent: list[tuple[int, int, int, int]] = []
         self._snapshots: dict[str, Snapshot] = {}
         self._pickups: tuple[PickUp, ...] = ()
         self._restriction: Restriction | None = None
@@ -140,10 +137,32 @@ class LiveFleet:
     async def run(self, progress: Callable[[float], None] | None = None) -> LiveRun:
         """Play the window in real time."""
         logging.getLogger("ripstop.links.driver").addHandler(logging.NullHandler())
-        world = self.shift.world
         rig = self.shift.rig
-        start_us = SHIFT_BEGINS_US + world.elapsed_us
+        start_us = SHIFT_BEGINS_US + self.shift.world.elapsed_us
         seeds = {name: new_seed() for name in rig.names}
+        self._clock = self._watch.clock = ShiftedClock(SystemClock(), Instant(start_us, start_us, "lab"))
+        async with contextlib.AsyncExitStack() as stack:
+            ground = await stack.enter_async_context(
+                Ground(self._options(seeds), self._clock, self._on_ground)
+            )
+            await self._connect(ground, seeds, stack)
+            await self._heard_all(ground)
+            await ground.rehearse()
+            gc.collect()
+            gc.freeze()  # what the warm fleet holds stays: no collection may stall the window
+            stack.callback(gc.unfreeze)
+            await self._play(progress)
+            unreceipted = await self._drain(ground)
+        ended_us = self._now_us()
+        self.journal.sort()
+        topics, frames_us = self._heard()
+        return LiveRun(
+            self._evidence(frames_us), self._snapshots, self.journal, self.crew, topics, self._dispatches(),
+            self.folder, unreceipted, self._pickups, self._restriction, ended_us,
+        )  # fmt: skip
+
+    def _options(self, seeds: dict[str, str]) -> ServiceOptions:
+        rig = self.shift.rig
         devices = {name: Device(public_key(seeds[name]), rig.agent_key(name).public) for name in rig.names}
         settings = ControlSettings(
             fleet=FLEET,
@@ -155,46 +174,15 @@ class LiveFleet:
             calm_s=1.0,
             seed=self.seed,
         )
-        options = ServiceOptions(
+        return ServiceOptions(
             self.folder, self.policies, rig.playbook, rig.vocabulary, settings, devices=devices
         )
-        self._clock = ShiftedClock(SystemClock(), Instant(start_us, start_us, "lab"))
-        self._watch.clock = self._clock
-        async with contextlib.AsyncExitStack() as stack:
-            service = ControlService(options, clock=self._clock)
-            service.on_report = self._on_ground
-            await stack.enter_async_context(service)
-            wire = await self._record_wire(service, stack)
-            await self._connect(service, seeds, stack)
-            self._ground = service
-            await self._heard_all(service)
-            await self._rehearse()
-            await self._play(progress)
-            unreceipted = await self._drain(service)
-            dispatches = self._dispatches(service)
-        return LiveRun(
-            self._evidence(), self._snapshots, self.journal, self.crew, self.topics, dispatches,
-            self.folder, wire.count, unreceipted, self._pickups, self._restriction,
-            self._now_us(),
-        )  # fmt: skip
 
-    async def _record_wire(self, service: ControlService, stack: contextlib.AsyncExitStack) -> _WireLog:
-        """Put every message of the fleet on file, through a read-only connection of its own."""
-        wire = _WireLog(AuditFiles(self.folder / "wire"), self._clock, self._on_wire)
-        link = NatsLink(service.server.address, service.server.login("observer"))
-        link.start((f"ripstop.{FLEET}.>",), wire.take)
-        stack.push_async_callback(wire.close)
-        stack.push_async_callback(link.close)
-        await link.connected()
-        return wire
-
-    async def _connect(
-        self, service: ControlService, seeds: dict[str, str], stack: contextlib.AsyncExitStack
-    ) -> None:
+    async def _connect(self, ground: Ground, seeds: dict[str, str], stack: contextlib.AsyncExitStack) -> None:
         """Give every agent's node its own connection; it goes on with the timers and the disk that it had."""
         network = self.shift.network
         for name, node in zip(self.shift.rig.names, self.shift.rig.agents, strict=True):
-            link = NatsLink(service.server.address, Login(name, seed=seeds[name]))
+            link = NatsLink(ground.address, Login(name, seed=seeds[name]))
             driver = NodeDriver(node, link, clock=self._clock, disk=network.disk(name))
             driver.on_deliver = lambda value, now, name=name: self.crew.on_deliver(name, value, now)
             driver.on_report = lambda report, now, name=name: self._on_report(name, report, now)
@@ -226,20 +214,12 @@ class LiveFleet:
                 progress((world.elapsed_us - began_us) / (end_us - began_us))
         self._snapshots["after"] = world.snapshot()
 
-    async def _heard_all(self, service: ControlService, patience_s: float = 5.0) -> None:
+    async def _heard_all(self, ground: Ground, patience_s: float = 5.0) -> None:
         """Wait until every agent that is up has told the ground what it carries."""
         ends_us = self._now_us() + round(patience_s * _US)
-        while len(service.node.workloads) < len(self._drivers) and self._now_us() < ends_us:
+        while await ground.known() < len(self._drivers) and self._now_us() < ends_us:
             self.crew.tick(0.0)
             await asyncio.sleep(0.2)
-
-    async def _rehearse(self) -> None:
-        """Have the machine compile and load all that an assessment needs, on the fleet as it is."""
-        node, first = self._ground.node, self.shift.rig.names[0]
-        asked = node.question({first: 1.0}, 0)
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(None, assess_fleet, asked)
-        await loop.run_in_executor(None, plan_measures, asked)
 
     async def _until(self, t_us: int) -> None:
         await asyncio.sleep(max(0, t_us - self._now_us()) / _US)
@@ -257,19 +237,17 @@ class LiveFleet:
         name = self.shift.rig.names[world.faulty]
         self.journal.note(self._now_us(), name, "sensor.replaced", {"rejoins": rejoins})
 
-    async def _drain(self, service: ControlService) -> int:
+    async def _drain(self, ground: Ground) -> int:
         """Wait until the ground has receipted what the agents have on file; gives how many still wait."""
         ends_us = self._now_us() + round(self.window.drain_s * _US)
-        while (waiting := self._unreceipted(service)) and self._now_us() < ends_us:  # noqa: ASYNC110 - no event
+        while (waiting := await self._unreceipted(ground)) and self._now_us() < ends_us:  # noqa: ASYNC110
             await asyncio.sleep(0.1)
         return waiting
 
-    def _unreceipted(self, service: ControlService) -> int:
-        heads = service.node.intake.heads
-        return sum(
-            (heads[name].last if name in heads else 0) < node.ledger_head[0]
-            for name, node in zip(self.shift.rig.names, self.shift.rig.agents, strict=True)
-        )
+    async def _unreceipted(self, ground: Ground) -> int:
+        receipted = await ground.receipted()
+        nodes = zip(self.shift.rig.names, self.shift.rig.agents, strict=True)
+        return sum(receipted.get(name, 0) < node.ledger_head[0] for name, node in nodes)
 
     # ---- what is heard ----------------------------------------------------------------------------------
 
@@ -280,73 +258,62 @@ class LiveFleet:
         self.journal.note(now.wall_us - SHIFT_BEGINS_US, name, report.name, report.fields)
         self.crew.on_report(name, report, now)
 
-    def _on_ground(self, report: Report, now: Instant) -> None:
-        self.journal.note(now.wall_us - SHIFT_BEGINS_US, CONTROL, report.name, report.fields)
-        if report.name == "intent.issued" and report.fields["purpose"] != "release":
-            fields = report.fields
-            self._sent.append(
-                (int(fields["generation"] or 0), now.wall_us, now.mono_us, int(fields["size"] or 0))
-            )
-            self._restrict()
+    def _on_ground(self, told: Told) -> None:
+        fields, t_us = told.report.fields, told.at.wall_us - SHIFT_BEGINS_US
+        self.journal.note(t_us, CONTROL, told.report.name, fields)
+        found, widest = told.restriction, self._restriction
+        if found is not None and (widest is None or len(found.members) > len(widest.members)):
+            self._restriction = found  # what the map shows
 
-    def _restrict(self) -> None:
-        """Remember the widest restriction: what the map shows."""
-        desk = self._ground.node.desk
-        widest = len(self._restriction.members) if self._restriction else 0
-        if desk.area is not None and len(desk.members) > widest:
-            circles = tuple((x, y, desk.area.radius_m) for x, y in desk.area.centres)
-            star = self.shift.rig.playbook.ladder.star
-            self._restriction = Restriction(circles, desk.members, star.hub if star else "")
+    # ---- what is on file ----------------------------------------------------------------------------------
 
-    def _on_wire(self, subject: str, data: bytes, t_us: int) -> None:
-        topic, _, rest = subject.removeprefix(f"ripstop.{FLEET}.").partition(".")
-        self.topics[topic] += 1
-        if topic == "ack":
-            # Every agent answers, whether the intent restricts it or not; the ground counts its targets only.
-            self._watch.answered(unpack(Ack, data).position.generation, rest)
-        if topic == "frame":
-            self._frames_us.setdefault(rest, []).append(t_us - SHIFT_BEGINS_US)
+    def _heard(self) -> tuple[Counter[str], list[int]]:
+        """Count the messages on the wire by topic, and give when telemetry of the faulty drone went by."""
+        topics: Counter[str] = Counter()
+        frames_us = []
+        for t_us, topic, sender, _ in _filed(self.folder / "wire", "wire"):
+            topics[topic] += 1
+            if topic == "frame" and sender == self._faulty:
+                frames_us.append(t_us)
+        return topics, frames_us
 
-    def _dispatches(self, service: ControlService) -> list[Dispatch]:
+    @property
+    def _faulty(self) -> str:
+        number = self.shift.world.faulty
+        return "" if number is None else self.shift.rig.names[number]
+
+    def _dispatches(self) -> list[Dispatch]:
+        """Time every intent that changed what holds; every agent answers it, restricted by it or not."""
+        answers: dict[int, dict[str, int]] = {}
+        for t_us, topic, agent, data in _filed(self.folder / "audit", "messages"):
+            if topic == "ack":
+                answers.setdefault(unpack(Ack, data).position.generation, {}).setdefault(agent, t_us)
         found = (
             self._watch.dispatch(
-                generation, (wall_us - SHIFT_BEGINS_US) / _US, mono_us, (service.keys.command, size)
+                int(entry.fields["generation"] or 0),
+                entry.t_us,
+                answers.get(int(entry.fields["generation"] or 0), {}),
+                (self._keys.command, int(entry.fields["size"] or 0)),
             )
-            for generation, wall_us, mono_us, size in self._sent
+            for entry in self.journal.all("intent.issued", node=CONTROL)
+            if entry.fields["purpose"] != "release"
         )
         return [dispatch for dispatch in found if dispatch is not None]
 
-    def _evidence(self) -> Evidence:
-        number = self.shift.world.faulty
-        faulty = "" if number is None else self.shift.rig.names[number]
+    def _evidence(self, frames_us: list[int]) -> Evidence:
         return Evidence(
             journal=self.journal,
-            faulty=faulty,
+            faulty=self._faulty,
             fault_us=self.fault_us,
             vetoes=[replace(v, t_us=v.t_us - SHIFT_BEGINS_US) for v in self.crew.vetoes],
-            frames_us=self._frames_us.get(faulty, []),
+            frames_us=frames_us,
             hops=dict(self.crew.tally.hops),
         )
 
 
-class _WireLog:
-    """Appends every message heard to a chained log: `[t_us, subject, data]`."""
-
-    def __init__(self, files: AuditFiles, clock: Clock, heard: Callable[[str, bytes, int], None]) -> None:
-        self._files = files
-        self._clock = clock
-        self._heard = heard
-        self.count = 0
-
-    def take(self, event: Event) -> None:
-        """Take an event of the link."""
-        if isinstance(event, Message):
-            now = self._clock.now()
-            self.count += 1
-            self._files.append("wire", encode([now.wall_us, event.subject, event.data]))
-            self._heard(event.subject, event.data, now.wall_us)
-
-    async def close(self) -> None:
-        """Bring the log to stable storage."""
-        await asyncio.get_running_loop().run_in_executor(None, self._files.sync)
-        self._files.close()
+def _filed(folder: Path, stream: str) -> Iterator[tuple[int, str, str, bytes]]:
+    """Give the messages of a log: when (microseconds of the shift), topic, the rest of the subject, data."""
+    for record in read_log(folder, stream).records:
+        t_us, subject, data = cast("tuple[int, str, bytes]", decode(record))
+        topic, _, rest = subject.removeprefix(f"ripstop.{FLEET}.").partition(".")
+        yield t_us - SHIFT_BEGINS_US, topic, rest, data

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import quantiles
 
@@ -14,9 +14,9 @@ from ripstop.lab.report.schema import Dispatch
 _SEALS = 21
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Arrival:
-    """When an agent began and ended to verify an intent, in monotonic microseconds."""
+    """When an agent began and ended to verify an intent, in microseconds."""
 
     began_us: int
     ended_us: int
@@ -24,49 +24,47 @@ class _Arrival:
 
 @dataclass(slots=True)
 class Stopwatch:
-    """Openers that note when each agent verified which intent, and the answers that the ground heard."""
+    """Openers that note when each agent verified which intent; times in microseconds since `begins_us`."""
 
     keyring: Keyring
     fleet: str
     clock: Clock
+    begins_us: int = 0
     _arrivals: dict[int, dict[str, _Arrival]] = field(default_factory=dict)
-    _answers: dict[int, dict[str, int]] = field(default_factory=dict)
 
     def opener(self, agent: str) -> Opener:
         """Give an agent an opener of its own: each verifies for itself."""
 
         def check(kind: EnvelopeType, data: bytes) -> Envelope:
-            began_us = self.clock.now().mono_us
+            began_us = self._now_us()
             envelope = open_envelope(self.keyring, self.fleet, kind, data)
             if kind is EnvelopeType.INTENT:
                 arrivals = self._arrivals.setdefault(envelope.generation, {})
-                arrivals.setdefault(agent, _Arrival(began_us, self.clock.now().mono_us))
+                arrivals.setdefault(agent, _Arrival(began_us, self._now_us()))
             return envelope
 
         return check
 
-    def answered(self, generation: int, agent: str) -> None:
-        """Note that the ground has heard an agent's answer to an intent; the first one counts."""
-        self._answers.setdefault(generation, {}).setdefault(agent, self.clock.now().mono_us)
+    def _now_us(self) -> int:
+        return self.clock.now().wall_us - self.begins_us
 
     def dispatch(
-        self, generation: int, t_s: float, sent_us: int, sealing: tuple[Ed25519Signer, int]
+        self, generation: int, sent_us: int, answers: Mapping[str, int], sealing: tuple[Ed25519Signer, int]
     ) -> Dispatch | None:
         """Sum up an intent's way; None where nobody has answered it.
 
         Args:
             generation: of the intent.
-            t_s: when it was issued, in the shift's time.
-            sent_us: when it was issued, monotonic.
+            sent_us: when it was issued.
+            answers: when the ground took up each agent's answer; the agent's first one counts.
             sealing: the key, and the size of what it signed: sealing is timed again on as many bytes.
         """
-        answers = self._answers.get(generation, {})
         arrivals = self._arrivals.get(generation, {})
         both = [(arrivals[agent], at_us) for agent, at_us in answers.items() if agent in arrivals]
         if not both:
             return None
         return Dispatch(
-            t_s,
+            sent_us / 1e6,
             len(both),
             self._sign_ms(*sealing),
             *_p50_p95([(arrival.began_us - sent_us) / 1e3 for arrival, _ in both]),
@@ -78,9 +76,9 @@ class Stopwatch:
     def _sign_ms(self, signer: Ed25519Signer, size: int) -> float:
         took = []
         for _ in range(_SEALS):
-            began_us = self.clock.now().mono_us
+            began_us = self._now_us()
             signer.sign(bytes(size))
-            took.append(self.clock.now().mono_us - began_us)
+            took.append(self._now_us() - began_us)
         return sorted(took)[_SEALS // 2] / 1e3
 
 

@@ -6,6 +6,8 @@ Coming back is the link's business. What nats-py leaves to its callers is done h
 
 - `publish` is a plain function. What is published within a message's callback leaves with that callback, all
   else in batches, so that no task waits for each connection.
+- nats-py writes in a task of its own, whose turn comes after every callback that waits in the loop: with many
+  connections in one process nobody's answer would leave before everybody had worked. So a few work at a time.
 - A line that the server does not read drops what is published now, rather than delivering it late.
 - Whoever waits for an answer is woken when the connection ends or the server refuses the question.
 - nats-py says `closed_cb` after it has written what it still holds, which a stalled server never reads; so
@@ -24,6 +26,7 @@ import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from math import ceil
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -40,6 +43,7 @@ log = logging.getLogger(__name__)
 Hear: TypeAlias = Callable[[str, bytes, str], None]
 _REFUSED = re.compile(r"permissions violation.*\"([^\"]+)\"", re.IGNORECASE)
 _MAX_UNSENT = 8 << 20
+_AT_ONCE = 8
 _CLOSE_S = 1.0
 _WRONG_LAST_SEQUENCE = (10071, 10164)  # nats-server, server/errors.json
 _STREAM_EXISTS = 10058  # with another configuration
@@ -100,6 +104,11 @@ def client_class() -> type[Client]:
     return Client
 
 
+@lru_cache(maxsize=4)
+def _turns(_loop: asyncio.AbstractEventLoop) -> asyncio.Semaphore:
+    return asyncio.Semaphore(_AT_ONCE)
+
+
 class Connection:
     """Speaks NATS for one login, through a fresh client, until the line breaks.
 
@@ -120,7 +129,7 @@ class Connection:
         self._waits: set[_Wait] = set()
         self._outbox: deque[tuple[str, bytes, str]] = deque()
         self._is_sending = False
-        self._sender: asyncio.Task[None] | None = None
+        self._sender: asyncio.Task[bool] | None = None
 
     # ---- life -----------------------------------------------------------------------------------------
 
@@ -211,23 +220,29 @@ class Connection:
             self._sender = asyncio.create_task(self._send_all(), name=f"send {self._login.name}")
 
     def _callback(self, hear: Hear) -> Callable[[Msg], Awaitable[None]]:
+        turns = _turns(asyncio.get_running_loop())
+
         async def on_message(message: Msg) -> None:
-            is_sender = not self._is_sending
-            self._is_sending = True
-            try:
-                hear(message.subject, message.data, message.reply)
-            finally:
-                if is_sender:
-                    await self._send_all()
+            async with turns:
+                is_sender = not self._is_sending
+                self._is_sending = True
+                try:
+                    hear(message.subject, message.data, message.reply)
+                finally:
+                    if is_sender and await self._send_all():
+                        await asyncio.sleep(0)  # nats-py writes now
 
         return on_message
 
-    async def _send_all(self) -> None:
+    async def _send_all(self) -> bool:
+        """Hand what was published to nats-py; gives whether there was anything."""
+        is_any = bool(self._outbox)
         try:
             while self._outbox:
                 await self._send(*self._outbox.popleft())
         finally:
             self._is_sending = False
+        return is_any
 
     async def _send(self, subject: str, data: bytes, reply: str) -> None:
         from nats.errors import Error, OutboundBufferLimitError

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 _AGAIN_S = 2.0
 
 
-async def end(task: asyncio.Task[None]) -> None:
+async def end(task: asyncio.Task[Any]) -> None:
     """Cancel a task until it has ended, whatever comes of it.
 
     Once is not enough: a cancellation that arrives together with an answer is lost within `asyncio.wait_for`

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import TypeAlias, overload
 
 from ripstop.backends.python.plan import Function, Group, compile_groups
@@ -389,11 +390,14 @@ def _raw(policies: tuple[Policy, ...]) -> RawVerdict:
 
         return slow
 
-    made = [compile_raw(policy, exactly(policy)) for policy in policies]
-    if len(made) == 1:
-        return made[0]
+    if len(policies) == 1:
+        return compile_raw(policies[0], exactly(policies[0]))
+
+    @cache  # compiled when somebody asks: whoever only decides does not wait for it
+    def made() -> tuple[RawVerdict, ...]:
+        return tuple(compile_raw(policy, exactly(policy)) for policy in policies)
 
     def several(context: Mapping[str, Json], t_us: int = 0) -> Verdict:
-        return min((each(context, t_us) for each in made), default=Verdict.DENY)
+        return min((each(context, t_us) for each in made()), default=Verdict.DENY)
 
     return several

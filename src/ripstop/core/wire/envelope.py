@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from typing import Protocol
 
 from ..errors import WireError, missing_extra
@@ -94,17 +95,17 @@ class Ed25519Signer:
 
     def __init__(self, seed: bytes, role: Role, key_id: bytes = b"") -> None:
         try:
-            from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+            from nacl.signing import SigningKey
         except ImportError as error:
-            raise missing_extra("cryptography", "signed") from error
-        self._key = Ed25519PrivateKey.from_private_bytes(seed)
-        self.public = self._key.public_key().public_bytes_raw()
+            raise missing_extra("pynacl", "signed") from error
+        self._key = SigningKey(seed)
+        self.public = bytes(self._key.verify_key)
         self.role = role
         self.key_id = key_id or self.public[:8]
 
     def sign(self, data: bytes) -> bytes:
         """Sign with Ed25519."""
-        return self._key.sign(data)
+        return self._key.sign(data).signature
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,17 +141,17 @@ class Keyring:
             ConfigurationError: C0001 without the extra `signed`: never taken unsigned.
         """
         try:
-            from cryptography.exceptions import InvalidSignature
-            from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+            from nacl.exceptions import BadSignatureError
+            from nacl.exceptions import ValueError as NotASignature
+            from nacl.signing import VerifyKey
         except ImportError as error:
-            raise missing_extra("cryptography", "signed") from error
+            raise missing_extra("pynacl", "signed") from error
         key = self._loaded.get(key_id)
-        if not isinstance(key, Ed25519PublicKey):
-            key = Ed25519PublicKey.from_public_bytes(self._keys[key_id].public)
-            self._loaded[key_id] = key
+        if not isinstance(key, VerifyKey):
+            key = self._loaded[key_id] = VerifyKey(self._keys[key_id].public)
         try:
-            key.verify(signature, data)
-        except InvalidSignature as error:
+            key.verify(data, signature)
+        except (BadSignatureError, NotASignature) as error:
             raise WireError("signature does not fit", code="W0203") from error
 
 
@@ -185,11 +186,11 @@ def open_envelope(keyring: Keyring, fleet: str, kind: EnvelopeType, data: bytes)
         WireError: W0101/W0102 malformed, W0201 wrong shape, W0202 unknown key, W0203 forged,
             W0204 wrong role, W0205 another fleet's, W0206 another type.
     """
-    protected, payload, signature = _parts(data)
-    key_id = _key_id(protected)
+    signed = _read(data)
+    key_id = signed.key_id
     role = keyring.role(key_id)
-    keyring.verify(key_id, signature, _to_be_signed(protected, payload))
-    content = unpack(_Payload, payload)
+    keyring.verify(key_id, signed.signature, signed.text)
+    content = _content(signed.payload)
     if content.version != VERSION:
         raise WireError(f"version {content.version} is not known", code="W0201")
     if content.type is not kind:
@@ -209,6 +210,29 @@ def open_envelope(keyring: Keyring, fleet: str, kind: EnvelopeType, data: bytes)
         content.tick,
         content.body,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Signed:
+    """An envelope taken apart and not yet checked: `text` is what the signature is over."""
+
+    key_id: bytes
+    signature: bytes
+    payload: bytes
+    text: bytes
+
+
+# Nodes of one process are often handed the same bytes: taking them apart is pure, so it is done once.
+# Each still checks the signature for itself.
+@lru_cache(maxsize=64)
+def _read(data: bytes) -> _Signed:
+    protected, payload, signature = _parts(data)
+    return _Signed(_key_id(protected), signature, payload, _to_be_signed(protected, payload))
+
+
+@lru_cache(maxsize=64)
+def _content(payload: bytes) -> _Payload:
+    return unpack(_Payload, payload)
 
 
 def _to_be_signed(protected: bytes, payload: bytes) -> bytes:
