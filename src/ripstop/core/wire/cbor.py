@@ -113,10 +113,14 @@ SCALARS: Mapping[object, Callable[..., bytes]] = {
 """How a value is written that is no container, by its very type."""
 
 
+def array_head(n: int) -> bytes:
+    """Give the head of an array of n items."""
+    return _ARRAYS[n] if n < 256 else _long_head(4, n)
+
+
 def join_array(items: Sequence[bytes]) -> bytes:
     """Give the array of items that are encoded already."""
-    n = len(items)
-    return (_ARRAYS[n] if n < 256 else _long_head(4, n)) + b"".join(items)
+    return array_head(len(items)) + b"".join(items)
 
 
 def _container(value: Value, depth: int) -> bytes:
