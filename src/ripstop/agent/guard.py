@@ -76,23 +76,27 @@ class Guard:
 
     def observe(self, signals: Mapping[str, Json], mono_us: int) -> Findings | None:
         """Test a set of readings; None where nothing is to be said."""
+        if self._takes_any:
+            self._watch_all(signals)
         monitors = self._monitors
-        alarms: dict[str, Finding] | None = None
+        alarms: dict[str, Finding] = {}
         watched = False
-        for name, value in signals.items():
-            monitor = monitors.get(name)
-            if monitor is None:
-                if not self._takes_any or type(value) not in (int, float):
-                    continue
-                monitor = monitors[name] = Monitor()
-            watched = True
-            finding = monitor.observe(value, mono_us)
-            if finding.alarm:
-                alarms = alarms or {}
-                alarms[name] = finding
-        if alarms is None and not self._told_us and self.breaker.state is BreakerState.CLOSED:
+        few, many = (signals, monitors) if len(signals) < len(monitors) else (monitors, signals)
+        for name in few:
+            if name in many:
+                watched = True
+                finding = monitors[name].observe(signals[name], mono_us)
+                if finding.alarm:
+                    alarms[name] = finding
+        if not alarms and not self._told_us and self.breaker.state is BreakerState.CLOSED:
             return None
-        return self._judge(alarms or {}, signals, mono_us) if watched else None
+        return self._judge(alarms, signals, mono_us) if watched else None
+
+    def _watch_all(self, signals: Mapping[str, Json]) -> None:
+        """Watch each number that is new here: nothing was declared about it."""
+        for name, value in signals.items():
+            if name not in self._monitors and type(value) in (int, float):
+                self._monitors[name] = Monitor()
 
     def _judge(self, alarms: Mapping[str, Finding], signals: Mapping[str, Json], mono_us: int) -> Findings:
         found = Findings(alarms)

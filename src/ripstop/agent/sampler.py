@@ -143,6 +143,9 @@ class Sampler:
 
 
 def _number(value: Json) -> float | None:
+    """Give a reading as a finite number, None where it is none; booleans count as 0 and 1."""
+    if type(value) is float:
+        return value if value - value == 0.0 else None
     if not isinstance(value, int | float):
         return None
     try:

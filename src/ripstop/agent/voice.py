@@ -11,6 +11,7 @@ from ripstop.core.intent import Position
 from ripstop.core.messages import Ack, AckStatus, Beat, Item, Notice, Workload
 from ripstop.core.node import Effect, Report, Scalar, Send
 from ripstop.core.subjects import Subjects
+from ripstop.core.value import quick
 from ripstop.core.vocabulary import Vocabulary
 from ripstop.core.wire.frame import FLAG_BUFFERED, Row, encode_frame
 from ripstop.core.wire.record import pack
@@ -23,6 +24,7 @@ _SPARE_BAND = 0.1  # a change of spare capacity by this share of it is worth a m
 _SPARE_LEAST = 0.5
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Burden:
     """What the agent carries and could still carry, as its application tells it; see `messages.Workload`."""
@@ -155,4 +157,5 @@ def _differs(last: Burden, now: Burden) -> bool:
         return True
     if last.items is not now.items and last.items != now.items:
         return True
-    return abs(now.spare - last.spare) > max(_SPARE_BAND * abs(last.spare), _SPARE_LEAST)
+    change = abs(now.spare - last.spare)
+    return change > _SPARE_LEAST and change > _SPARE_BAND * abs(last.spare)

@@ -30,7 +30,10 @@ class EvidenceBook:
     _records: dict[str, _Record] = field(default_factory=dict)
 
     def _of(self, agent: str) -> _Record:
-        return self._records.setdefault(agent, _Record())
+        record = self._records.get(agent)
+        if record is None:
+            record = self._records[agent] = _Record()
+        return record
 
     def alarm(self, agent: str, now_us: int) -> bool:
         """The agent's monitor alarmed; True where that is news."""

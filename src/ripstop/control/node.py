@@ -109,6 +109,8 @@ class ControlNode:
     def step(self, event: Event, now: Instant) -> Effects:
         """Take one event and give what is to be done about it."""
         out = self._take(event, now)
+        if not out:
+            return ()
         logged = [self._logged(e, now) for e in out if isinstance(e, Report) and e.name.startswith(_LOGGED)]
         return (*out, *logged)
 

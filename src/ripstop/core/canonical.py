@@ -60,6 +60,9 @@ def number_text(value: float) -> str:
         raise CanonicalError(f"`{value}` is not a JSON number")
     if value == int(value) and abs(value) <= MAX_SAFE_INTEGER:
         return str(int(value))
+    shortest = repr(value)
+    if "e" not in shortest:  # between 1e-4 and 1e16 both write the same digits, plainly
+        return shortest.removesuffix(".0")
     sign = "-" if value < 0 else ""
     mantissa, _, exponent_text = repr(abs(value)).partition("e")
     whole, _, fraction = mantissa.partition(".")

@@ -43,8 +43,9 @@ class SplitMix64:
 
     def octets(self, count: int) -> bytes:
         """Draw `count` random bytes (not for secrets)."""
-        words = b"".join(self.word().to_bytes(8, "little") for _ in range(-(-count // 8)))
-        return words[:count]
+        if count <= 8:
+            return self.word().to_bytes(8, "little")[:count] if count > 0 else b""
+        return b"".join([self.octets(min(8, count - at)) for at in range(0, count, 8)])
 
 
 def stream(seed: int, *keys: str | int) -> SplitMix64:

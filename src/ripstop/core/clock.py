@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from ripstop.core.value import quick
 
+
+@quick
 @dataclass(frozen=True, slots=True)
 class Instant:
     """One reading of the clocks.

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from .intent import Position
+from .value import quick
 
 
 class AckStatus(Enum):
@@ -19,6 +20,7 @@ class AckStatus(Enum):
     SUPERSEDED = "superseded"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Beat:
     """An agent's sign of life, with the nonce that a tick must echo and the authority that it obeys."""
@@ -35,6 +37,7 @@ class Beat:
     ledger_head: bytes
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Tick:
     """The control plane's sign of life: its number, and for each agent the last nonce that it heard.
@@ -48,6 +51,7 @@ class Tick:
     nonces: dict[str, bytes]
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Ack:
     """An agent's answer to an intent."""
@@ -71,6 +75,7 @@ class Notice:
     fields: dict[str, str | int | float | bool | None]
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Item:
     """A piece of pending work: a delivery with where it is picked up and dropped (metres, east and north)."""
@@ -84,6 +89,7 @@ class Item:
     drop_y_m: float
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Workload:
     """What an agent carries and could still carry: the dependency graph is built from these.

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 from .clock import Instant
+from .value import quick
 
 Scalar: TypeAlias = str | int | float | bool | None
 
@@ -36,6 +37,7 @@ class Disconnected:
     """The link is down."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Message:
     """Bytes that arrived on a subject."""
@@ -44,6 +46,7 @@ class Message:
     data: bytes
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Timer:
     """A timer that the node set has come due."""
@@ -68,6 +71,7 @@ class Stored:
     revision: int
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Synced:
     """Everything appended up to and including `sequence` is on stable storage."""
@@ -90,6 +94,7 @@ Event: TypeAlias = Started | Connected | Disconnected | Message | Timer | Fetche
 # ---- effects ------------------------------------------------------------------------------------------
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Send:
     """Publish bytes on a subject, at most once."""
@@ -114,6 +119,7 @@ class Store:
     expected: int | None = None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class SetTimer:
     """Wake the node by `Timer(name)` at this monotonic time; setting it again moves it."""
@@ -122,6 +128,7 @@ class SetTimer:
     at_us: int
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Append:
     """Append bytes to the node's own append-only log `stream`."""
@@ -130,6 +137,7 @@ class Append:
     data: bytes
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Sync:
     """Bring what was appended to stable storage; answered by `Synced(sequence)`."""
@@ -157,6 +165,7 @@ class Compute:
     cost_s: float = 0.05
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Deliver:
     """Hand a value to the application that the node rides with: a peer's offer, a changed restriction."""
@@ -164,6 +173,7 @@ class Deliver:
     value: object
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Report:
     """Tell people: an event name (`noun.past_participle`) and its fields."""

@@ -8,10 +8,11 @@ world moves the task when the target accepts. When its restraints change, a dron
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
+
+import numpy as np
 
 from ripstop.agent.node import AgentNode
 from ripstop.agent.voice import Burden
@@ -63,30 +64,37 @@ class Veto:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What the whole fleet's sensors say in one tick, as plain lists: arrays are slow to read one by one."""
+    """What the whole fleet's sensors say in one tick, as plain lists: arrays are slow to read one by one.
+
+    `left_wh` is the spare energy without the reserve, 0 where there is no telling; `takes_work` whether a
+    drone is in the air and has not given up.
+    """
 
     battery_percent: list[float]
     battery_v: list[float]
     x_m: list[float]
     y_m: list[float]
     spare_wh: list[float]
+    left_wh: list[float]
     payload_kg: list[float]
     flying: list[bool]
-    aborted: list[bool]
+    takes_work: list[bool]
     silent: list[bool]
 
     @classmethod
     def of(cls, world: DroneWorld) -> _Seen:
         """Read the world."""
+        spare_wh, flying = world.spare_wh, world.flying
         arrays = (
             world.battery_percent,
             world.battery_v,
             world.x_m,
             world.y_m,
-            world.spare_wh,
+            spare_wh,
+            np.where(np.isfinite(spare_wh), spare_wh - world.reserve_wh, 0.0),
             world.fleet.payload_kg,
-            world.flying,
-            world.aborted,
+            flying,
+            flying & ~world.aborted,
             world.fleet.silent,
         )
         return cls(*(array.tolist() for array in arrays))
@@ -115,6 +123,7 @@ class Crew:
         self._reviewed_as: dict[int, str] = {}
         self._lists: dict[int, tuple[tuple[int, ...], tuple[Item, ...]]] = {}
         self._costs: dict[float, float] = {}
+        self._most_tasks = world.city.most_tasks
         self._ticks = 0
 
     # ---- a tick -----------------------------------------------------------------------------------------
@@ -156,16 +165,15 @@ class Crew:
 
     def _carry(self, i: int, seen: _Seen, now: Instant) -> None:
         """Tell the agent what the drone carries; deferred deliveries are still to be done by somebody."""
-        world = self.world
         items = self._items(i)
         burden = Burden(
-            available=seen.flying[i] and not seen.aborted[i],
+            available=seen.takes_work[i],
             active=seen.flying[i],
             x_m=seen.x_m[i],
             y_m=seen.y_m[i],
-            spare=seen.spare_wh[i] - world.reserve_wh if math.isfinite(seen.spare_wh[i]) else 0.0,
+            spare=seen.left_wh[i],
             cost_per_m=self._cost_per_m(i, seen.payload_kg[i]),
-            slots=max(0, world.city.most_tasks - len(items)),
+            slots=max(0, self._most_tasks - len(items)),
             items=items,
         )
         effects = self.nodes[i].carry(burden, now)

@@ -57,7 +57,7 @@ class VirtualShift:
         self.network = MemoryNetwork(self.timeline, seed, experiment.conditions)
         self.journal = Journal()
         self.crew = Crew(self.world, self.rig.agents, self.network.perform, self.network.now)
-        self.topics: Counter[str] = Counter()
+        self._sent: Counter[str] = Counter()
         self._is_replaced = False
         self.network.on_report = self._on_report
         self.network.on_deliver = self.crew.on_deliver
@@ -80,7 +80,15 @@ class VirtualShift:
         self.crew.on_report(name, report, now)
 
     def _count(self, t_us: int, sender: str, subject: str, data: bytes) -> None:
-        self.topics[subject.split(".", 3)[2]] += 1
+        self._sent[subject] += 1
+
+    @property
+    def topics(self) -> Counter[str]:
+        """Give how many messages were sent so far, by topic."""
+        found: Counter[str] = Counter()
+        for subject, count in self._sent.items():
+            found[subject.split(".", 3)[2]] += count
+        return found
 
     def run_until(self, until_s: float) -> None:
         """Let the shift go on to a time, tick by tick."""

@@ -304,7 +304,7 @@ class MemoryNetwork:
         event = Message(subject, effect.data)
         if self._is_plain and not self._is_split and port not in targets:
             if targets:
-                self.timeline.after(self._delay_us, self._arrive, targets, event)
+                self.timeline.at(self.timeline.now_us + self._delay_us, self._arrive, targets, event)
             return
         for target in targets:
             if target is not port:

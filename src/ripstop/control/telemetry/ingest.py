@@ -13,6 +13,7 @@ Defined for each sample, in this order:
 from __future__ import annotations
 
 from collections import Counter
+from math import isfinite
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,7 +72,7 @@ class Telemetry:
             return self._refuse("foreign")
         if signal >= len(self.signals):
             return self._refuse("unknown")
-        if not self._low[signal] <= value <= self._high[signal] or value in (np.inf, -np.inf):
+        if not self._low[signal] <= value <= self._high[signal] or not isfinite(value):
             return self._refuse("invalid")
         if t_us > now_us + SKEW_US:
             return self._refuse("future")

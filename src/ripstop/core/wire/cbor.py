@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import TypeAlias, TypeVar
 
 from ..errors import WireError
@@ -25,6 +26,7 @@ MAX_DEPTH = 32
 _HALF, _SINGLE, _DOUBLE = struct.Struct(">Be"), struct.Struct(">Bf"), struct.Struct(">Bd")
 _RAW_DOUBLE = struct.Struct(">d")
 _NAN = b"\xf9\x7e\x00"
+_TEXT_ONLY = {str}
 
 
 def _bad(message: str) -> WireError:
@@ -113,22 +115,45 @@ SCALARS: Mapping[object, Callable[..., bytes]] = {
 """How a value is written that is no container, by its very type."""
 
 
+def array_head(n: int) -> bytes:
+    """Give the head of an array of n items."""
+    return _ARRAYS[n] if n < 256 else _long_head(4, n)
+
+
 def join_array(items: Sequence[bytes]) -> bytes:
     """Give the array of items that are encoded already."""
-    n = len(items)
-    return (_ARRAYS[n] if n < 256 else _long_head(4, n)) + b"".join(items)
+    return array_head(len(items)) + b"".join(items)
 
 
 def _container(value: Value, depth: int) -> bytes:
     if depth >= MAX_DEPTH:
         raise _bad(f"nesting deeper than {MAX_DEPTH}")
+    if type(value) is dict or isinstance(value, Mapping):
+        return _map_of(value, depth)
     if isinstance(value, list | tuple):
         return join_array(_items(value, depth + 1))
-    if not isinstance(value, Mapping):
-        raise _bad(f"cannot encode `{type(value).__name__}`")
-    n = len(value)
-    pairs = sorted(zip(map(_key, value), _items(value.values(), depth + 1), strict=True))
-    return (_MAPS[n] if n < 256 else _long_head(5, n)) + b"".join([part for pair in pairs for part in pair])
+    raise _bad(f"cannot encode `{type(value).__name__}`")
+
+
+def _map_of(value: Mapping[str, Value] | Mapping[int, Value], depth: int) -> bytes:
+    names = tuple(value)
+    if set(map(type, names)) != _TEXT_ONLY:
+        pairs = sorted(zip(map(_key, names), _items(value.values(), depth + 1), strict=True))
+        return _map_head(len(names)) + b"".join([part for pair in pairs for part in pair])
+    head, keys, order = _layout(names)
+    items = _items([value[name] for name in order], depth + 1)  # type: ignore[index]  # its keys are texts
+    return head + b"".join([part for pair in zip(keys, items, strict=True) for part in pair])
+
+
+def _map_head(n: int) -> bytes:
+    return _MAPS[n] if n < 256 else _long_head(5, n)
+
+
+@lru_cache(maxsize=1024)
+def _layout(names: tuple[str, ...]) -> tuple[bytes, tuple[bytes, ...], tuple[str, ...]]:
+    """Give a map's head, and its keys, encoded and as they are, in order: the same keys come often."""
+    pairs = sorted((_text(name), name) for name in names)
+    return _map_head(len(names)), tuple(key for key, _ in pairs), tuple(name for _, name in pairs)
 
 
 def _items(values: Iterable[Value], depth: int) -> list[bytes]:
@@ -139,7 +164,7 @@ def _items(values: Iterable[Value], depth: int) -> list[bytes]:
     return items
 
 
-def _key(key: str | int) -> bytes:
+def _key(key: object) -> bytes:
     if type(key) is str:
         return _text(key)
     if type(key) is int:

@@ -15,17 +15,21 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ..errors import WireError
+from ..value import quick
 
 MAGIC = b"RSF1"
 SAMPLE = struct.Struct("<qdHHI")
+_COUNT = struct.Struct("<I")
 FLAG_ALARM = 1
 FLAG_BUFFERED = 2
 MAX_SAMPLES = 1 << 20
 Row = tuple[int, float, int, int, int]
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Frame:
     """A decoded frame's head, and where its samples lie in the bytes."""
@@ -43,14 +47,16 @@ class Frame:
 
 def encode_frame(vocabulary: bytes, agents: Sequence[str], rows: Sequence[Row]) -> bytes:
     """Encode samples; `vocabulary` is the 32-byte digest."""
-    out = bytearray(MAGIC + vocabulary + struct.pack("<H", len(agents)))
-    for agent in agents:
-        raw = agent.encode()
-        out += struct.pack("<H", len(raw)) + raw
-    out += struct.pack("<I", len(rows))
-    for row in rows:
-        out += SAMPLE.pack(*row)
-    return bytes(out)
+    samples = [SAMPLE.pack(*row) for row in rows]
+    return b"".join((_head(vocabulary, tuple(agents)), _COUNT.pack(len(rows)), *samples))
+
+
+@lru_cache(maxsize=1024)
+def _head(vocabulary: bytes, agents: tuple[str, ...]) -> bytes:
+    """Give what every frame of these agents begins with."""
+    ids = [agent.encode() for agent in agents]
+    counted = [struct.pack("<H", len(raw)) + raw for raw in ids]
+    return b"".join((MAGIC, vocabulary, struct.pack("<H", len(ids)), *counted))
 
 
 def decode_frame(data: bytes) -> Frame:
@@ -72,7 +78,7 @@ def decode_frame(data: bytes) -> Frame:
                 raise WireError("telemetry frame truncated", code="W0301")
             agents.append(raw.decode())
             at += 2 + length
-        (count,) = struct.unpack_from("<I", data, at)
+        (count,) = _COUNT.unpack_from(data, at)
     except (struct.error, UnicodeDecodeError) as error:
         raise WireError("telemetry frame malformed", code="W0301") from error
     at += 4

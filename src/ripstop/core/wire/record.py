@@ -2,7 +2,7 @@
 
 A value is written as an array of its fields in the order of the class; its type and version travel in what
 carries it (subject or envelope). Enums are written by value, tuples as arrays, nested dataclasses as arrays.
-A class's codec is built once, from its annotations; it goes from fields to bytes without a value in between.
+A class's codec is generated once, from its annotations; it goes from fields to bytes without a value between.
 
 Lists of records change seldom and travel often (an agent's pending work), so both ways remember them: the
 same tuple object gives its bytes again, the same bytes at the end of a record give the same tuple again.
@@ -11,15 +11,15 @@ same tuple object gives its bytes again, the same bytes at the end of a record g
 from __future__ import annotations
 
 import dataclasses
+import re
 import types
 from collections.abc import Callable, Mapping
 from enum import Enum
 from functools import cache, lru_cache
-from operator import attrgetter
-from typing import TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from ..errors import WireError
-from .cbor import READERS, SCALARS, Value, encode, join_array, open_array, read_whole
+from .cbor import READERS, SCALARS, Value, array_head, encode, join_array, open_array, read_whole
 
 T = TypeVar("T")
 _Writer = Callable[[object], bytes]
@@ -65,23 +65,35 @@ def _writer(kind: object) -> _Writer:
 
 
 def _fields_writer(kind: type) -> _Writer:
-    """Write a record; a field that is annotated as a scalar or a map is written by what it holds."""
+    """Generate a record's writer; a field that is annotated as a scalar or a map is written by what it holds.
+
+    def write(item):
+        v0 = item.epoch
+        v1 = item.generation
+        return b"".join((head, w0(v0) if type(v0) is k0 else encode(v0), w1(v1) if ...))
+    """
     hints = get_type_hints(kind)
     names = [field.name for field in dataclasses.fields(kind)]
-    # The first name twice: `attrgetter` gives a tuple for two names and more.
-    values_of = attrgetter(names[0], *names)
-    writers = [_writer(hints[name]) for name in names]
-    plan = [None if write is encode else write for write in writers]
+    space: dict[str, object] = {"head": array_head(len(names)), "encode": encode}
+    parts = ["head"]
+    for n, name in enumerate(names):
+        write = SCALARS.get(hints[name]) or _writer(hints[name])
+        if write is encode:
+            parts.append(f"encode(v{n})")
+            continue
+        space[f"w{n}"], space[f"k{n}"] = write, hints[name]
+        is_scalar = hints[name] in SCALARS
+        parts.append(f"w{n}(v{n}) if type(v{n}) is k{n} else encode(v{n})" if is_scalar else f"w{n}(v{n})")
+    lines = [f"v{n} = item.{name}" for n, name in enumerate(names)]
+    lines.append(f"return b''.join(({', '.join(parts)},))")
+    return cast(_Writer, _define("write(item)", lines, space))
 
-    def write_fields(item: object) -> bytes:
-        return join_array(
-            [
-                (SCALARS.get(type(value)) or encode)(value) if write is None else write(value)
-                for write, value in zip(plan, values_of(item)[1:], strict=True)
-            ]
-        )
 
-    return write_fields
+def _define(signature: str, lines: list[str], space: dict[str, object]) -> object:
+    """Define a function from its lines; they hold numbers and the names of a class's fields, nothing else."""
+    source = "\n    ".join([f"def {signature}:", *lines])
+    exec(source, space)  # noqa: S102 (text that this module built)
+    return space[signature.partition("(")[0]]
 
 
 class _Same:
@@ -204,29 +216,58 @@ def _remembered(read: _Reader) -> _Reader:
     return read_rest
 
 
+# Most fields are short texts and small numbers: these are read in place. What is neither, and what is wrong,
+# goes by the table. Here v is the field's variable.
+_IN_PLACE: Mapping[object, tuple[str, ...]] = {
+    int: ("v = data[at]", "if v < 24: at += 1", "else:"),
+    str: (
+        "end = at + data[at] - 0x5F",
+        "if at < end < at + 25 and end <= size: v, at = data[at + 1 : end].decode(), end",
+        "else:",
+    ),
+}
+_BY_TABLE = ("v, at = READERS[data[at]](data, at, 0)", "if type(v) is not k: v = f(v)")
+
+
 def _record(kind: type) -> _Reader:
-    """Read a record; a scalar that has its field's very type is taken as it is."""
+    """Generate a record's reader; a scalar that has its field's very type is taken as it is.
+
+    def read(data, at):
+        size = len(data)
+        if data[at] != head: refuse(data, at)
+        at += 1
+        v0, at = READERS[data[at]](data, at, 0)
+        if type(v0) is not k0: v0 = f0(v0)
+        v1, at = r1(data, at)
+        return kind(v0, v1), at
+    """
     hints = get_type_hints(kind)
     kinds = [hints[field.name] for field in dataclasses.fields(kind)]
-    plan: list[tuple[object, _Fit | None, _Reader]] = [
-        (hint, _fit(hint) if _is_scalar(hint) else None, _reader(hint)) for hint in kinds
-    ]
-    if get_origin(kinds[-1]) is tuple and dataclasses.is_dataclass(get_args(kinds[-1])[0]):
-        plan[-1] = (kinds[-1], None, _remembered(_reader(kinds[-1])))
+    head = array_head(len(kinds))
+    assert len(head) == 1, "a record has fewer than 24 fields"  # noqa: S101 - a fact about our own classes
 
-    def read(data: bytes, at: int) -> tuple[object, int]:
-        n, at = open_array(data, at)
-        if n != len(plan):
-            raise _bad(f"fields do not fit `{kind.__name__}`")
-        values = []
-        for expected, fit, read_field in plan:
-            if fit is None:
-                value, at = read_field(data, at)
-            else:
-                value, at = READERS[data[at]](data, at, 0)
-                if type(value) is not expected:
-                    value = fit(value)
-            values.append(value)
-        return kind(*values), at
+    def refuse(data: bytes, at: int) -> None:
+        open_array(data, at)
+        raise _bad(f"fields do not fit `{kind.__name__}`")
 
-    return read
+    space: dict[str, object] = {"READERS": READERS, "kind": kind, "head": head[0], "refuse": refuse}
+    lines = ["size = len(data)", "if data[at] != head: refuse(data, at)", "at += 1"]
+    for n, hint in enumerate(kinds):
+        if _is_scalar(hint):
+            space[f"k{n}"], space[f"f{n}"] = hint, _fit(hint)
+            lines += [re.sub(r"\b([vkf])\b", rf"\g<1>{n}", line) for line in _scalar_lines(hint)]
+        else:
+            read = _reader(hint)
+            space[f"r{n}"] = _remembered(read) if n == len(kinds) - 1 and _holds_records(hint) else read
+            lines.append(f"v{n}, at = r{n}(data, at)")
+    lines.append(f"return kind({', '.join(f'v{n}' for n in range(len(kinds)))}), at")
+    return cast(_Reader, _define("read(data, at)", lines, space))
+
+
+def _scalar_lines(hint: object) -> list[str]:
+    in_place = _IN_PLACE.get(hint, ())
+    return [*in_place, *(("    " if in_place else "") + line for line in _BY_TABLE)]
+
+
+def _holds_records(hint: object) -> bool:
+    return get_origin(hint) is tuple and dataclasses.is_dataclass(get_args(hint)[0])
