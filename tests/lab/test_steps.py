@@ -87,6 +87,17 @@ def test_recovery_needs_sensor_breaker_and_lift():
     assert (found.reached, found.wall_s) == (True, 12.0)
 
 
+def test_recovery_is_reached_where_the_restrictions_had_lifted_before_the_sensor_was_replaced():
+    opened = (0.5, CONTROL, "incident.opened", {})
+    lifted = (6.0, CONTROL, "incident.closed", {})
+    replaced = (8.0, "drone-1", "sensor.replaced", {"rejoins": True})
+    closed = (9.5, "drone-1", "breaker.closed", {})
+    found = eight_steps(evidence(opened, lifted, replaced, closed))[6]
+    assert (found.reached, found.wall_s) == (True, 9.5)
+    again = (7.0, CONTROL, "incident.opened", {})
+    assert 7 not in reached(evidence(opened, lifted, again, replaced, closed))
+
+
 def test_a_record_with_findings_is_not_reached():
     bad = Record(5, 2, False, ("drone-1:3: chain.broken",))
     step = eight_steps(evidence(record=bad, recorded_us=FAULT))[7]

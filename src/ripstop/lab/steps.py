@@ -165,17 +165,28 @@ def _recovery(evidence: Evidence) -> _Found:
     closed = evidence.journal.first("breaker.closed", node=evidence.faulty, since_us=replaced.t_us)
     if closed is None:
         return _Found(None, "the breaker did not close again")
-    if evidence.first("incident.opened", CONTROL) is None:
+    opened = _last(evidence, "incident.opened")
+    if opened is None:
         return _Found(closed.t_us, "the breaker probed and closed; there was no restriction to lift")
-    lifted = evidence.journal.first("incident.closed", node=CONTROL, since_us=replaced.t_us)
-    if lifted is None:
+    lifted = _last(evidence, "incident.closed")
+    if lifted is None or lifted.t_us < opened.t_us:
         return _Found(None, "the restrictions were not lifted within the window")
     rejoined = "the drone took its tour up again" if replaced.fields.get("rejoins") else "the drone flew home"
+
+    def after(entry: Entry) -> str:
+        return f"+{(entry.t_us - evidence.fault_us) / 1e6:.1f} s"
+
     return _Found(
         max(closed.t_us, lifted.t_us),
-        f"sensor replaced at +{(replaced.t_us - evidence.fault_us) / 1e6:.1f} s, breaker closed at "
-        f"+{(closed.t_us - evidence.fault_us) / 1e6:.1f} s, {rejoined}, restrictions lifted",
+        f"sensor replaced at {after(replaced)}, breaker closed at {after(closed)}, {rejoined}, "
+        f"restrictions lifted at {after(lifted)}",
     )
+
+
+def _last(evidence: Evidence, name: str) -> Entry | None:
+    """Give the control plane's last such report after the fault."""
+    found = list(evidence.journal.all(name, node=CONTROL, since_us=evidence.fault_us))
+    return found[-1] if found else None
 
 
 def _recorded(evidence: Evidence) -> _Found:
