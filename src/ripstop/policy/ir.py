@@ -132,6 +132,7 @@ def _read_of(expr: Expr, depth: int) -> Json:
     steps = _steps(expr, depth)
     if (
         steps
+        and steps != [""]  # `{"var": ""}` is the whole element
         and isinstance(steps[0], str)
         and all(isinstance(step, str) and "." not in step for step in steps)
     ):

@@ -52,7 +52,7 @@ def _verify_logic(expr: Expr, atoms: set[int]) -> None:
         elif id(part) in atoms:
             continue
         elif part.op == "!":
-            if id(part.args[0]) not in atoms:
+            if len(part.args) != 1 or id(part.args[0]) not in atoms:
                 raise IrError("`!` stands before something else than an atom")
         elif part.op in ("and", "or"):
             if len(part.args) < 2 or any(arg.op == part.op for arg in part.args):

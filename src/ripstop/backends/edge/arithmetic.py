@@ -20,16 +20,17 @@ Translation: TypeAlias = "Callable[[Translator, Expr], Value]"
 _LARGEST = 1e300  # well below the largest binary64
 
 
-def bare(number: Num) -> Num:
-    """Leave out a check that what follows makes anyway: infinities and NaN stay so in `+ - *`."""
-    return number.value if isinstance(number, Checked) else number
+def bounded(op: str, args: Sequence[Num], bound: float) -> Value:
+    """Give an operation's result, checked where it may not be finite.
 
-
-def bounded(number: Num, bound: float) -> Value:
-    """Give a result, checked where it may not be finite."""
+    That check serves the operands, too: infinities and NaN stay so in `+ - *` and in a numerator. Where a
+    bound rules an overflow out, the operands keep theirs: a bounded remainder may still be NaN.
+    """
     if bound <= _LARGEST:
-        return Value(Held.STRICT_NUMBER, number, bound=bound)
-    return Value(Held.STRICT_NUMBER, Checked(number), bound=inf)
+        return Value(Held.STRICT_NUMBER, Arith(op, tuple(args)), bound=bound)
+    heard = 1 if op == "/" else len(args)  # something finite over an infinity is finite
+    bare = (arg.value if isinstance(arg, Checked) else arg for arg in args[:heard])
+    return Value(Held.STRICT_NUMBER, Checked(Arith(op, (*bare, *args[heard:]))), bound=inf)
 
 
 def arithmetic(op: str, combine: Callable[[float, float], float]) -> Translation:
@@ -40,7 +41,7 @@ def arithmetic(op: str, combine: Callable[[float, float], float]) -> Translation
         result = args[0]
         for arg in args[1:]:
             bound = combine(result.bound, arg.bound)
-            result = bounded(Arith(op, (bare(result.number), bare(arg.number))), bound)
+            result = bounded(op, (result.number, arg.number), bound)
         return Value(Held.STRICT_NUMBER, result.number, bound=result.bound)
 
     return translate
@@ -66,7 +67,7 @@ def divide(translator: Translator, expr: Expr) -> Value:
     for arg in args if len(args) == 1 else args[1:]:
         divisor = arg.number.value if isinstance(arg.number, Const) else 0.0
         bound = result.bound / abs(divisor) if divisor else inf  # 0 divides to what is not finite
-        result = bounded(Arith("/", (bare(result.number), arg.number)), bound)
+        result = bounded("/", (result.number, arg.number), bound)
     return Value(Held.STRICT_NUMBER, result.number, bound=result.bound)
 
 
@@ -133,7 +134,7 @@ def equality(op: str, *, strict: bool) -> Translation:
 def within(translator: Translator, expr: Expr) -> Value:
     """Translate `within(a, b, s)`: |b - a| <= s."""
     first, second, seconds = (translator.number(arg) for arg in expr.args)
-    difference = bounded(Arith("-", (bare(second.number), bare(first.number))), first.bound + second.bound)
+    difference = bounded("-", (second.number, first.number), first.bound + second.bound)
     return Value(Held.BOOLEAN, truth=Compare("<=", Arith("abs", (difference.number,)), seconds.number))
 
 

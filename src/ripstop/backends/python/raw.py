@@ -2,38 +2,45 @@
 
     def verdict(c, t=0):                         # battery < 30 implies payload <= 1
         try:
-            v0 = c["battery_percent"]
-            if v0 < 30:
-                if v0 >= -2.0**53:
-                    v1 = c["payload_kg"]
-                    if v1 <= 1.0:
-                        if v1 >= -2.0**53: return ALLOW
-                    elif v1 <= 2.0**53: return DENY
-            elif v0 <= 2.0**53: return ALLOW
+            v0 = c["battery"]
+            if type(v0) is int: ...              # the same again, with bounds and literals that are integers
+            if v0 < 30.0:
+                if not v0 >= -2.0**53: raise _Deopt
+                v1 = c["payload"]
+                if v1 <= 1.0:
+                    if not v1 >= -2.0**53: raise _Deopt
+                    return _yes
+                if not v1 <= 2.0**53: raise _Deopt
+                return _no
+            if not v0 <= 2.0**53: raise _Deopt
+            return _yes
         except _surprises: pass
         return _slow(c, t)
 
 It returns only through comparisons that came out true: a NaN, an infinity, a missing key or a text makes
 none true, and the reference semantics decide. A name is read once on each path.
+
+CPython (3.11 on) compares two floats, or two small integers, several times faster than a float with an
+integer, and only where the jump behind the comparison is short. So the first number that meets an integer
+literal chooses between two bodies, one for each sort of literal, and no path jumps far.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from ripstop.backends.python.branches import Brancher, Leaf, assign, either, leaves
-from ripstop.backends.python.lowering import Emitter
+from ripstop.backends.python.lowering import Emitter, element_slots
 from ripstop.backends.python.plan import SURPRISES
 from ripstop.backends.python.slots import SAFE, Held, Slot, Unsupported, assign_slots, name
 from ripstop.backends.python.surprises import HELPERS
 from ripstop.core.canonical import Json
 from ripstop.core.decision import Verdict
 from ripstop.policy.document import Policy
-from ripstop.policy.ir import Expr
-from ripstop.policy.values import is_truthy
+from ripstop.policy.ir import LOGIC, Expr
 
 
 class RawVerdict(Protocol):
@@ -45,8 +52,12 @@ class RawVerdict(Protocol):
 
 
 MOST_LEAVES = 128
+Ends: TypeAlias = tuple[list[ast.stmt], list[ast.stmt]]
+_MOST_IN_A_ROW = 16  # leaves of a part of a rule that is built part by part
 
 _ORDERS: Mapping[str, ast.cmpop] = {"<": ast.Lt(), "<=": ast.LtE(), ">": ast.Gt(), ">=": ast.GtE()}
+_MIRRORED: Mapping[str, str] = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
+_SMALL = 2**30 - 1  # CPython compares integers up to here without a call
 
 
 def compile_raw(policy: Policy, slow: RawVerdict) -> RawVerdict:
@@ -55,18 +66,14 @@ def compile_raw(policy: Policy, slow: RawVerdict) -> RawVerdict:
     if program.recalls:
         return slow  # a raw verdict has no history: the exact evaluator knows where that matters
     yes, no = (Verdict.ALLOW, Verdict.DENY) if policy.effect == "require" else (Verdict.DENY, Verdict.ALLOW)
-    returns = {True: ast.Return(name("_yes")), False: ast.Return(name("_no"))}
     try:
         slots = assign_slots([program.rule], policy.vocabulary.signals, {})
         if any(slot.is_optional for slot in slots.values()):
             return slow
         emitter = Emitter(slots, ranged=False)
-        if sum(leaves(program.rule)) <= MOST_LEAVES:
-            raw = _RawTree(emitter, program.atoms, slots=slots)
-            body = raw.tree(program.rule, lambda _: [returns[True]], lambda _: [returns[False]], 0)
-        else:
-            test, _, _ = _Raw(emitter, slots).expression(program.rule, frozenset())
-            body = [ast.Return(ast.IfExp(test, name("_yes"), name("_no")))]
+        returns = {truth: ast.Return(name("_yes" if truth else "_no")) for truth in (True, False)}
+        raw = _Raw(emitter, program.atoms, slots=slots)
+        body = raw.rule(program.rule, lambda _: [returns[True]], lambda _: [returns[False]])
     except Unsupported:
         return slow
     if emitter.uses_now:
@@ -80,160 +87,206 @@ def _build(body: list[ast.stmt], extra: Mapping[str, object]) -> RawVerdict:
     parameters = ast.arguments([], [ast.arg("c"), ast.arg("t")], None, [], [], None, [ast.Constant(0)])
     function = ast.FunctionDef("verdict", parameters, [guarded, fallback], [], lineno=0)
     module = ast.fix_missing_locations(ast.Module([function], []))
-    space: dict[str, object] = {**HELPERS, "_surprises": SURPRISES, "_leave": _leave, **extra}
+    space: dict[str, object] = {**HELPERS, "_surprises": SURPRISES, **extra}
     exec(compile(module, "<ripstop rule>", "exec"), space)  # noqa: S102 (a tree that this package built)
     made: RawVerdict = space["verdict"]  # type: ignore[assignment]  # exec gives no type
     return made
-
-
-def _leave() -> bool:
-    raise LookupError
 
 
 def _load(slot: Slot) -> ast.expr:
     return ast.Subscript(name("c"), ast.Constant(slot.name), ast.Load())
 
 
-def _bound(slot: Slot) -> ast.expr:
-    return ast.NamedExpr(ast.Name(slot.variable, ast.Store()), _load(slot))
+def _leave_unless(test: ast.expr) -> ast.stmt:
+    return ast.If(ast.UnaryOp(ast.Not(), test), [ast.Raise(name("_Deopt"))], [])
 
 
-def _or_leave(test: ast.expr) -> ast.expr:
-    return ast.BoolOp(ast.Or(), [test, ast.Call(name("_leave"), [], [])])
-
-
-def _split(expr: Expr, fresh: Sequence[Slot]) -> tuple[ast.cmpop, float, ast.expr, ast.expr] | None:
-    """Take `read op const` apart, for the first read of a number.
-
-    Gives the comparison's operator and constant, and what then settles it as true, and as false.
-    """
-    if expr.op not in _ORDERS or len(expr.args) != 2 or len(fresh) != 1 or fresh[0].held is not Held.NUMBER:
+def _compared(expr: Expr, op: str = "read") -> tuple[str, str, float] | None:
+    """Take the comparison of one read with a number apart: what is read, the operator, the number."""
+    if expr.op not in _ORDERS or len(expr.args) != 2:
         return None
-    read, literal = expr.args
-    limit = literal.value
-    if read.op != "read" or literal.op != "const" or not isinstance(limit, int | float):
+    (left, right), order = expr.args, expr.op
+    if left.op == "const":
+        left, right, order = right, left, _MIRRORED[order]
+    limit = right.value
+    if left.op != op or left.args or right.op != "const" or not isinstance(limit, int | float):
         return None
-    if not -SAFE < limit < SAFE:
+    if isinstance(limit, bool) or not -SAFE < limit < SAFE:
         return None
-    value = name(fresh[0].variable)
-    above = ast.Compare(value, [ast.GtE()], [ast.Constant(-SAFE)])
-    below = ast.Compare(value, [ast.LtE()], [ast.Constant(SAFE)])
-    true, false = (above, below) if expr.op[0] == "<" else (below, above)
-    return _ORDERS[expr.op], limit, true, false
+    return str(left.path[-1]), order, limit
 
 
 @dataclass(slots=True)
-class _RawTree(Brancher):
-    """A tree whose leaves return; a slot is read and checked where a path first needs it.
+class _Raw(Brancher):
+    """Builds a body whose leaves return; a slot is read and checked where a path first needs it.
 
     The evidence code of the tree tells which atoms are settled; above the atoms' bits, it tells which slots
-    have been read.
+    have been read. `is_whole` says whether literals are integers where they can be; None while that is open:
+    the first number that is compared with an integer decides it. `loaded` has been read, but not checked.
     """
 
     slots: Mapping[str, Slot] = field(default_factory=dict)
+    is_whole: bool | None = None
+    loaded: Slot | None = None
+
+    def rule(self, expr: Expr, then: Leaf, other: Leaf, code: int = 0) -> list[ast.stmt]:
+        """Build a tree; where it would be too large, one part after the other, joined where they agree."""
+        if sum(leaves(expr)) <= MOST_LEAVES:
+            return self.tree(expr, then, other, code)
+        first = expr
+        while first.op in LOGIC:
+            first = first.args[0]
+        slot = self._chooser(first)
+        if slot is None:
+            self.is_whole = False
+            return self._in_a_row(expr, then, other, code)
+        self.loaded = slot
+        return [
+            assign(slot.variable, _load(slot)),
+            *self._either_sort(slot, lambda: self._in_a_row(expr, then, other, code)),
+        ]
+
+    def _chooser(self, expr: Expr) -> Slot | None:
+        """Give the number that an expression compares with an integer."""
+        compared = _compared(expr)
+        if compared is None or compared[2] != int(compared[2]):
+            return None
+        slot = self.slots[compared[0]]
+        return slot if slot.held is Held.NUMBER else None
+
+    def _either_sort(self, slot: Slot, build: Callable[[], list[ast.stmt]]) -> list[ast.stmt]:
+        """Build twice: for integers, and for floats and everything else."""
+        bodies = []
+        for self.is_whole in (True, False):
+            bodies.append(build())
+        self.is_whole = None
+        is_int = ast.Compare(ast.Call(name("type"), [name(slot.variable)], []), [ast.Is()], [name("int")])
+        return either(is_int, *bodies)
+
+    def _in_a_row(self, expr: Expr, then: Leaf, other: Leaf, code: int) -> list[ast.stmt]:
+        if expr.op not in ("and", "or"):
+            return [*self._flat(expr, code), *either(name(self.truth), then(code), other(code))]
+        statements: list[ast.stmt] = []
+        for part in expr.args:
+            passed, code = self._passing(part, expr.op == "and", other if expr.op == "and" else then, code)
+            statements.extend(passed)
+        return [*statements, *(then if expr.op == "and" else other)(code)]
+
+    def _passing(self, part: Expr, wanted: bool, stop: Leaf, code: int) -> tuple[list[ast.stmt], int]:
+        """Build a part of a chain: it stops, or goes on behind the statements with a common code."""
+        if sum(leaves(part)) > _MOST_IN_A_ROW:
+            goes_on = name(self.truth) if wanted else ast.UnaryOp(ast.Not(), name(self.truth))
+            return [*self._flat(part, code), ast.If(goes_on, [ast.Pass()], stop(code))], code
+        codes: list[int] = []
+
+        def go_on(code: int) -> list[ast.stmt]:
+            codes.append(code)
+            return [ast.Pass()]
+
+        then, other = (go_on, stop) if wanted else (stop, go_on)
+        statements = self.tree(part, then, other, code)
+        common = codes[0] if codes else code
+        for each in codes:
+            common &= each
+        return statements, common & -(1 << 2 * len(self.atoms))  # what atoms say may differ
+
+    def _flat(self, expr: Expr, code: int) -> list[ast.stmt]:
+        """Build statements that leave the truth in a variable."""
+        truth = name(self.truth)
+        if sum(leaves(expr)) <= _MOST_IN_A_ROW:
+            ends = [[assign(self.truth, ast.Constant(value))] for value in (True, False)]
+            return self.tree(expr, lambda _: ends[0], lambda _: ends[1], code)
+        first, *rest = expr.args
+        statements = self._flat(first, code)
+        if expr.op == "if":
+            other = self._flat(Expr("if", tuple(rest[1:])), code)
+            return [*statements, ast.If(truth, self._flat(rest[0], code), other)]
+        for part in rest:
+            goes_on = truth if expr.op == "and" else ast.UnaryOp(ast.Not(), truth)
+            statements.append(ast.If(goes_on, self._flat(part, code), []))
+        return statements
 
     def tree(self, expr: Expr, then: Leaf, other: Leaf, code: int) -> list[ast.stmt]:
-        if expr.op in ("const", "and", "or", "!", "!!", "if"):
+        if expr.op in LOGIC or expr.op == "const":
             return Brancher.tree(self, expr, then, other, code)
         bit = self.bit(expr)
         if code & bit:
             return then(code) if code & (bit << 1) else other(code)
         fresh = [slot for slot in self._slots_of(expr) if not code & self._read_bit(slot)]
-        known = code
+        statements: list[ast.stmt] = [
+            assign(slot.variable, _load(slot)) for slot in fresh if slot is not self.loaded
+        ]
         for slot in fresh:
-            known |= self._read_bit(slot)
-        statements: list[ast.stmt] = [assign(slot.variable, _load(slot)) for slot in fresh]
-        split = _split(expr, fresh)
-        if split is not None:
-            order, limit, true, false = split
-            first = ast.Compare(name(fresh[0].variable), [order], [ast.Constant(limit)])
-            settled = ast.If(false, other(known | bit), [])
-            return [*statements, ast.If(first, [ast.If(true, then(known | bit * 3), [])], [settled])]
-        slow = ast.Return(ast.Call(name("_slow"), [name("c"), name("t")], []))
-        wrong = (ast.UnaryOp(ast.Not(), slot.check(ranged=False)) for slot in fresh)
-        statements.extend(ast.If(each, [slow], []) for each in wrong)
+            code |= self._read_bit(slot)
+
+        def ends() -> Ends:
+            return then(code | bit * 3), other(code | bit)
+
+        compared = _compared(expr)
+        if compared is not None and self.slots[compared[0]].held is Held.NUMBER:
+            slot, is_fresh = self.slots[compared[0]], bool(fresh)
+            if self.is_whole is None and is_fresh and self._chooser(expr) is not None:
+                both = self._either_sort(slot, lambda: self._settled(slot, compared, ends(), is_fresh))
+                return [*statements, *both]
+            return [*statements, *self._settled(slot, compared, ends(), is_fresh)]
+        statements.extend(_leave_unless(slot.check(ranged=False)) for slot in fresh)
+        if expr.op in ("all", "some", "none"):
+            return [*statements, *self._quantifier_tree(expr, ends())]
         test, before = self.test(expr)
-        return [*statements, *before, *either(test, then(known | bit * 3), other(known | bit))]
+        return [*statements, *before, *either(test, *ends())]
+
+    def _settled(
+        self,
+        slot: Slot,
+        compared: tuple[str, str, float],
+        ends: Ends,
+        is_fresh: bool,
+    ) -> list[ast.stmt]:
+        """Compare a number with a literal; a fresh one has to pass a bound on either side, too."""
+        _, order, limit = compared
+        value, is_below = name(slot.variable), order[0] == "<"
+        literal = int(limit) if self.is_whole and limit == int(limit) else float(limit)
+        test = ast.Compare(value, [_ORDERS[order]], [ast.Constant(literal)])
+        if not is_fresh:
+            return either(test, *ends)
+        checks = [_leave_unless(self._bounded(value, is_above=is_below is side)) for side in (True, False)]
+        return [ast.If(test, [checks[0], *ends[0]], [checks[1], *ends[1]])]
+
+    def _bounded(self, value: ast.expr, *, is_above: bool) -> ast.expr:
+        order, sign = (ast.GtE(), -1) if is_above else (ast.LtE(), 1)
+        bounds: list[float] = [sign * _SMALL, sign * int(SAFE)] if self.is_whole else [sign * SAFE]
+        tests: list[ast.expr] = [ast.Compare(value, [order], [ast.Constant(bound)]) for bound in bounds]
+        return tests[0] if len(tests) == 1 else ast.BoolOp(ast.Or(), tests)
+
+    def _quantifier_tree(self, atom: Expr, ends: Ends) -> list[ast.stmt]:
+        """Lower a quantifier; where its body compares one field with a literal, to a loop that returns."""
+        elements, body = atom.args
+        compared, source = _compared(body, "element"), self.emitter.lower(elements)
+        slots = element_slots(body, elements, f"e{self.emitter.loops + 1}")
+        path, slot = next(iter(slots.items()), ((), None))
+        is_number = slot is not None and slot.held is Held.NUMBER and slot.spec is None
+        is_simple = is_number and len(slots) == 1 and source.held is Held.LIST
+        if slot is None or compared is None or not is_simple:
+            test, before = self.test(atom)
+            return [*before, *either(test, *ends)]
+        items, item = source.code, self.emitter.loop_variable()
+        hit, miss = ends if atom.op == "some" else ends[::-1]
+        if atom.op == "all":
+            miss = either(items, *ends)  # of nothing, nothing is true
+        found = f"{item}_found"
+        is_final = isinstance(hit[0], ast.Return)
+        on_hit = hit if is_final else [assign(found, ast.Constant(True)), ast.Break()]
+        going: list[ast.stmt] = [ast.Pass()]
+        inner = (going, on_hit) if atom.op == "all" else (on_hit, going)
+        value = ast.Subscript(name(item), ast.Constant(path[0]), ast.Load()) if path else name(item)
+        each = [assign(slot.variable, value), *self._settled(slot, compared, inner, True)]
+        loop = ast.For(ast.Name(item, ast.Store()), items, each, [], lineno=0)
+        if is_final:
+            return [loop, *miss]
+        return [assign(found, ast.Constant(False)), loop, *either(name(found), hit, miss)]
 
     def _slots_of(self, expr: Expr) -> list[Slot]:
         return [self.slots[str(part.path[0])] for part in expr.walk() if part.op == "read"]
 
     def _read_bit(self, slot: Slot) -> int:
         return 1 << 2 * len(self.atoms) + list(self.slots).index(slot.name)
-
-
-@dataclass(slots=True)
-class _Raw:
-    """A rule as one Python expression, for rules whose tree would be too large.
-
-    A slot is read where it may not have been read yet; which slots have certainly been read after a true and
-    after a false outcome is followed as a compiler follows definite assignment.
-    """
-
-    emitter: Emitter
-    slots: Mapping[str, Slot]
-
-    def expression(
-        self, expr: Expr, known: frozenset[str]
-    ) -> tuple[ast.expr, frozenset[str], frozenset[str]]:
-        """Give the code, and the slots known after it came out true, and after false."""
-        if expr.op == "const":
-            return ast.Constant(is_truthy(expr.value)), known, known
-        if expr.op in ("!", "!!"):
-            code, true, false = self.expression(expr.args[0], known)
-            return (ast.UnaryOp(ast.Not(), code), false, true) if expr.op == "!" else (code, true, false)
-        if expr.op in ("and", "or"):
-            return self._chain(expr, known)
-        if expr.op == "if":
-            return self._choice(expr.args, known)
-        if expr.op in ("all", "some", "none"):
-            raise Unsupported("a quantifier stands in a large rule")
-        fresh = [
-            self.slots[str(part.path[0])]
-            for part in expr.walk()
-            if part.op == "read" and str(part.path[0]) not in known
-        ]
-        after = known | {slot.name for slot in fresh}
-        split = _split(expr, fresh)
-        if split is not None:
-            order, limit, settles_true, settles_false = split
-            first = ast.Compare(_bound(fresh[0]), [order], [ast.Constant(limit)])
-            code = ast.IfExp(first, _or_leave(settles_true), ast.UnaryOp(ast.Not(), _or_leave(settles_false)))
-            return code, after, after
-        tests = [*map(self._checked, fresh), self.emitter.test(expr)]
-        return (tests[0] if len(tests) == 1 else ast.BoolOp(ast.And(), tests)), after, after
-
-    def _checked(self, slot: Slot) -> ast.expr:
-        """Read, check, and leave when the check fails: true otherwise."""
-        if slot.held is not Held.NUMBER:
-            raise Unsupported("a large rule reads something else than numbers")
-        bounds: list[ast.expr] = [_bound(slot), ast.Constant(SAFE)]
-        return _or_leave(ast.Compare(ast.Constant(-SAFE), [ast.LtE(), ast.LtE()], bounds))
-
-    def _chain(self, expr: Expr, known: frozenset[str]) -> tuple[ast.expr, frozenset[str], frozenset[str]]:
-        is_and = expr.op == "and"
-        codes: list[ast.expr] = []
-        stopped: frozenset[str] | None = None
-        going = known
-        for arg in expr.args:
-            code, true, false = self.expression(arg, going)
-            codes.append(code)
-            going, stop = (true, false) if is_and else (false, true)
-            stopped = stop if stopped is None else stopped & stop
-        ended = going if stopped is None else stopped
-        code = codes[0] if len(codes) == 1 else ast.BoolOp(ast.And() if is_and else ast.Or(), codes)
-        return (code, going, ended) if is_and else (code, ended, going)
-
-    def _choice(
-        self, args: tuple[Expr, ...], known: frozenset[str]
-    ) -> tuple[ast.expr, frozenset[str], frozenset[str]]:
-        if not args:
-            return ast.Constant(False), known, known
-        if len(args) == 1:
-            return self.expression(args[0], known)
-        if len(args) > 64:
-            raise Unsupported("an `if` has too many branches")
-        condition, true, false = self.expression(args[0], known)
-        then, then_true, then_false = self.expression(args[1], true)
-        other, other_true, other_false = self._choice(args[2:], false)
-        return ast.IfExp(condition, then, other), then_true & other_true, then_false & other_false
