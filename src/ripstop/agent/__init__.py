@@ -3,8 +3,9 @@
 from .agent import Agent
 from .breaker import BreakerOpen, BreakerSettings, BreakerState
 from .circuit import CircuitBreaker
+from .detect import Cause, Coupling, ForecastMonitor, Monitor, Witnesses
 from .ledger import FileLedger, MemoryLedger
-from .monitor import EWMA, Finding, Monitor
+from .monitor import EWMA, Finding
 from .node import AgentNode
 from .settings import NodeSettings, Restored
 from .vetoes import ActionVetoed, BreakerVetoed
@@ -21,12 +22,16 @@ __all__ = [
     "BreakerState",
     "BreakerVetoed",
     "Burden",
+    "Cause",
     "CircuitBreaker",
+    "Coupling",
     "FileLedger",
     "Finding",
+    "ForecastMonitor",
     "MemoryLedger",
     "Monitor",
     "NodeSettings",
     "PolicyVM",
     "Restored",
+    "Witnesses",
 ]
