@@ -2,7 +2,8 @@
 
 from .agent import Agent
 from .breaker import BreakerOpen, BreakerSettings, BreakerState
-from .circuit import CircuitBreaker
+from .bulkhead import Bulkhead, BulkheadFull, RetryBudget
+from .circuit import CircuitBreaker, Circuits, Outcomes
 from .detect import Cause, Coupling, ForecastMonitor, Monitor, Witnesses
 from .ledger import FileLedger, MemoryLedger
 from .monitor import EWMA, Finding
@@ -21,9 +22,12 @@ __all__ = [
     "BreakerSettings",
     "BreakerState",
     "BreakerVetoed",
+    "Bulkhead",
+    "BulkheadFull",
     "Burden",
     "Cause",
     "CircuitBreaker",
+    "Circuits",
     "Coupling",
     "FileLedger",
     "Finding",
@@ -31,7 +35,9 @@ __all__ = [
     "MemoryLedger",
     "Monitor",
     "NodeSettings",
+    "Outcomes",
     "PolicyVM",
     "Restored",
+    "RetryBudget",
     "Witnesses",
 ]
