@@ -4,7 +4,7 @@ import threading
 import pytest
 
 from ripstop.agent.breaker import BreakerOpen, BreakerState
-from ripstop.agent.circuit import CircuitBreaker
+from ripstop.agent.circuit import CallEnd, CircuitBreaker, Outcomes
 from ripstop.core.clock import ManualClock
 
 
@@ -58,7 +58,7 @@ def test_transitions_are_told_outside_the_lock():
 
 
 def test_ignored_exceptions_do_not_open_it():
-    circuit = breaker(ignore=(OSError,))
+    circuit = breaker(outcomes=Outcomes(ignore=(OSError,)))
     for _ in range(5):
         with pytest.raises(OSError, match="no link"):
             circuit.call(broken)
@@ -161,3 +161,93 @@ def test_slow_calls_are_measured_by_the_clock():
     for _ in range(2):
         circuit.call(clock.advance, 2.5)
     assert circuit.state is BreakerState.OPEN
+
+
+def test_it_can_be_said_which_exceptions_and_results_are_failures():
+    outcomes = Outcomes(
+        record=(OSError,),
+        is_failure=lambda error: "link" in str(error),
+        is_bad_result=lambda result: result == "503",
+    )
+    circuit = breaker(outcomes=outcomes, failure_rate_threshold=1.0)
+    for error in (KeyError("bug"), OSError("disk")):
+        for _ in range(3):
+            with pytest.raises(type(error)):
+                circuit.call(lambda error=error: (_ for _ in ()).throw(error))
+    assert circuit.metrics.failures == 0
+    for _ in range(2):
+        assert circuit.call(lambda: "503") == "503"
+    assert circuit.state is BreakerState.OPEN
+
+
+def test_every_end_of_a_call_is_told():
+    heard = []
+    circuit = breaker(outcomes=Outcomes(ignore=(KeyError,), told=heard.append), failure_rate_threshold=1.0)
+    circuit.call(int)
+    with pytest.raises(KeyError):
+        circuit.call({}.__getitem__, 1)
+    with pytest.raises(KeyboardInterrupt):
+        circuit.call(lambda: (_ for _ in ()).throw(KeyboardInterrupt))
+    open_it(circuit)
+    with pytest.raises(BreakerOpen):
+        circuit.call(int)
+    assert heard == [
+        CallEnd.SUCCEEDED,
+        CallEnd.IGNORED,
+        CallEnd.CANCELLED,
+        CallEnd.FAILED,
+        CallEnd.FAILED,
+        CallEnd.NOT_PERMITTED,
+    ]
+
+
+def test_an_ignored_probe_gives_its_permit_back():
+    clock = ManualClock()
+    circuit = breaker(clock, outcomes=Outcomes(ignore=(KeyError,)))
+    open_it(circuit)
+    clock.advance(1.0)
+    for _ in range(10):
+        with pytest.raises(KeyError):
+            circuit.call({}.__getitem__, 1)
+    assert circuit.state is BreakerState.HALF_OPEN
+    for _ in range(3):
+        circuit.call(int)
+    assert circuit.state is BreakerState.CLOSED
+
+
+def test_a_settled_breaker_takes_no_lock_for_a_good_call_and_still_opens():
+    circuit = breaker(failure_rate_threshold=1.0)
+    for _ in range(2):
+        circuit.call(int)
+    with circuit._lock:
+        assert circuit.call(int) == 0
+    open_it(circuit)
+
+
+def test_time_alone_makes_an_open_one_half_open_where_it_is_told_to_look():
+    clock = ManualClock()
+    circuit = breaker(clock)
+    open_it(circuit)
+    circuit.tick()
+    assert circuit.state is BreakerState.OPEN
+    clock.advance(1.0)
+    circuit.tick()
+    assert circuit.state is BreakerState.HALF_OPEN
+
+
+def test_a_call_that_began_in_another_spell_counts_for_nothing():
+    clock = ManualClock()
+    circuit = breaker(clock, failure_rate_threshold=1.0)
+    for _ in range(2):
+        circuit.call(int)
+
+    def late():
+        open_it(circuit)
+        clock.advance(1.0)
+        circuit.tick()
+        raise OSError("late")
+
+    with pytest.raises(OSError, match="late"):
+        circuit.call(late)
+    assert circuit.state is BreakerState.HALF_OPEN
+    assert circuit.metrics.calls == 0

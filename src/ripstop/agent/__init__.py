@@ -2,9 +2,11 @@
 
 from .agent import Agent
 from .breaker import BreakerOpen, BreakerSettings, BreakerState
-from .circuit import CircuitBreaker
+from .bulkhead import Bulkhead, BulkheadFull, RetryBudget
+from .circuit import CircuitBreaker, Circuits, Outcomes
+from .detect import Cause, Coupling, ForecastMonitor, Monitor, Witnesses
 from .ledger import FileLedger, MemoryLedger
-from .monitor import EWMA, Finding, Monitor
+from .monitor import EWMA, Finding
 from .node import AgentNode
 from .settings import NodeSettings, Restored
 from .vetoes import ActionVetoed, BreakerVetoed
@@ -20,13 +22,22 @@ __all__ = [
     "BreakerSettings",
     "BreakerState",
     "BreakerVetoed",
+    "Bulkhead",
+    "BulkheadFull",
     "Burden",
+    "Cause",
     "CircuitBreaker",
+    "Circuits",
+    "Coupling",
     "FileLedger",
     "Finding",
+    "ForecastMonitor",
     "MemoryLedger",
     "Monitor",
     "NodeSettings",
+    "Outcomes",
     "PolicyVM",
     "Restored",
+    "RetryBudget",
+    "Witnesses",
 ]

@@ -75,6 +75,25 @@ class Transition(NamedTuple):
     wait_s: float
 
 
+class Metrics(NamedTuple):
+    """What a breaker's window holds: calls, and how many of them failed or were slow; and refusals ever."""
+
+    calls: int
+    failures: int
+    slow: int
+    not_permitted: int
+
+    @property
+    def failure_rate(self) -> float:
+        """The share of failed calls; 0 of none."""
+        return self.failures / self.calls if self.calls else 0.0
+
+    @property
+    def slow_call_rate(self) -> float:
+        """The share of slow calls; 0 of none."""
+        return self.slow / self.calls if self.calls else 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class BreakerSettings:
     """When a breaker opens and how it closes again; rates are shares in (0, 1].
@@ -138,6 +157,11 @@ class CountWindow:
         self._top = 1 << (size - 1)
         self.clear()
 
+    @property
+    def is_clean(self) -> bool:
+        """Whether it is full of good calls, so that one more changes nothing."""
+        return self.calls == self._size and not self._failed_bits and not self._slow_bits
+
     def clear(self) -> None:
         """Forget every call."""
         self.calls = self.failures = self.slow = 0
@@ -195,14 +219,16 @@ class Breaker:
     """
 
     __slots__ = (
-        "_chance", "_changed_us", "_opens", "_out", "_probes", "_retry_us", "_spell", "_wait_s", "_window",
-        "not_permitted", "settings", "state", "transitions",
+        "_chance", "_changed_us", "_opens", "_out", "_probes", "_retry_us", "_wait_s", "_window",
+        "is_settled", "not_permitted", "settings", "spell", "state", "transitions",
     )  # fmt: skip
 
     def __init__(self, settings: BreakerSettings, *, chance: SplitMix64) -> None:
         self.settings = settings
         self.state = BreakerState.CLOSED
         self.not_permitted = 0
+        self.spell = 0  # the permit that a closed breaker gives
+        self.is_settled = False  # closed, and one more good call would change nothing
         self._chance = chance
         self._window: _Window = (
             TimeWindow(settings.time_window_s)
@@ -211,7 +237,6 @@ class Breaker:
         )
         self._probes = CountWindow(settings.permitted_calls_in_half_open)
         self._out = 0  # probes that are running
-        self._spell = 0
         self._opens = 0
         self._wait_s = 0.0
         self._retry_us = 0
@@ -223,6 +248,12 @@ class Breaker:
         """The share of failed calls, or None while fewer than the minimum are in the window."""
         enough = self._window.calls >= self.settings.minimum_number_of_calls
         return self._window.failures / self._window.calls if enough else None
+
+    @property
+    def metrics(self) -> Metrics:
+        """What the window holds now."""
+        window = self._probes if self.state is BreakerState.HALF_OPEN else self._window
+        return Metrics(window.calls, window.failures, window.slow, self.not_permitted)
 
     @property
     def calls(self) -> int:
@@ -243,6 +274,13 @@ class Breaker:
         taken, self.transitions = self.transitions, []
         return taken
 
+    def tick(self, now_us: int) -> None:
+        """Let time pass: an open breaker whose wait is over goes half-open without waiting for a call."""
+        if self.state is BreakerState.OPEN and now_us >= self._retry_us:
+            self._move(BreakerEvent.WAITED, now_us)
+        elif self.state is BreakerState.HALF_OPEN:
+            self._reclaim(now_us)
+
     def permit(self, now_us: int) -> int | None:
         """Ask to make a call: a permit to hand back, or None for a refusal."""
         state = self.state
@@ -251,7 +289,7 @@ class Breaker:
             or state is BreakerState.METRICS_ONLY
             or state is BreakerState.DISABLED
         ):
-            return self._spell
+            return self.spell
         if state is BreakerState.OPEN and now_us >= self._retry_us:
             self._move(BreakerEvent.WAITED, now_us)
         if self.state is BreakerState.HALF_OPEN:
@@ -259,7 +297,7 @@ class Breaker:
         free = self._out + self._probes.calls < self.settings.permitted_calls_in_half_open
         if self.state is BreakerState.HALF_OPEN and free:
             self._out += 1
-            return self._spell
+            return self.spell
         self.not_permitted += 1
         return None
 
@@ -272,7 +310,7 @@ class Breaker:
         """Give a permit back: the call failed; `at_once` opens (or reopens) whatever the rates say."""
         limit_s = self.settings.slow_call_duration_s
         self._record(permit, True, bool(limit_s) and duration_s >= limit_s, now_us)
-        if at_once and permit == self._spell:
+        if at_once and permit == self.spell:
             if self.state is BreakerState.CLOSED:
                 self._move(BreakerEvent.TRIPPED, now_us)
             elif self.state is BreakerState.HALF_OPEN:
@@ -280,7 +318,7 @@ class Breaker:
 
     def cancel(self, permit: int) -> None:
         """Give a permit back unused: the call was cancelled and says nothing."""
-        if permit == self._spell and self.state is BreakerState.HALF_OPEN and self._out:
+        if permit == self.spell and self.state is BreakerState.HALF_OPEN and self._out:
             self._out -= 1
 
     def order(self, event: BreakerEvent, now_us: int) -> None:
@@ -296,7 +334,7 @@ class Breaker:
             self._move(BreakerEvent.RELAPSED, now_us)
 
     def _record(self, permit: int, failed: bool, slow: bool, now_us: int) -> None:
-        if permit != self._spell or self.state is BreakerState.DISABLED:
+        if permit != self.spell or self.state is BreakerState.DISABLED:
             return
         if self.state is BreakerState.HALF_OPEN:
             self._out -= 1
@@ -306,10 +344,16 @@ class Breaker:
                 self._move(BreakerEvent.RELAPSED if bad else BreakerEvent.RECOVERED, now_us)
             return
         self._window.record(failed, slow, now_us)
+        self._settle()
         if (failed or slow) and self.state is BreakerState.CLOSED:
             enough = self._window.calls >= self.settings.minimum_number_of_calls
             if enough and self._is_bad(self._window):
                 self._move(BreakerEvent.TRIPPED, now_us)
+
+    def _settle(self) -> None:
+        window = self._window
+        closed = self.state is BreakerState.CLOSED
+        self.is_settled = closed and isinstance(window, CountWindow) and window.is_clean
 
     def _is_bad(self, window: _Window) -> bool:
         return (
@@ -324,12 +368,13 @@ class Breaker:
             return
         wait_s = self._back_off(event, now_us) if after is BreakerState.OPEN else 0.0
         self.state = after
-        self._spell += 1
+        self.spell += 1
         self._out = 0
         self._changed_us = now_us
         self._probes.clear()
         if after is not BreakerState.OPEN:
             self._window.clear()
+        self._settle()
         self.transitions.append(Transition(before, after, event, now_us, wait_s))
 
     def _back_off(self, event: BreakerEvent, now_us: int) -> float:

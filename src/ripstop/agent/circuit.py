@@ -8,7 +8,8 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from enum import Enum
 from functools import wraps
 from threading import Lock
 from typing import ParamSpec, TypeVar, cast
@@ -22,6 +23,7 @@ from .breaker import (
     BreakerOpen,
     BreakerSettings,
     BreakerState,
+    Metrics,
     Transition,
 )
 
@@ -30,13 +32,55 @@ R = TypeVar("R")
 Listener = Callable[[Transition], None]
 
 
+class CallEnd(Enum):
+    """How a call through a breaker ended."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    IGNORED = "ignored"
+    CANCELLED = "cancelled"
+    NOT_PERMITTED = "not_permitted"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """Which ends of a call count as failures, and who is told of each.
+
+    An exception in `ignore` counts neither way; of the others those in `record` are failures, unless
+    `is_failure` says otherwise of the one that was raised; the rest count as successes. A returned value
+    counts as a failure where `is_bad_result` says so. `told` hears the end of every call, outside the lock.
+    """
+
+    ignore: tuple[type[Exception], ...] = ()
+    record: tuple[type[Exception], ...] = (Exception,)
+    is_failure: Callable[[Exception], bool] | None = None
+    is_bad_result: Callable[[object], bool] | None = None
+    told: Callable[[CallEnd], None] | None = None
+
+    def judge(self, error: BaseException) -> CallEnd:
+        """Say what an exception counts as."""
+        if not isinstance(error, Exception):
+            return CallEnd.CANCELLED
+        if isinstance(error, self.ignore):
+            return CallEnd.IGNORED
+        is_failure = isinstance(error, self.record)
+        if is_failure and self.is_failure is not None:
+            is_failure = self.is_failure(error)
+        return CallEnd.FAILED if is_failure else CallEnd.SUCCEEDED
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether a returned value is always a success that nobody is told of."""
+        return self.is_bad_result is None and self.told is None
+
+
 class CircuitBreaker:
     """Refuses calls to what keeps failing, and probes when it may be well again.
 
     Args:
         settings: thresholds and waits; `failure_rate_threshold`, `wait_s` and the like may be given by name.
         name: stands in errors and events.
-        ignore: exceptions that say nothing about the health of what was called.
+        outcomes: what counts as a failure: every exception by default.
         listener: is told each transition, outside the lock.
         clock: for tests and virtual time.
         seed: of the jitter; None takes the machine's clock.
@@ -50,7 +94,7 @@ class CircuitBreaker:
         settings: BreakerSettings | None = None,
         *,
         name: str = "breaker",
-        ignore: tuple[type[Exception], ...] = (),
+        outcomes: Outcomes | None = None,
         listener: Listener | None = None,
         clock: Clock | None = None,
         seed: int | None = None,
@@ -60,11 +104,14 @@ class CircuitBreaker:
         self.name = name
         self._clock = clock or SystemClock()
         self._core = Breaker(chosen, chance=SplitMix64(self._clock.now().wall_us if seed is None else seed))
-        self._ignore = ignore
+        self._outcomes = outcomes or Outcomes()
         self._listener = listener
         self._lock = Lock()
         self._timed = chosen.slow_call_duration_s > 0
         self._needs_time = self._timed or chosen.time_window_s > 0
+        # INVARIANT: where this holds, a good call of a settled breaker changes nothing and is told to nobody,
+        # so the bookkeeping can be skipped. It never holds with a time window, which is never settled.
+        self._is_plain = not self._needs_time and self._outcomes.is_plain
 
     @property
     def state(self) -> BreakerState:
@@ -76,45 +123,63 @@ class CircuitBreaker:
         """The share of failed calls in the window, or None while it holds too few."""
         return self._core.failure_rate
 
+    @property
+    def metrics(self) -> Metrics:
+        """What the window holds now."""
+        with self._lock:
+            return self._core.metrics
+
     def call(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run `fn` if the breaker lets it; whatever it raises counts and is raised on.
 
         Raises:
             BreakerOpen: the breaker refuses; `fn` was not called.
         """
-        began_us = self._now_us() if self._needs_time else 0
-        permit = self._enter(began_us)
+        core = self._core
+        permit, began_us = core.spell, 0  # read before the state is looked at: a later move makes it void
+        if not (core.is_settled and self._is_plain):
+            permit, began_us = self._enter()
         try:
             result = fn(*args, **kwargs)
         except BaseException as error:
             self._broke(permit, began_us, error)
             raise
-        self._succeed(permit, began_us)
+        if not (core.is_settled and self._is_plain):
+            self._returned(permit, began_us, result)
         return result
 
     async def call_async(self, fn: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Do the same for a coroutine function."""
-        began_us = self._now_us() if self._needs_time else 0
-        permit = self._enter(began_us)
+        core = self._core
+        permit, began_us = core.spell, 0
+        if not (core.is_settled and self._is_plain):
+            permit, began_us = self._enter()
         try:
             result = await fn(*args, **kwargs)
         except BaseException as error:
             self._broke(permit, began_us, error)
             raise
-        self._succeed(permit, began_us)
+        if not (core.is_settled and self._is_plain):
+            self._returned(permit, began_us, result)
         return result
 
     @contextmanager
     def guard(self) -> Iterator[None]:
-        """Run a `with` block as one call."""
-        began_us = self._now_us() if self._needs_time else 0
-        permit = self._enter(began_us)
+        """Run a `with` block as one call, in a function or a coroutine: entering it never waits."""
+        permit, began_us = self._enter()
         try:
             yield
         except BaseException as error:
             self._broke(permit, began_us, error)
             raise
-        self._succeed(permit, began_us)
+        self._returned(permit, began_us, None)
+
+    def tick(self) -> None:
+        """Let an open breaker whose wait is over go half-open at once: for whoever shows its state."""
+        with self._lock:
+            self._core.tick(self._now_us())
+            moved = self._core.take_transitions()
+        self._tell(moved)
 
     def __call__(self, fn: Callable[P, R]) -> Callable[P, R]:
         """Decorate a function or a coroutine function."""
@@ -127,9 +192,21 @@ class CircuitBreaker:
 
             return cast("Callable[P, R]", guarded_async)
 
+        core, is_plain = self._core, self._is_plain
+
         @wraps(fn)
-        def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
-            return self.call(fn, *args, **kwargs)
+        def guarded(*args: P.args, **kwargs: P.kwargs) -> R:  # `call`, written out: one call less
+            permit, began_us = core.spell, 0
+            if not (core.is_settled and is_plain):
+                permit, began_us = self._enter()
+            try:
+                result = fn(*args, **kwargs)
+            except BaseException as error:
+                self._broke(permit, began_us, error)
+                raise
+            if not (core.is_settled and is_plain):
+                self._returned(permit, began_us, result)
+            return result
 
         return guarded
 
@@ -158,45 +235,112 @@ class CircuitBreaker:
             moved = self._core.take_transitions()
         self._tell(moved)
 
-    def _enter(self, began_us: int) -> int:
+    def _enter(self) -> tuple[int, int]:
+        """Get a permit; give it and when the call began, where that matters."""
         core = self._core
-        if core.state is BreakerState.CLOSED:
-            permit = core.permit(0)
-            if permit is not None:
-                return permit
+        began_us = self._now_us() if self._needs_time else 0
+        permit: int | None = core.spell
+        if core.state is BreakerState.CLOSED and permit is not None:
+            return permit, began_us
         now_us = began_us or self._now_us()
         with self._lock:
             permit = core.permit(now_us)
             moved = core.take_transitions()
         self._tell(moved)
         if permit is None:
+            self._hear(CallEnd.NOT_PERMITTED)
             raise BreakerOpen(self.name, core.state, core.retry_s(now_us))
-        return permit
+        return permit, began_us
 
-    def _succeed(self, permit: int, began_us: int) -> None:
-        core = self._core
-        now_us = self._now_us() if self._needs_time or core.state is not BreakerState.CLOSED else 0
-        with self._lock:
-            core.succeed(permit, now_us, (now_us - began_us) / 1e6 if self._timed else 0.0)
-            if not core.transitions:
-                return
-            moved = core.take_transitions()
-        self._tell(moved)
+    def _returned(self, permit: int, began_us: int, result: object) -> None:
+        judge = self._outcomes.is_bad_result
+        is_bad = judge is not None and judge(result)
+        self._end(permit, began_us, CallEnd.FAILED if is_bad else CallEnd.SUCCEEDED)
 
     def _broke(self, permit: int, began_us: int, error: BaseException) -> None:
-        now_us = self._now_us()
+        self._end(permit, began_us, self._outcomes.judge(error))
+
+    def _end(self, permit: int, began_us: int, end: CallEnd) -> None:
+        core = self._core
+        is_idle = end is CallEnd.SUCCEEDED and core.state is BreakerState.CLOSED and not self._needs_time
+        now_us = 0 if is_idle else self._now_us()
         duration_s = (now_us - began_us) / 1e6 if self._timed else 0.0
         with self._lock:
-            if not isinstance(error, Exception):
-                self._core.cancel(permit)
-            elif isinstance(error, self._ignore):
-                self._core.succeed(permit, now_us, duration_s)
+            if end is CallEnd.SUCCEEDED:
+                core.succeed(permit, now_us, duration_s)
+            elif end is CallEnd.FAILED:
+                core.fail(permit, now_us, duration_s)
             else:
-                self._core.fail(permit, now_us, duration_s)
-            moved = self._core.take_transitions()
-        self._tell(moved)
+                core.cancel(permit)
+            moved = core.take_transitions() if core.transitions else None
+        if moved:
+            self._tell(moved)
+        self._hear(end)
+
+    def _hear(self, end: CallEnd) -> None:
+        if self._outcomes.told is not None:
+            self._outcomes.told(end)
 
     def _tell(self, moved: list[Transition]) -> None:
         if self._listener is not None:
             for transition in moved:
                 self._listener(transition)
+
+
+class Circuits:
+    """The breakers of one caller: one for each action, or for each action and peer.
+
+    Args:
+        settings: thresholds and waits of all of them.
+        outcomes: what counts as a failure.
+        listener: is told each transition, with the breaker's name.
+        clock: for tests and virtual time.
+        most: how many are kept; beyond that the one that was not asked for for longest is forgotten, closed
+            ones first.
+    """
+
+    def __init__(
+        self,
+        settings: BreakerSettings | None = None,
+        *,
+        outcomes: Outcomes | None = None,
+        listener: Callable[[str, Transition], None] | None = None,
+        clock: Clock | None = None,
+        most: int = 1024,
+    ) -> None:
+        self._settings = settings or BreakerSettings()
+        self._outcomes = outcomes
+        self._listener = listener
+        self._clock = clock or SystemClock()
+        self._most = most
+        self._lock = Lock()
+        self._held: dict[tuple[str, str], CircuitBreaker] = {}
+
+    def of(self, action: str, peer: str = "") -> CircuitBreaker:
+        """Give the breaker around an action, towards a peer if one is named; it is made where missing."""
+        key = (action, peer)
+        with self._lock:
+            circuit = self._held.pop(key, None) or self._make(action, peer)
+            self._held[key] = circuit
+            if len(self._held) > self._most:
+                self._forget_one(key)
+        return circuit
+
+    def states(self) -> dict[str, BreakerState]:
+        """Give where each of them stands, by name: `action` or `action@peer`."""
+        with self._lock:
+            return {circuit.name: circuit.state for circuit in self._held.values()}
+
+    def _make(self, action: str, peer: str) -> CircuitBreaker:
+        name = f"{action}@{peer}" if peer else action
+        told = self._listener
+        listener = None if told is None else lambda transition: told(name, transition)
+        return CircuitBreaker(
+            self._settings, name=name, outcomes=self._outcomes, listener=listener, clock=self._clock
+        )
+
+    def _forget_one(self, keep: tuple[str, str]) -> None:
+        """Forget the oldest closed breaker; an open one only where all are open."""
+        others = [key for key in self._held if key != keep]
+        closed = (key for key in others if self._held[key].state is BreakerState.CLOSED)
+        del self._held[next(closed, others[0])]

@@ -1,0 +1,19 @@
+"""Streaming detectors of one signal: the monitor, its drift and forecast modes, and who is to blame."""
+
+from .cause import Cause, Coupling, Witnesses
+from .drift import Cusum
+from .finding import Finding
+from .forecast import AutoRegression, ForecastMonitor
+from .monitor import Checks, Monitor
+
+__all__ = [
+    "AutoRegression",
+    "Cause",
+    "Checks",
+    "Coupling",
+    "Cusum",
+    "Finding",
+    "ForecastMonitor",
+    "Monitor",
+    "Witnesses",
+]

@@ -1,0 +1,333 @@
+"""The full monitor of one signal: a score that ranks, alarms that are rare, and a diagnosis that says why.
+
+Theory of operation. A reading is *tested before it is learned*: updating first lets a jump hide behind
+itself. Two questions are asked of it, each with its own memory:
+
+- Is it far from the usual **level**? The distance from an exponentially weighted mean, in exponentially
+  weighted deviations, with a floor of 1 % of the declared range (else of |mean|) under the deviation, since a
+  quiet series would otherwise alarm on its own rounding. Gains are max(gain, 1/(n+1)), so the first readings
+  count alike. What is learned of a reading is clipped at 2.7 deviations: an outlier moves the level little,
+  and a level that moved for good is accepted in the end.
+- Does it take the signal where it has **never been**? Four statistics (the value, a fast and a slow mean of
+  it, the mean of its unrest) each keep the range they have been in. What goes beyond its range scores by how
+  far, as a share of the range. The longer a signal has been known the more such news counts, n / (n + n0);
+  the ranges forget slowly.
+
+The score is the sum of the second and a little of the first, scaled so that 1 is what a rare and real anomaly
+reaches on the Numenta Anomaly Benchmark (benchmarks/bench_monitor.py has the constants' origin and what they
+come to on data that they were not chosen on). Novelty is its own peak-hold: what was reached once is inside
+the range. The level's alarm has one too: its threshold rises to the signal's own recent peaks, at most twice.
+
+References:
+    Finch (2009), Incremental calculation of weighted mean and variance; Huber (1964), Robust estimation of a
+    location parameter (clipping); Lavin and Ahmad (2015), Evaluating real-time anomaly detection algorithms.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from ripstop.core.canonical import Json
+from ripstop.core.errors import ConfigurationError
+
+from .finding import Finding
+from .state import pack_state, unpack_state
+
+# Chosen by random search on NAB, held out by splits (benchmarks/bench_monitor.py).
+_GAINS = (0.008, 0.08, 0.012)  # of the level, of the fast mean and the unrest, of the slow mean
+_YOUNG = 125  # readings until the least of these exceeds 1/(n+1)
+_MATURE = 5000.0
+_WEIGHTS = (54.0, 45.0, 99.0)  # of news of the value, the fast and the slow mean
+_UNREST_WEIGHT, _LEVEL_WEIGHT = 58.5, 0.2475
+_RANGE_FLOOR = 0.06  # a range narrower than this share of |mean| counts as if it were so wide
+_PEAK_BASE, _PEAK_DECAY, _PEAK_GAIN = 7.0, 0.0025, 0.45
+_FORGET_EVERY, _FORGET = 64, 6.4e-4  # the ranges close by 1e-5 a reading
+_CLIP = 2.7
+
+_FIRST_TESTED = 3  # readings learned before the first test: the 4th is the first that can alarm
+_SMALL_SAMPLE = 8.0  # the deviation of n readings is inflated by 1 + 8/n (Student's wider quantiles)
+_PEAK_MARGIN, _PEAK_CAP, _MOST_SIGMA = 1.25, 2.0, 1000.0
+_STEP_GAIN, _LONGEST_PAUSE = 0.05, 64.0
+_FLOOR_SHARE = 0.01
+_TINY = 1e-9
+_HUGE, _SQUARABLE = 1e300, 1e150  # beyond the first distances are no numbers, beyond the second squares
+_DAY_US = 86_400_000_000
+_NOTHING = (0, 0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, _PEAK_BASE)
+_NOWHERE = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+_new = tuple.__new__
+
+
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """What a signal is held to beyond its level; 0 leaves a check out.
+
+    `max_rate_per_s` is the fastest a working sensor can move, in the signal's unit. `stuck_after` is how many
+    equal readings in a row a live sensor never gives. `max_gap_s` is the longest silence. `novel_score` is
+    the score that alarms as `novel` (infinite: never). `refractory_s` is the least time between two alarms of
+    the statistics (`level`, `novel`), and `alarms_per_day` their budget.
+    """
+
+    max_rate_per_s: float = 0.0
+    stuck_after: int = 30
+    max_gap_s: float = 0.0
+    novel_score: float = 1.0
+    refractory_s: float = 0.0
+    alarms_per_day: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("max_rate_per_s", "stuck_after", "max_gap_s", "refractory_s", "alarms_per_day"):
+            if not getattr(self, name) >= 0:
+                raise ConfigurationError(f"`{name}` of a monitor cannot be below 0", code="C0370")
+        if not self.novel_score > 0:
+            raise ConfigurationError("`novel_score` of a monitor must be above 0", code="C0370")
+
+
+class Monitor:
+    """Watches one signal in constant memory: 64 bytes as `state` gives them.
+
+    Args:
+        threshold: deviations from the usual level from which a reading alarms.
+        low: lowest value declared, if any.
+        high: highest value declared, if any.
+        live: whether a working sensor never reads the same for long.
+        checks: what else it is held to; its fields may be given by name.
+
+    Raises:
+        ConfigurationError: C0370, a parameter cannot be.
+    """
+
+    __slots__ = (
+        "_checks", "_floor", "_gate_us", "_high", "_is_checked", "_last", "_low", "_moving", "_ranges",
+        "_repeat", "_tokens", "late", "live", "threshold",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        *,
+        threshold: float = 3.0,
+        low: float | None = None,
+        high: float | None = None,
+        live: bool = False,
+        checks: Checks | None = None,
+        **more: float,
+    ) -> None:
+        if not threshold > 0:
+            raise ConfigurationError("`threshold` of a monitor must be above 0", code="C0370")
+        self.threshold = threshold
+        self.live = live
+        self.late = 0
+        self._checks = checks or Checks(**more)  # type: ignore[arg-type]  # its own checks see to the types
+        self._is_checked = live or self._checks.max_rate_per_s > 0.0
+        self._low = -_HUGE if low is None else low
+        self._high = _HUGE if high is None else high
+        self._floor = 0.0 if low is None or high is None else _FLOOR_SHARE * (high - low)
+        self._moving = _NOTHING
+        self._ranges = _NOWHERE
+        self._gate_us = -1
+        self._tokens = 0.0
+        self._repeat = 0
+        self._last = math.nan
+
+    @property
+    def count(self) -> int:
+        """How many readings were learned."""
+        return self._moving[0]
+
+    @property
+    def mean(self) -> float:
+        """The usual level."""
+        return self._moving[3]
+
+    @property
+    def deviation(self) -> float:
+        """The standard deviation around the level, without its floor."""
+        return math.sqrt(self._moving[4])
+
+    def observe(self, value: Json, t_us: int) -> Finding:
+        """Test a reading, then learn it.
+
+        Args:
+            value: the reading; what is no finite number alarms as `invalid`, and is not learned.
+            t_us: when it was sensed; older than the reading before it is ignored as `late`.
+        """
+        if type(value) is not float:
+            value = _number(value)
+        # one load and one store instead of twenty: this is the hot path of every sensor
+        n, last_us, step_us, level, variance, fast, slow, unrest, peak = self._moving
+        if not self._low <= value <= self._high:
+            kind = "out_of_range" if math.isfinite(value) else "invalid"
+            return Finding(math.inf, True, kind, value, level if n else value, 0.0)
+        gap_us = t_us - last_us
+        if n < _YOUNG or gap_us < 0 or gap_us > step_us * 2.0:
+            if n == 0:
+                return self._first(value, t_us)
+            if gap_us < 0:
+                self.late += 1
+                return Finding(0.0, False, "late", value, level, 0.0)
+            gains, step_us = _gains(n, gap_us, step_us)
+        else:
+            gains = _GAINS
+            step_us += (gap_us - step_us) * _STEP_GAIN
+        level_gain, fast_gain, slow_gain = gains
+        away = value - level
+        distance = away if away >= 0.0 else -away
+        floor = self._floor or _FLOOR_SHARE * (level if level >= 0.0 else -level) or _TINY
+        deviation = math.sqrt(variance)
+        scale = deviation * (1.0 + _SMALL_SAMPLE / n)
+        if scale < floor:
+            scale = floor
+        sigma = distance / scale
+        if sigma > _MOST_SIGMA:
+            sigma = _MOST_SIGMA
+        fast += fast_gain * (value - fast)
+        slow += slow_gain * (value - slow)
+        unrest += fast_gain * (distance - unrest)
+        value_low, value_high, fast_low, fast_high, slow_low, slow_high, unrest_high = self._ranges
+        score = _LEVEL_WEIGHT * sigma / peak
+        if not (
+            value_low <= value <= value_high
+            and fast_low <= fast <= fast_high
+            and slow_low <= slow <= slow_high
+            and unrest <= unrest_high
+        ):
+            score += self._news((value, fast, slow), unrest) * n / (n + _MATURE)
+        limit = _CLIP * (deviation if deviation > floor else floor)
+        if limit > _SQUARABLE:
+            limit = _SQUARABLE
+        if distance > limit:
+            away = limit if away > 0.0 else -limit
+        learned = level + level_gain * away
+        variance = (1.0 - level_gain) * (variance + level_gain * away * away)
+        raised = peak + _PEAK_DECAY * (_PEAK_BASE - peak)
+        if sigma > raised:
+            raised += _PEAK_GAIN * (sigma - raised)
+        self._moving = (n + 1, t_us, step_us, learned, variance, fast, slow, unrest, raised)
+        if not n % _FORGET_EVERY:
+            self._forget(level)
+        if sigma > self.threshold or score >= self._checks.novel_score or self._is_checked:
+            kind = self._diagnose(value, gap_us, sigma, score, n, peak)
+            if kind != "quiet":
+                return Finding(score, self._may_alarm(kind, t_us), kind, value, level, scale)
+        return _new(Finding, (score, False, "quiet", value, level, scale))
+
+    def silence(self, t_us: int) -> Finding | None:
+        """Say whether the signal has dropped out: no reading for longer than `max_gap_s`."""
+        limit_us = self._checks.max_gap_s * 1e6
+        n, last_us = self._moving[:2]
+        if not limit_us or not n or t_us - last_us <= limit_us:
+            return None
+        return Finding(math.inf, True, "drop_out", self.mean, self.mean, 0.0)
+
+    def _first(self, value: float, t_us: int) -> Finding:
+        self._moving = (1, t_us, 0.0, value, 0.0, value, value, 0.0, _PEAK_BASE)
+        self._ranges = (value, value, value, value, value, value, 0.0)
+        self._last = value
+        return Finding(0.0, False, "quiet", value, value, 0.0)
+
+    def _news(self, statistics: tuple[float, float, float], unrest: float) -> float:
+        """Give how far the statistics are outside of where they have been, and let them have been there."""
+        ranges = self._ranges
+        floor = abs(self._moving[3]) * _RANGE_FLOOR + _TINY
+        news = 0.0
+        widened: list[float] = []
+        for at, (statistic, weight) in enumerate(zip(statistics, _WEIGHTS, strict=True)):
+            low, high = ranges[2 * at], ranges[2 * at + 1]
+            beyond = max(statistic - high, low - statistic, 0.0)
+            news += weight * beyond / max(high - low, floor)
+            widened += (min(low, statistic), max(high, statistic))
+        most = ranges[6]
+        news += _UNREST_WEIGHT * max(unrest - most, 0.0) / max(most, floor)
+        a, b, c, d, e, f = widened
+        self._ranges = (a, b, c, d, e, f, max(most, unrest))
+        return news
+
+    def _forget(self, level: float) -> None:
+        """Let the ranges close a little."""
+        a, b, c, d, e, f = (end + _FORGET * (level - end) for end in self._ranges[:6])
+        self._ranges = (a, b, c, d, e, f, (1.0 - _FORGET) * self._ranges[6])
+
+    def _diagnose(self, value: float, gap_us: int, sigma: float, score: float, n: int, peak: float) -> str:
+        """Say what a reading that may not be quiet is."""
+        kind = self._check(value, gap_us) if self._is_checked else "quiet"
+        if kind != "quiet" or n < _FIRST_TESTED:
+            return kind
+        # the threshold rises to the signal's own recent peaks: to twice its value at most
+        share = (peak - _PEAK_BASE) / _PEAK_BASE
+        if sigma > self.threshold * min(_PEAK_CAP, 1.0 + _PEAK_MARGIN * share):
+            return "level"
+        return "novel" if score >= self._checks.novel_score else "quiet"
+
+    def _check(self, value: float, gap_us: int) -> str:
+        """Hold a reading against what a working sensor can do."""
+        last, self._last = self._last, value
+        self._repeat = self._repeat + 1 if value == last else 0
+        if self.live and self._checks.stuck_after and self._repeat >= self._checks.stuck_after:
+            return "stuck"
+        rate = self._checks.max_rate_per_s
+        if rate and abs(value - last) * 1e6 > rate * max(gap_us, 1):
+            return "rate"
+        return "quiet"
+
+    def _may_alarm(self, kind: str, t_us: int) -> bool:
+        """Hold the alarms of the statistics back: within the refractory time, and beyond their budget."""
+        checks = self._checks
+        if kind not in ("level", "novel") or not (checks.refractory_s or checks.alarms_per_day):
+            return True
+        before_us, since_us = self._gate_us, t_us - self._gate_us
+        if checks.refractory_s and before_us >= 0 and since_us < checks.refractory_s * 1e6:
+            return False
+        if checks.alarms_per_day:
+            most = max(1.0, checks.alarms_per_day)
+            fresh = since_us * checks.alarms_per_day / _DAY_US
+            tokens = most if before_us < 0 else min(most, self._tokens + fresh)
+            if tokens < 1.0:
+                return False
+            self._tokens = tokens - 1.0
+        self._gate_us = t_us
+        return True
+
+    # ---- state ------------------------------------------------------------------------------------------
+
+    def state(self) -> bytes:
+        """Give what it has learned, in 64 bytes: for a restart, or for another device."""
+        n, last_us, _, *numbers = self._moving
+        return pack_state(n, last_us, (*numbers, *self._ranges))
+
+    def restore(self, state: bytes, t_us: int | None = None) -> None:
+        """Go on from what another monitor of the same signal has learned.
+
+        Args:
+            state: as `state` gave it.
+            t_us: when the last reading was, on the clock in use now; None where the clock is the same.
+
+        Raises:
+            ConfigurationError: C0371, the bytes are no such state.
+        """
+        n, last_us, numbers = unpack_state(state)
+        level, variance, fast, slow, unrest, peak, a, b, c, d, e, f, g = numbers
+        last_us = last_us if t_us is None else t_us
+        self._moving = (n, last_us, 0.0, level, variance, fast, slow, unrest, peak)
+        self._ranges = (a, b, c, d, e, f, g)
+
+
+def _number(value: Json) -> float:
+    """Read a reading that is no float; what is no number becomes NaN."""
+    if type(value) is not int:
+        return math.nan
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+
+
+def _gains(n: int, gap_us: int, step_us: float) -> tuple[tuple[float, float, float], float]:
+    """Give the gains of the level, the fast and the slow mean, and the usual step with this one.
+
+    The first readings count alike. After a pause the level that was counts for less.
+    """
+    fresh = 1.0 / (n + 1)
+    pause = min(gap_us / step_us, _LONGEST_PAUSE) if step_us else 1.0
+    step_us = step_us + (gap_us - step_us) * max(_STEP_GAIN, 1.0 / n) if step_us else float(gap_us)
+    level_gain = 1.0 - (1.0 - _GAINS[0]) ** pause if pause > 2.0 else _GAINS[0]
+    return (max(level_gain, fresh), max(_GAINS[1], fresh), max(_GAINS[2], fresh)), step_us
