@@ -1,7 +1,11 @@
 """The same loop in real time over a real NATS server, with a small fleet and a short window."""
 
 import asyncio
+import multiprocessing
+import os
 import shutil
+import signal
+from dataclasses import replace
 
 import pytest
 
@@ -10,6 +14,7 @@ from ripstop.control.audit.verify import verify_run
 from ripstop.core.shipped import shipped
 from ripstop.lab.live import LiveFleet, Window
 from ripstop.lab.steps import eight_steps, last_acknowledgement_s
+from ripstop.links.loop import run as run_loop
 from shifts import small_experiment
 
 pytestmark = pytest.mark.nats
@@ -17,15 +22,19 @@ WINDOW = Window(before_s=3.0, after_s=9.0, replaced_after_s=3.0, tick_s=0.25, dr
 SEED = 2
 
 
-@pytest.fixture(scope="module")
-def played(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("live") / "run"
+def small_fleet(folder, window=WINDOW):
     policies = folder / "policies"
     shutil.copytree(shipped("policies") / "drones", policies / "drones")
     shutil.copytree(shipped("vocabularies"), policies / "vocabularies")
-    fleet = LiveFleet(small_experiment(), SEED, folder, policies, WINDOW)
+    fleet = LiveFleet(small_experiment(), SEED, folder, policies, window)
     for _ in fleet.prepare():
         pass
+    return fleet
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory):
+    fleet = small_fleet(tmp_path_factory.mktemp("live") / "run")
     return fleet, asyncio.run(fleet.run())
 
 
@@ -70,3 +79,23 @@ def test_every_message_is_on_file(played):
     assert log.damage is None
     assert len(log.records) == run.topics.total()
     assert {"beat", "tick", "ack", "intent", "segment", "receipt", "work"} <= set(run.topics)
+
+
+def test_a_ground_that_is_killed_in_mid_run_comes_back_and_nothing_recorded_is_lost(tmp_path):
+    fleet = small_fleet(tmp_path / "run", replace(WINDOW, after_s=12.0, drain_s=20.0))
+    killed = []
+
+    def kill_once(share):
+        if share > 0.5 and not killed:
+            (process,) = multiprocessing.active_children()
+            killed.append(process.pid)
+            os.kill(process.pid, signal.SIGKILL)
+
+    run = run_loop(fleet.run(kill_once))
+    assert killed
+    assert run.unreceipted == 0
+    assert [entry.fields["epoch"] for entry in run.journal.all("authority.gained")] == [1, 2]
+    assert not list(run.journal.all("ledger.forked"))
+    found = verify_run(run.folder)
+    assert [str(finding) for finding in found.findings] == []
+    assert found.counts["decisions.verified"] > 0

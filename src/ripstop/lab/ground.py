@@ -16,6 +16,7 @@ import signal
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from typing import Final, TypeAlias
 
 import structlog
@@ -23,7 +24,7 @@ import structlog
 from ripstop.control.audit.files import AuditFiles
 from ripstop.control.mitigation.assessment import assess_fleet, plan_measures
 from ripstop.control.service import ControlService, ServiceOptions
-from ripstop.core.clock import Clock, Instant
+from ripstop.core.clock import Clock, Instant, ShiftedClock
 from ripstop.core.errors import ConfigurationError, RipstopError
 from ripstop.core.node import Event, Message, Report
 from ripstop.core.wire.cbor import encode
@@ -31,10 +32,12 @@ from ripstop.lab.maps import Restriction
 from ripstop.links.loop import run as run_loop
 from ripstop.links.nats import NatsLink
 from ripstop.links.tasks import end
+from ripstop.risk import warmup
 
 _BATCH_S: Final = 0.05
 _WRITE_S: Final = 0.5
 _START_S: Final = 60.0
+_STARTS: Final = 4
 _STOP_S: Final = 15.0
 
 
@@ -48,57 +51,79 @@ class Told:
 
 
 Listener: TypeAlias = Callable[[Told], None]
+Begin: TypeAlias = Callable[[], ShiftedClock]
 
 
 class Ground:
     """Runs the control plane elsewhere; use it as a context manager.
 
+    A process that ends by itself, or is killed, is started again on the same folder, as a supervisor would.
+
     Args:
         options: what the control plane is started with; the wire is recorded in its folder, in `wire`.
-        clock: the run's; both processes read the same monotonic clock of the machine.
+        begin: gives the run's clock as soon as the process is ready, so that what it took is not of the run;
+            both processes read the same clocks of the machine.
         listener: hears the ground's reports, in their order, a moment after they were made.
 
     Raises:
-        ConfigurationError: what the control plane refuses to start with; C0414 where its process ends.
+        ConfigurationError: what the control plane refuses to start with; C0414 where it does not stay up.
     """
 
-    def __init__(self, options: ServiceOptions, clock: Clock, listener: Listener) -> None:
+    def __init__(self, options: ServiceOptions, begin: Begin, listener: Listener) -> None:
         self.address = ""
+        self.restarts = 0
+        self._options = options
+        self._begin = begin
         self._listener = listener
         self._numbers = itertools.count(1)
         self._asked: dict[int, asyncio.Future[object]] = {}
-        context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_run, args=(theirs, options, clock), daemon=False)
-        self._theirs = theirs
+        self._is_up = asyncio.Event()
+        self._supervisor: asyncio.Task[None] | None = None
+        self._is_stopping = False
 
     async def __aenter__(self) -> Ground:
         """Start the process and wait until the control plane commands its fleet."""
-        self._process.start()
-        self._theirs.close()  # ours only: so the end of the process is the end of the pipe
-        asyncio.get_running_loop().add_reader(self._pipe.fileno(), self._read)
-        try:
-            self.address = str(await self._ask("start", _START_S))
-        except BaseException:
-            await self._end()
-            raise
+        self._supervisor = asyncio.create_task(self._stay_up(), name="ground")
+        up = asyncio.create_task(self._is_up.wait())
+        await asyncio.wait({up, self._supervisor}, return_when=asyncio.FIRST_COMPLETED)
+        if not self._is_up.is_set():
+            await end(up)
+            await self._supervisor  # it says why
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """Stop the control plane; its last reports are heard before."""
+        self._is_stopping = True
         with contextlib.suppress(ConfigurationError, TimeoutError):
             await self._ask("stop", _STOP_S)
-        await self._end()
+        if self._supervisor is not None:
+            await end(self._supervisor)
 
-    async def _end(self) -> None:
-        asyncio.get_running_loop().remove_reader(self._pipe.fileno())
-        self._pipe.close()  # whoever still runs there ends at this
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(None, self._process.join, _STOP_S)
-        if self._process.is_alive():
-            self._process.kill()
-            await loop.run_in_executor(None, self._process.join)
-        self._process.close()
+    async def _stay_up(self) -> None:
+        for self.restarts in range(_STARTS):
+            over = asyncio.Event()
+            context = multiprocessing.get_context("spawn")
+            self._pipe, theirs = context.Pipe()
+            process = context.Process(target=_run, args=(theirs, self._options))
+            process.start()
+            theirs.close()  # ours only: so the end of the process is the end of the pipe
+            loop = asyncio.get_running_loop()
+            loop.add_reader(self._pipe.fileno(), self._read, over)
+            try:
+                await self._answer("ready", _START_S)
+                self.address = str(await self._answer("start", _START_S, self._begin()))
+                self._is_up.set()
+                await over.wait()
+            except _LostError:
+                pass  # once more
+            finally:
+                self._is_up.clear()
+                loop.remove_reader(self._pipe.fileno())
+                self._pipe.close()  # whoever still runs there ends at this
+                await loop.run_in_executor(None, _reap, process)
+            if self._is_stopping:
+                return
+        raise _gone()
 
     # ---- questions ------------------------------------------------------------------------------------
 
@@ -116,10 +141,21 @@ class Ground:
         return heads if isinstance(heads, dict) else {}
 
     async def _ask(self, question: str, patience_s: float) -> object:
+        """Ask, and once more where the process ends meanwhile."""
+        for _ in range(_STARTS):
+            if self._supervisor is not None and self._supervisor.done():
+                break
+            async with asyncio.timeout(patience_s):
+                await self._is_up.wait()
+            with contextlib.suppress(_LostError):
+                return await self._answer(question, patience_s)
+        raise _gone()
+
+    async def _answer(self, question: str, patience_s: float, given: object = None) -> object:
         number = next(self._numbers)
         self._asked[number] = asyncio.get_running_loop().create_future()
         try:
-            self._pipe.send((number, question))
+            self._pipe.send((number, question, given))
             async with asyncio.timeout(patience_s):
                 return await self._asked[number]
         except OSError as error:
@@ -127,12 +163,14 @@ class Ground:
         finally:
             del self._asked[number]
 
-    def _read(self) -> None:
+    def _read(self, over: asyncio.Event) -> None:
         try:
             while self._pipe.poll():
                 self._take(self._pipe.recv())
         except (EOFError, OSError):
             asyncio.get_running_loop().remove_reader(self._pipe.fileno())
+            self._is_up.clear()
+            over.set()
             for waiting in self._asked.values():
                 if not waiting.done():
                     waiting.set_exception(_gone())
@@ -151,8 +189,20 @@ class Ground:
                     self._asked[number].set_result(answer)
 
 
-def _gone() -> ConfigurationError:
-    return ConfigurationError("the ground's process has ended by itself", code="C0414")
+class _LostError(ConfigurationError):
+    """The process ended before it answered."""
+
+
+def _gone() -> _LostError:
+    return _LostError("the ground's process ends by itself", code="C0414")
+
+
+def _reap(process: BaseProcess) -> None:
+    process.join(_STOP_S)
+    if process.is_alive():
+        process.kill()
+        process.join()
+    process.close()
 
 
 # ---- the other process -----------------------------------------------------------------------------------
@@ -165,33 +215,37 @@ class _Failure:
     hint: str
 
 
-def _run(pipe: Connection, options: ServiceOptions, clock: Clock) -> None:
+def _run(pipe: Connection, options: ServiceOptions) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started us says when to end
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     logging.getLogger("ripstop").addHandler(logging.NullHandler())
-    run_loop(_Office(pipe, options, clock).run())
+    run_loop(_Office(pipe, options).run())
 
 
 class _Office:
     """Answers the lab's questions about the control plane that it runs."""
 
-    def __init__(self, pipe: Connection, options: ServiceOptions, clock: Clock) -> None:
+    def __init__(self, pipe: Connection, options: ServiceOptions) -> None:
         self._pipe = pipe
         self._options = options
-        self._clock = clock
         self._told: list[Told] = []
-        self._questions: asyncio.Queue[tuple[int, str]] = asyncio.Queue()
+        self._questions: asyncio.Queue[tuple[int, str, object]] = asyncio.Queue()
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
         loop.add_reader(self._pipe.fileno(), self._read)
-        number, _ = await self._questions.get()
+        number, _, _ = await self._questions.get()
+        await loop.run_in_executor(None, warmup)
+        self._send((number, None))
+        number, _, clock = await self._questions.get()
+        if not isinstance(clock, ShiftedClock):
+            return
         try:
             async with contextlib.AsyncExitStack() as stack:
-                service = ControlService(self._options, clock=self._clock)
+                service = ControlService(self._options, clock=clock)
                 service.on_report = lambda report, now: self._reported(service, report, now)
                 await stack.enter_async_context(service)
-                await _record_wire(service, self._clock, stack)
+                await _record_wire(service, clock, stack)
                 gc.collect()
                 gc.freeze()  # what the warm ground holds stays: no collection may stall it
                 self._send((number, service.server.address))
@@ -208,7 +262,7 @@ class _Office:
                 self._questions.put_nowait(self._pipe.recv())
         except (EOFError, OSError):
             asyncio.get_running_loop().remove_reader(self._pipe.fileno())
-            self._questions.put_nowait((0, "stop"))
+            self._questions.put_nowait((0, "stop", None))
 
     async def _answer_all(self, service: ControlService) -> int:
         """Answer until somebody says stop; gives the number of that order."""
@@ -216,7 +270,7 @@ class _Office:
             "known": _known, "receipted": _receipted, "rehearse": _rehearse,
         }  # fmt: skip
         while True:
-            number, question = await self._questions.get()
+            number, question, _ = await self._questions.get()
             if question == "stop":
                 return number
             self._send((number, await answers[question](service)))

@@ -28,6 +28,7 @@ from ripstop.control.store.releases import Issued, ReleaseShelf
 from ripstop.control.store.store import PolicyStore, Refused
 from ripstop.core.clock import Clock, Instant, ShiftedClock, SystemClock
 from ripstop.core.errors import ConfigurationError
+from ripstop.core.intent import Position
 from ripstop.core.messages import Ack
 from ripstop.core.node import Report
 from ripstop.core.wire.cbor import decode
@@ -52,7 +53,7 @@ _US: Final = 1_000_000
 LIVE_TEMPO: Final = Tempo(
     beat_s=1.0, tick_s=1.0, work_s=5.0, back_off_s=4.0, incident_s=0.5, survey_s=0.0, lease_s=5.0, dwell_s=2.0
 )
-_NEVER_US: Final = 1 << 62
+_CALM_US: Final = 2 * _US
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,12 +139,10 @@ class LiveFleet:
         """Play the window in real time."""
         logging.getLogger("ripstop.links.driver").addHandler(logging.NullHandler())
         rig = self.shift.rig
-        start_us = SHIFT_BEGINS_US + self.shift.world.elapsed_us
         seeds = {name: new_seed() for name in rig.names}
-        self._clock = self._watch.clock = ShiftedClock(SystemClock(), Instant(start_us, start_us, "lab"))
         async with contextlib.AsyncExitStack() as stack:
             ground = await stack.enter_async_context(
-                Ground(self._options(seeds), self._clock, self._on_ground)
+                Ground(self._options(seeds), self._begin, self._on_ground)
             )
             await self._connect(ground, seeds, stack)
             await self._heard_all(ground)
@@ -160,6 +159,14 @@ class LiveFleet:
             self._evidence(frames_us), self._snapshots, self.journal, self.crew, topics, self._dispatches(),
             self.folder, unreceipted, self._pickups, self._restriction, ended_us,
         )  # fmt: skip
+
+    def _begin(self) -> ShiftedClock:
+        """Let the shift's time go on from here, by the machine's clocks; a second time it goes on already."""
+        if not isinstance(self._clock, ShiftedClock):
+            start_us = SHIFT_BEGINS_US + self.shift.world.elapsed_us
+            start = Instant(start_us, start_us, "lab")
+            self._clock = self._watch.clock = ShiftedClock(SystemClock(), start)
+        return self._clock
 
     def _options(self, seeds: dict[str, str]) -> ServiceOptions:
         rig = self.shift.rig
@@ -192,8 +199,14 @@ class LiveFleet:
         await asyncio.gather(*(driver.link.connected(30.0) for driver in self._drivers.values()))
 
     async def _play(self, progress: Callable[[float], None] | None) -> None:
-        """Tick by tick: the world is moved to the clock, never the clock to the world."""
+        """Tick by tick: the world is moved to the clock, never the clock to the world.
+
+        On a machine that took long to get here the fault waits for a calm second before it.
+        """
         world, window = self.shift.world, self.window
+        if (earliest_us := self._now_us() + _CALM_US) > self.fault_us:
+            self.fault_us = earliest_us // _US * _US + round(window.phase_s * _US)
+            world.postpone_fault(self.fault_us / _US)
         end_us = self.fault_us + round(window.after_s * _US)
         began_us = world.elapsed_us
         while world.elapsed_us < end_us:
@@ -284,20 +297,16 @@ class LiveFleet:
 
     def _dispatches(self) -> list[Dispatch]:
         """Time every intent that changed what holds; every agent answers it, restricted by it or not."""
-        answers: dict[int, dict[str, int]] = {}
+        answers: dict[Position, dict[str, int]] = {}
         for t_us, topic, agent, data in _filed(self.folder / "audit", "messages"):
             if topic == "ack":
-                answers.setdefault(unpack(Ack, data).position.generation, {}).setdefault(agent, t_us)
-        found = (
-            self._watch.dispatch(
-                int(entry.fields["generation"] or 0),
-                entry.t_us,
-                answers.get(int(entry.fields["generation"] or 0), {}),
-                (self._keys.command, int(entry.fields["size"] or 0)),
-            )
-            for entry in self.journal.all("intent.issued", node=CONTROL)
-            if entry.fields["purpose"] != "release"
-        )
+                answers.setdefault(unpack(Ack, data).position, {}).setdefault(agent, t_us)
+        found = []
+        for entry in self.journal.all("intent.issued", node=CONTROL):
+            epoch, generation, size = (int(entry.fields[k] or 0) for k in ("epoch", "generation", "size"))
+            if entry.fields["purpose"] != "release":
+                at, sealing = Position(epoch, generation), (self._keys.command, size)
+                found.append(self._watch.dispatch(at, entry.t_us, answers.get(at, {}), sealing))
         return [dispatch for dispatch in found if dispatch is not None]
 
     def _evidence(self, frames_us: list[int]) -> Evidence:

@@ -8,6 +8,7 @@ from statistics import quantiles
 
 from ripstop.agent.settings import Opener
 from ripstop.core.clock import Clock
+from ripstop.core.intent import Position
 from ripstop.core.wire.envelope import Ed25519Signer, Envelope, EnvelopeType, Keyring, open_envelope
 from ripstop.lab.report.schema import Dispatch
 
@@ -30,7 +31,7 @@ class Stopwatch:
     fleet: str
     clock: Clock
     begins_us: int = 0
-    _arrivals: dict[int, dict[str, _Arrival]] = field(default_factory=dict)
+    _arrivals: dict[Position, dict[str, _Arrival]] = field(default_factory=dict)
 
     def opener(self, agent: str) -> Opener:
         """Give an agent an opener of its own: each verifies for itself."""
@@ -39,7 +40,8 @@ class Stopwatch:
             began_us = self._now_us()
             envelope = open_envelope(self.keyring, self.fleet, kind, data)
             if kind is EnvelopeType.INTENT:
-                arrivals = self._arrivals.setdefault(envelope.generation, {})
+                at = Position(envelope.epoch, envelope.generation)
+                arrivals = self._arrivals.setdefault(at, {})
                 arrivals.setdefault(agent, _Arrival(began_us, self._now_us()))
             return envelope
 
@@ -49,17 +51,17 @@ class Stopwatch:
         return self.clock.now().wall_us - self.begins_us
 
     def dispatch(
-        self, generation: int, sent_us: int, answers: Mapping[str, int], sealing: tuple[Ed25519Signer, int]
+        self, position: Position, sent_us: int, answers: Mapping[str, int], sealing: tuple[Ed25519Signer, int]
     ) -> Dispatch | None:
         """Sum up an intent's way; None where nobody has answered it.
 
         Args:
-            generation: of the intent.
+            position: of the intent.
             sent_us: when it was issued.
             answers: when the ground took up each agent's answer; the agent's first one counts.
             sealing: the key, and the size of what it signed: sealing is timed again on as many bytes.
         """
-        arrivals = self._arrivals.get(generation, {})
+        arrivals = self._arrivals.get(position, {})
         both = [(arrivals[agent], at_us) for agent, at_us in answers.items() if agent in arrivals]
         if not both:
             return None

@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 
+from ripstop.core.errors import ConfigurationError
 from ripstop.worlds.drones import City, DroneWorld, FaultPlan, Phase, Place
 from ripstop.worlds.faults import Dropout, Scale
 
@@ -152,3 +153,16 @@ def test_the_timeline_has_each_minute_and_adds_up() -> None:
     assert outcome.minutes[-1].grounded == outcome.grounded
     both = outcome.grounded_share * outcome.airborne_at_fault
     assert outcome.grounded_share_others == pytest.approx((both - 1) / (outcome.airborne_at_fault - 1))
+
+
+def test_a_postponed_fault_comes_then_and_one_that_is_over_cannot_be_moved(eve_of_fault: DroneWorld) -> None:
+    world = copy.deepcopy(eve_of_fault)
+    with pytest.raises(ConfigurationError, match="cannot be moved"):
+        world.postpone_fault(899.0)
+    world.postpone_fault(905.0)
+    world.run_ungoverned(904.0)
+    assert world.faulty is None
+    world.run_ungoverned(906.0)
+    assert world.faulty is not None
+    with pytest.raises(ConfigurationError, match="cannot be moved"):
+        world.postpone_fault(950.0)

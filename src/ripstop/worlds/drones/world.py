@@ -394,6 +394,12 @@ class DroneWorld:
     def _cycles(self, t_us: int) -> int:
         return round((t_us / _US - self.city.cycle_phase_s) // self.city.cycle_s)
 
+    def postpone_fault(self, to_s: float) -> None:
+        """Let the fault come at another second of the shift; C0337 where that, or the fault, is over."""
+        if self._t_us >= min(self._fault_us, round(to_s * _US)):
+            raise ConfigurationError(f"a fault cannot be moved to {to_s} s any more", code="C0337")
+        self._fault_us = round(to_s * _US)
+
     def _begin_fault(self) -> None:
         self._airborne_at_fault = self.flying.copy()
         if self._fault is not None:
