@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from edge_programs import generator
 from ripstop.backends import compile as compile_policies
 from ripstop.backends.python.plan import compile_group, compile_groups
 from ripstop.core.canonical import canonical_json
 from ripstop.core.decision import Decision, Verdict
 from ripstop.core.errors import ConfigurationError
-from ripstop.policy import load, reference
+from ripstop.policy import load, make_bundle, reference
 
 POLICIES = Path(__file__).parents[2] / "policies"
 BATTERY = {"if": [{"<": [{"var": "battery"}, 30]}, {"<=": [{"var": "payload"}, 1]}, True]}
@@ -178,3 +179,55 @@ def test_only_what_cannot_be_lowered_is_evaluated_exactly():
     assert [group.function is None for group in groups].count(True) == 1
     for context in ({"a": 3, "b": "x"}, {"a": 3, "b": "y"}, {"a": 0, "b": "x"}, {"b": "x"}):
         assert repr(compiled.decide("go", context)) == repr(reference.decide(compiled.bundle, "go", context))
+
+
+def test_a_loop_in_one_policy_leaves_the_evidence_of_another_alone():
+    rules = [{"<": [{"var": "a"}, 1]}, {"<": [{"var": "a"}, 2]}, {"all": [{"var": "near"}, {"var": "up"}]}]
+    policies = [load({"ripstop": 1, "id": f"p{n}", "rule": rule}) for n, rule in enumerate(rules)]
+    context = {"a": 1, "near": [{"up": True}]}
+    decision = compile_policies(policies).decide("go", context)
+    expected = reference.decide(make_bundle(policies), "go", context)
+    assert list(decision.evidence) == list(expected.evidence)
+
+
+ODD_NUMBERS = (
+    0,
+    1,
+    30,
+    0.5,
+    29.5,
+    2**31,
+    -(2**31),
+    2**60,
+    10**400,
+    math.nan,
+    math.inf,
+    -math.inf,
+    True,
+    "20",
+)
+
+
+def drawn_rule(rng, depth):
+    if depth == 0 or rng.random() < 0.2:
+        sides = [{"var": f"s{rng.randrange(6)}"}, rng.choice([0, 1, 30, 0.5, 2.0**31])]
+        return {rng.choice(["<", "<=", ">", ">="]): sides if rng.random() < 0.8 else sides[::-1]}
+    name = rng.choice(["and", "or", "!", "if", "all"])
+    if name == "!":
+        return {"!": [drawn_rule(rng, depth - 1)]}
+    if name == "all":
+        limit = {rng.choice(["<", ">"]): [{"var": "load"}, 0.5]}
+        return {rng.choice(["all", "some", "none"]): [{"var": "near"}, limit]}
+    return {name: [drawn_rule(rng, depth - 1) for _ in range(3 if name == "if" else rng.randint(2, 5))]}
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_raw_verdicts_are_the_reference_s_in_rules_of_every_size(seed):
+    rng = generator(seed)
+    policy = load(drawn_rule(rng, rng.randint(1, 5)))
+    verdict = compile_policies(policy).verdict
+    for _ in range(60):
+        pool = rng.choice([(*ODD_NUMBERS, True, "20"), (0.4, 0.6, 31.0), (0, 1, 31)])
+        context = {f"s{index}": rng.choice(pool) for index in range(6) if rng.random() < 0.95}
+        context["near"] = [{"load": rng.choice(pool)} for _ in range(rng.randrange(4))]
+        assert verdict(context) is reference.verdict(policy, context), context

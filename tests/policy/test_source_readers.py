@@ -192,3 +192,36 @@ def test_a_finding_shows_the_line_with_a_caret(tmp_path: Path):
         "    |  ^",
         "  hint: did you mean `not`?",
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "hint"),
+    [
+        ("p.json", '{"=<": [{"var": "x"}, 30]}', "did you mean `<=`?"),
+        ("p.json", '{"&&": [true, {"var": "x"}]}', "did you mean `and`?"),
+        ("p.json", '{"<": [{"var": "x"}, 30}', "`[` of line 1, column 7 is still open"),
+        ("p.json", '{"<": [{"var": "x"}, 30],}', "no comma stands before `}`"),
+        ("p.json", "{'<': [1, 2]}", "JSON's strings stand in double quotes"),
+        ("p.yaml", "ripstop: 1\n\tid: p", "YAML is indented with spaces, not with tabs"),
+        ("p.rule", "x < 30 impliess y < 2", "did you mean `implies`?"),
+    ],
+)
+def test_a_slip_of_the_pen_gets_the_hint_that_mends_it(tmp_path, name, text, hint):
+    path = tmp_path / name
+    path.write_text(text)
+    assert hint in [finding.hint for finding in check(path).findings]
+
+
+@pytest.mark.parametrize("text", ["x <=\n", "x <=   \n\n"])
+def test_what_the_end_lacks_is_missed_behind_the_last_letter(tmp_path, text):
+    path = tmp_path / "p.rule"
+    path.write_text(text)
+    (finding,) = check(path).findings
+    assert (finding.place.line, finding.place.column) == (1, 5)
+
+
+def test_a_wrong_effect_is_found_together_with_what_else_is_wrong():
+    found = check(
+        {"ripstop": 1, "id": "p", "effect": "forbidd", "tier": "safty", "rule": {"var": "x"}}
+    ).findings
+    assert [finding.place.pointer for finding in found if finding.code == "E0304"] == ["/tier", "/effect"]

@@ -185,12 +185,32 @@ def one_of(words: Iterable[str], limit: int = 6) -> str:
     return " or ".join(filter(None, [", ".join(shown[:-1]), shown[-1]])) if shown else "nothing"
 
 
+# what other languages, or hurried fingers, write for an operator
+_OTHERWISE = {"=<": "<=", "=>": ">=", "=": "==", "<>": "!=", "&&": "and", "&": "and", "||": "or", "|": "or"}
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """Give a hint that names the known word nearest to a misspelt one, or an empty text."""
+    known = tuple(known)
+    if _OTHERWISE.get(word) in known:
+        return f"did you mean `{_OTHERWISE[word]}`?"
     best = min(((_distance(word.lower(), other.lower()), other) for other in known), default=None)
     if best is None or best[0] > max(1, len(word) // 3):
         return ""
     return f"did you mean `{best[1]}`?"
+
+
+def meant_otherwise(text: str) -> str:
+    """Give a hint for a text that was probably meant otherwise."""
+    word = text.lower()
+    if word in ("true", "yes", "on", "false", "no", "off"):
+        truth = "true" if word in ("true", "yes", "on") else "false"
+        return f"this is a text, the truth is written `{truth}`"
+    try:
+        float(text)
+    except ValueError:
+        return ""
+    return "this is a text, a number stands without quotes"
 
 
 def _distance(left: str, right: str) -> int:

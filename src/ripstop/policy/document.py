@@ -168,11 +168,16 @@ def read_document(node: Node, vocabulary: Vocabulary, findings: Findings) -> Pol
     tier = fields.choice("tier", ("safety", "business"), "business")
     _check_guards(parts, tier)
     rule = _rule(parts)
-    _note_windows(rule, findings)
+    if not findings.errors:
+        _note_windows(rule, findings)
     limits, whens = _limits(parts)
     budgets = read_budgets(fields.entries.get("budgets"), _costs(parts), findings)
     applies_to = _applies_to(parts)
     on_unknown = _on_unknown(fields)
+    effect, description = (
+        fields.choice("effect", ("require", "forbid"), "require"),
+        fields.text("description"),
+    )
     if findings.errors:
         return None
     return _finished(
@@ -184,11 +189,11 @@ def read_document(node: Node, vocabulary: Vocabulary, findings: Findings) -> Pol
             vocabulary,
             applies_to,
             guards,
-            fields.choice("effect", ("require", "forbid"), "require"),
+            effect,
             limits,
             budgets,
             on_unknown,
-            fields.text("description"),
+            description,
             lints=findings.lints,
         )
     )

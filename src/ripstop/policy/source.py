@@ -218,6 +218,7 @@ class _Scanner:
         self.file = file
         self.findings = findings
         self.at = 0
+        self.opened: list[int] = []  # where the containers that are still open begin
         self._rows = [0, *(match.end() for match in re.finditer("\n", text))]
 
     def where(self, offset: int) -> tuple[int, int]:
@@ -229,8 +230,19 @@ class _Scanner:
         """Note a syntax error."""
         found = self.text[offset : offset + 1]
         got = f"`{shown(found)}`" if found else "the end"
-        self.findings.error("E0104", f"expected {expected}, got {got}", Place(self.file, *self.where(offset)))
+        place = Place(self.file, *self.where(offset if found else len(self.text.rstrip())))
+        self.findings.error("E0104", f"expected {expected}, got {got}", place, self._hint(found, offset))
         return _MalformedError()
+
+    def _hint(self, found: str, offset: int) -> str:
+        if found == "'":
+            return "JSON's strings stand in double quotes"
+        if found and found in "]}" and self.text[:offset].rstrip().endswith(","):
+            return f"no comma stands before `{found}`"
+        if self.opened and found in ("", "]", "}"):
+            line, column = self.where(self.opened[-1])
+            return f"`{self.text[self.opened[-1]]}` of line {line}, column {column} is still open"
+        return ""
 
     def next(self, expected: str) -> tuple[str, str, int]:
         """Give the next token: its kind, its text, its offset; `("end", "", n)` at the end."""
@@ -271,6 +283,7 @@ def _read_values(scanner: _Scanner, builder: TreeBuilder) -> None:
         line, column = scanner.where(offset)
         if fresh and text == closers[-1]:
             closers.pop()
+            scanner.opened.pop()
             builder.end()
         else:
             if closers and closers[-1] == "}":
@@ -280,6 +293,7 @@ def _read_values(scanner: _Scanner, builder: TreeBuilder) -> None:
             if kind == "mark" and text in "[{":
                 builder.start(line, column, is_object=text == "{")
                 closers.append("}" if text == "{" else "]")
+                scanner.opened.append(offset)
                 fresh = True
                 continue
             builder.scalar(_scalar(scanner, kind, text, offset), line, column)
@@ -291,6 +305,7 @@ def _read_values(scanner: _Scanner, builder: TreeBuilder) -> None:
             if text != closers[-1]:
                 raise scanner.fail(f"`,` or `{closers[-1]}`", offset)
             closers.pop()
+            scanner.opened.pop()
             builder.end()
         if not closers:
             return

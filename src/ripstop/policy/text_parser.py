@@ -114,6 +114,8 @@ class _Parser:
             hint = f"`{before.text.lower()}` is written in lower case"
         elif token.kind == "name" and token.text.lower() in KEYWORDS:
             hint = f"`{token.text.lower()}` is written in lower case"
+        elif before is not None and before.unit and nearest(before.unit, KEYWORDS):
+            hint = nearest(before.unit, KEYWORDS)  # a number's unit stands where an operator was misspelt
         elif not hint and token.kind in ("name", "quoted", "number", "string"):
             hint = nearest(token.text, KEYWORDS) or "two values need an operator between them"
         elif token.text in ("<", "<=", ">", ">=", "==", "!=", "===", "!==", "in"):

@@ -117,7 +117,8 @@ class Cursor:
         return self.next()
 
     def fail(self, message: str, offset: int, hint: str = "", code: str = "E0104") -> TextError:
-        """Note a finding that ends the reading."""
+        """Note a finding that ends the reading; what the end lacks is missed behind the last letter."""
+        offset = min(offset, len(self.text.rstrip()))
         self.findings.error(code, message, self.place(offset), hint)
         return TextError()
 

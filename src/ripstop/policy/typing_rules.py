@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 from ripstop.policy.checker import Application, Checker, Frame, frame_of
-from ripstop.policy.diagnostics import one_of
+from ripstop.policy.diagnostics import meant_otherwise, one_of
 from ripstop.policy.ir import Expr
 from ripstop.policy.kinds import ANY, BOOLEAN, NEVER, NULL, STRING, Kind, Type, number, type_of_value
 from ripstop.policy.source import Node
@@ -42,6 +42,8 @@ def _declared(arg: Expr) -> str:
         return f"`{arg.path[0]}` is declared as a {arg.type.kind.value} in the vocabulary"
     if arg.type.kind is Kind.BOOLEAN:
         return "`if` turns a truth into a number"
+    if isinstance(arg.value, str):
+        return meant_otherwise(arg.value)
     return ""
 
 

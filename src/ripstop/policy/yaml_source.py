@@ -46,7 +46,7 @@ def read_yaml(text: str, file: str, findings: Findings) -> Node | None:
     except MarkedYAMLError as error:
         mark = error.problem_mark
         place = Place(file, mark.line + 1, mark.column + 1) if mark else Place(file)
-        findings.error("E0104", f"malformed YAML, {_one_line(error.problem)}", place)
+        findings.error("E0104", f"malformed YAML, {_one_line(error.problem)}", place, _hint(error.problem))
         return None
     except YAMLError as error:
         findings.error("E0104", f"malformed YAML, {_one_line(str(error))}", Place(file))
@@ -143,3 +143,11 @@ def resolve(text: str) -> bool | float | str | None:
     if _INFINITE.match(text):
         return float(text.replace(".", "").lower())
     return float("nan") if _NAN.match(text) else text
+
+
+def _hint(problem: str | None) -> str:
+    if "\\t" in (problem or ""):
+        return "YAML is indented with spaces, not with tabs"
+    if "<block end>" in (problem or ""):
+        return "what belongs together begins in one column"
+    return ""

@@ -6,7 +6,7 @@ the tables of NumPy's functions serve the plain evaluation (`plain.py`), too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from math import isfinite
 from typing import TypeAlias, assert_never
@@ -62,7 +62,8 @@ ARITHMETIC: Mapping[str, Callable[..., Numbers]] = {
 class Watched:
     """Evaluates one policy with UNKNOWN and evidence.
 
-    `unknown` are the rows that have ended; `read` and `true` have a row for each atom.
+    `unknown` are the rows that have ended; `read` and `true` have a row for each atom. The rows of `once`,
+    atoms that stand in one place only, are written there and may hold anything before.
     """
 
     inputs: Sequence[Input]
@@ -70,6 +71,7 @@ class Watched:
     rows: int
     read: Rows
     true: Rows
+    once: Set[int] = frozenset()
     unknown: Rows = field(init=False)
     has_ended: bool = False
     _usable: dict[int, Rows | None] = field(default_factory=dict)
@@ -92,19 +94,22 @@ class Watched:
             self.unknown |= rows
             self.has_ended = True
 
-    def truth(self, node: Bool, reach: Rows) -> Rows:
-        """Give the truth of each row that reaches the node and goes on from it; false elsewhere."""
+    def truth(self, node: Bool, reach: Rows, out: Rows | None = None) -> Rows:
+        """Give the truth of each row that reaches the node and goes on from it; false elsewhere.
+
+        The result may lie in `out`, and may be a row of `true`: it is not to be written to.
+        """
         match node:
             case Atom(index, test):
-                self.read[index] |= reach
-                found = self.truth(test, reach)
-                self.true[index] |= found
-                return found
+                return self._atom(index, test, reach)
             case Guarded(inputs, body):
-                return self.truth(body, self._guarded(inputs, reach))
+                return self.truth(body, self._guarded(inputs, reach), out)
             case Compare(op, left, right):
-                found = COMPARISONS[op](self.number(left, reach), self.number(right, reach))
-                return self.going(reach & found)
+                numbers = self.number(left, reach), self.number(right, reach)
+                if out is None or not (numbers[0].shape or numbers[1].shape):
+                    return self.going(reach & COMPARISONS[op](*numbers))
+                COMPARISONS[op](*numbers, out=out)
+                return self.going(np.logical_and(out, reach, out=out))
             case Not(part):
                 return self.going(reach & ~self.truth(part, reach))
             case Every(parts):
@@ -144,13 +149,27 @@ class Watched:
             case _:
                 assert_never(node)
 
+    def _atom(self, index: int, test: Bool, reach: Rows) -> Rows:
+        if index not in self.once:
+            self.read[index] |= reach
+            found = self.truth(test, reach)
+            self.true[index] |= found
+            return found
+        self.read[index] = reach
+        place = self.true[index]
+        found = self.truth(test, reach, place)
+        if found is not place:
+            place[:] = found
+        return found
+
     def _some(self, parts: Sequence[Bool], reach: Rows) -> Rows:
-        held = np.zeros(self.rows, dtype=np.bool_)
-        for part in parts:
+        held: Rows | None = None
+        for index, part in enumerate(parts):
             found = self.truth(part, reach)
-            held |= found
-            reach = self.going(np.greater(reach, found))
-        return held
+            held = found if held is None else held | found
+            if index + 1 < len(parts):
+                reach = self.going(np.greater(reach, found))
+        return np.zeros(self.rows, dtype=np.bool_) if held is None else held
 
     def _guarded(self, inputs: Sequence[int], reach: Rows) -> Rows:
         for index in inputs:

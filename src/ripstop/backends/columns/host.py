@@ -160,11 +160,13 @@ def run_decisions(program: EdgeProgram, columns: Sequence[Numbers], rows: int) -
 def _policy(program: EdgeProgram, policy: EdgePolicy, columns: Sequence[Numbers], rows: int) -> PolicyColumns:
     """Give the status and the evidence of one policy."""
     atoms = len(policy.policy.program.atoms)
-    read, true = np.zeros((2, atoms, rows), dtype=np.bool_)
-    watched = Watched(program.inputs, columns, rows, read, true)
+    read, true = np.empty((2, atoms, rows), dtype=np.bool_)
+    for index in set(range(atoms)) - policy.once:
+        read[index] = true[index] = False
+    watched = Watched(program.inputs, columns, rows, read, true, policy.once)
     every = np.ones(rows, dtype=np.bool_)
     holds = watched.truth(policy.rule, every)
-    permits = watched.going(~holds) if policy.policy.effect == "forbid" else holds
+    permits = watched.going(~holds) if policy.policy.effect == "forbid" else holds.copy()
     unknown = watched.unknown
     if policy.permits_unknown and watched.has_ended:
         permits = permits | unknown
@@ -172,7 +174,7 @@ def _policy(program: EdgeProgram, policy: EdgePolicy, columns: Sequence[Numbers]
     for when in policy.whens:
         watched.begin()
         held = watched.truth(when, permits)
-        active.append(held | watched.unknown if watched.has_ended else held)
+        active.append(held | watched.unknown if watched.has_ended else held.copy())
         assumed.append(watched.unknown)
     return PolicyColumns(policy, permits, unknown, tuple(active), tuple(assumed), read, true)
 

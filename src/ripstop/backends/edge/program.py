@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from ripstop.backends.edge.guards import NOTHING, Guards
 from ripstop.backends.edge.inputs import Held, Input, Look, table_of_texts
-from ripstop.backends.edge.nodes import Bool
+from ripstop.backends.edge.nodes import Atom, Bool, walk
 from ripstop.backends.edge.translate import OUTSIDE, TRANSLATIONS, Translator
 from ripstop.backends.edge.uses import Outside, Uses
 from ripstop.core.canonical import Json
@@ -48,12 +49,20 @@ class EdgePolicy:
     """One policy, translated.
 
     Its status is a number: 1 where the rule permits, plus 2 where it is unknown, plus for limit i 4 << 2i
-    where it is active and 8 << 2i where that is because its condition is unknown.
+    where it is active and 8 << 2i where that is because its condition is unknown. The atoms that stand in
+    one place only are `once`.
     """
 
     policy: Policy
     rule: Bool
     whens: tuple[Bool, ...]
+    once: frozenset[int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        places = Counter(
+            node.index for root in (self.rule, *self.whens) for node in walk(root) if isinstance(node, Atom)
+        )
+        object.__setattr__(self, "once", frozenset(index for index, count in places.items() if count == 1))
 
     @property
     def words(self) -> int:

@@ -98,7 +98,7 @@ class Emitter:
     def loop_variable(self) -> str:
         """Give a fresh name for a loop."""
         self.loops += 1
-        return f"e{self.loops}"
+        return f"each{self.loops}"
 
 
 def _call(helper: str, *args: ast.expr) -> ast.Call:

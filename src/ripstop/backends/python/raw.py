@@ -74,11 +74,11 @@ def compile_raw(policy: Policy, slow: RawVerdict) -> RawVerdict:
         returns = {truth: ast.Return(name("_yes" if truth else "_no")) for truth in (True, False)}
         raw = _Raw(emitter, program.atoms, slots=slots)
         body = raw.rule(program.rule, lambda _: [returns[True]], lambda _: [returns[False]])
-    except Unsupported:
+        if emitter.uses_now:
+            body.insert(0, assign("now", ast.BinOp(name("t"), ast.Div(), ast.Constant(1e6))))
+        return _build(body, {"_yes": yes, "_no": no, "_slow": slow})
+    except (Unsupported, RecursionError):  # the latter from Python's compiler, for a rule of many branches
         return slow
-    if emitter.uses_now:
-        body.insert(0, assign("now", ast.BinOp(name("t"), ast.Div(), ast.Constant(1e6))))
-    return _build(body, {"_yes": yes, "_no": no, "_slow": slow})
 
 
 def _build(body: list[ast.stmt], extra: Mapping[str, object]) -> RawVerdict:
@@ -128,6 +128,11 @@ class _Raw(Brancher):
     slots: Mapping[str, Slot] = field(default_factory=dict)
     is_whole: bool | None = None
     loaded: Slot | None = None
+    order: Mapping[str, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        Brancher.__post_init__(self)
+        self.order = {key: index for index, key in enumerate(self.slots)}
 
     def rule(self, expr: Expr, then: Leaf, other: Leaf, code: int = 0) -> list[ast.stmt]:
         """Build a tree; where it would be too large, one part after the other, joined where they agree."""
@@ -198,7 +203,9 @@ class _Raw(Brancher):
             return self.tree(expr, lambda _: ends[0], lambda _: ends[1], code)
         first, *rest = expr.args
         statements = self._flat(first, code)
-        if expr.op == "if":
+        if expr.op == "!":
+            return [*statements, assign(self.truth, ast.UnaryOp(ast.Not(), truth))]
+        if expr.op == "if" and rest:
             other = self._flat(Expr("if", tuple(rest[1:])), code)
             return [*statements, ast.If(truth, self._flat(rest[0], code), other)]
         for part in rest:
@@ -262,7 +269,7 @@ class _Raw(Brancher):
         """Lower a quantifier; where its body compares one field with a literal, to a loop that returns."""
         elements, body = atom.args
         compared, source = _compared(body, "element"), self.emitter.lower(elements)
-        slots = element_slots(body, elements, f"e{self.emitter.loops + 1}")
+        slots = element_slots(body, elements, f"each{self.emitter.loops + 1}")
         path, slot = next(iter(slots.items()), ((), None))
         is_number = slot is not None and slot.held is Held.NUMBER and slot.spec is None
         is_simple = is_number and len(slots) == 1 and source.held is Held.LIST
@@ -289,4 +296,4 @@ class _Raw(Brancher):
         return [self.slots[str(part.path[0])] for part in expr.walk() if part.op == "read"]
 
     def _read_bit(self, slot: Slot) -> int:
-        return 1 << 2 * len(self.atoms) + list(self.slots).index(slot.name)
+        return 1 << 2 * len(self.atoms) + self.order[slot.name]
