@@ -306,6 +306,14 @@ class Breaker:
         limit_s = self.settings.slow_call_duration_s
         self._record(permit, False, bool(limit_s) and duration_s >= limit_s, now_us)
 
+    def tally(self, permit: int) -> None:
+        """Give a permit back whose call went well and was not timed: `succeed` where nothing can move."""
+        if permit == self.spell and self.state is BreakerState.CLOSED:
+            window = self._window
+            window.record(False, False, 0)
+            if not window.failures and not window.slow:
+                self._settle()
+
     def fail(self, permit: int, now_us: int, duration_s: float = 0.0, *, at_once: bool = False) -> None:
         """Give a permit back: the call failed; `at_once` opens (or reopens) whatever the rates say."""
         limit_s = self.settings.slow_call_duration_s

@@ -182,20 +182,29 @@ class CircuitBreaker:
         self._tell(moved)
 
     def __call__(self, fn: Callable[P, R]) -> Callable[P, R]:
-        """Decorate a function or a coroutine function."""
+        """Decorate a function or a coroutine function: what comes of it is `call`, written out."""
+        core, is_plain = self._core, self._is_plain
         if inspect.iscoroutinefunction(fn):
             waiting = cast("Callable[P, Awaitable[object]]", fn)
 
             @wraps(fn)
             async def guarded_async(*args: P.args, **kwargs: P.kwargs) -> object:
-                return await self.call_async(waiting, *args, **kwargs)
+                permit, began_us = core.spell, 0
+                if not (core.is_settled and is_plain):
+                    permit, began_us = self._enter()
+                try:
+                    result = await waiting(*args, **kwargs)
+                except BaseException as error:
+                    self._broke(permit, began_us, error)
+                    raise
+                if not (core.is_settled and is_plain):
+                    self._returned(permit, began_us, result)
+                return result
 
             return cast("Callable[P, R]", guarded_async)
 
-        core, is_plain = self._core, self._is_plain
-
         @wraps(fn)
-        def guarded(*args: P.args, **kwargs: P.kwargs) -> R:  # `call`, written out: one call less
+        def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
             permit, began_us = core.spell, 0
             if not (core.is_settled and is_plain):
                 permit, began_us = self._enter()
@@ -253,6 +262,10 @@ class CircuitBreaker:
         return permit, began_us
 
     def _returned(self, permit: int, began_us: int, result: object) -> None:
+        if self._is_plain and self._core.state is BreakerState.CLOSED:
+            with self._lock:
+                self._core.tally(permit)
+            return
         judge = self._outcomes.is_bad_result
         is_bad = judge is not None and judge(result)
         self._end(permit, began_us, CallEnd.FAILED if is_bad else CallEnd.SUCCEEDED)

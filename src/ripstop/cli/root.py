@@ -41,6 +41,7 @@ COMMANDS = {
     ),
     "up": Command("ripstop.cli.up", "start the message server and the control plane", "control"),
     "agent": Command("ripstop.cli.agent", "run a sample agent that joins a control plane", "nats"),
+    "ledger": Command("ripstop.cli.ledger", "read and verify an agent's ledger", ""),
     "audit": Command("ripstop.cli.audit", "verify what a run recorded", "control"),
     "demo": Command("ripstop.cli.demo", "run a demonstration", "demo"),
     "warmup": Command("ripstop.cli.warmup", "compile the risk kernels ahead of their first use", "risk"),

@@ -1,0 +1,135 @@
+"""A ledger looked at from outside: read without a lock and without a change, verified, and told.
+
+The files of an agent that runs may be read too: what it is writing just then shows as a torn tail.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ripstop.core.errors import WireError
+from ripstop.core.journal import Entry, RecordKind, read_entry
+from ripstop.core.wire.chain import genesis
+
+from .ledger import _HEAD, LedgerError, _File, _holds_record, _payload, _read_head, _walk
+from .settings import LEDGER
+
+
+@dataclass(frozen=True, slots=True)
+class StreamReport:
+    """What a stream's file holds: records `first` to `last`, chained up to `head`, and what is wrong."""
+
+    stream: str
+    first: int
+    last: int
+    head: bytes
+    records: tuple[bytes, ...]
+    findings: tuple[str, ...] = ()
+
+    @property
+    def entries(self) -> list[tuple[int, Entry]]:
+        """The records of the ledger's own stream that can be read, by number; empty for other streams."""
+        if self.stream != LEDGER:
+            return []
+        found = []
+        for number, record in enumerate(self.records, self.first):
+            entry = _read(record)
+            if entry is not None:
+                found.append((number, entry))
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerReport:
+    """What a ledger's folder holds."""
+
+    owner: str
+    streams: tuple[StreamReport, ...]
+    set_aside: tuple[str, ...]
+
+    @property
+    def ledger(self) -> StreamReport | None:
+        """The stream of decisions; None where there is none yet."""
+        return next((stream for stream in self.streams if stream.stream == LEDGER), None)
+
+    @property
+    def findings(self) -> list[str]:
+        """Everything that is wrong, each with its place."""
+        found = [f"{stream.stream}: {text}" for stream in self.streams for text in stream.findings]
+        return found + [
+            f"{name}: was set aside as damaged when the ledger was opened" for name in self.set_aside
+        ]
+
+
+def inspect_ledger(folder: Path) -> LedgerReport:
+    """Read and verify a ledger's folder; nothing is locked, mended or written.
+
+    Raises:
+        LedgerError: C0405, the folder holds no ledger; C0402, it cannot be read.
+    """
+    try:
+        owner = (folder / "lock").read_text(errors="replace").strip()
+        paths = sorted(folder.glob("*.log"))
+        streams = tuple(_report(path, owner) for path in paths)
+        aside = tuple(path.name for path in sorted(folder.glob("*.log.damaged-*")))
+    except FileNotFoundError as error:
+        raise LedgerError(
+            f"folder `{folder}` holds no ledger",
+            code="C0405",
+            hint="it is what `Agent(..., ledger=...)` was given; `ripstop agent` keeps it in DIR/NAME/ledger",
+        ) from error
+    except OSError as error:
+        raise LedgerError(
+            f"ledger folder `{folder}` cannot be read: {error.strerror}", code="C0402"
+        ) from error
+    return LedgerReport(owner, streams, aside)
+
+
+def _report(path: Path, owner: str) -> StreamReport:
+    raw = path.read_bytes()
+    head = _read_head(raw)
+    if head is None:
+        return StreamReport(path.stem, 1, 0, b"", (), ("its head is damaged: nothing in it can be trusted",))
+    base, previous = head
+    held = _File(-1, _HEAD.size, base, base, previous, [])
+    _walk(raw, held)
+    findings = []
+    if base == 0 and previous != genesis(owner):
+        findings.append(f"its chain does not begin with `{owner}`")
+    left = len(raw) - held.size
+    if left and _holds_record(raw, held.size + 1):
+        findings.append(
+            f"damaged behind record {held.number}: whole records follow {left} bytes from the end"
+        )
+    elif left:
+        findings.append(f"a torn tail of {left} bytes behind record {held.number}")
+    records = tuple(_payload(raw, offset) for offset in held.offsets)
+    if path.stem == LEDGER:
+        findings += _unreadable(records, base + 1)
+    return StreamReport(path.stem, base + 1, held.number, held.previous, records, tuple(findings))
+
+
+def _unreadable(records: tuple[bytes, ...], first: int) -> list[str]:
+    found = []
+    markers: list[tuple[int, int]] = []
+    for number, record in enumerate(records, first):
+        entry = _read(record)
+        if entry is None:
+            found.append(f"record {number} is no entry of a ledger")
+        elif entry.kind is RecordKind.SEGMENT:
+            life, index = entry.body.get("incarnation"), entry.body.get("index")
+            if not (isinstance(life, int) and isinstance(index, int)):
+                found.append(f"record {number} begins a segment without a number")
+            elif markers and (life, index) <= markers[-1]:
+                found.append(f"record {number} begins segment {life}/{index} behind {markers[-1]}")
+            else:
+                markers.append((life, index))
+    return found
+
+
+def _read(record: bytes) -> Entry | None:
+    try:
+        return read_entry(record)
+    except WireError:
+        return None

@@ -1,0 +1,119 @@
+"""`ripstop ledger show | verify`: read an agent's ledger, and check that it is whole."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ripstop.agent.inspection import LedgerReport
+    from ripstop.cli.root import Subparsers
+    from ripstop.core.journal import Entry
+
+_EPILOG = """examples:
+  ripstop ledger show ripstop-agents/drone-42/ledger
+  ripstop ledger show ripstop-agents/drone-42/ledger --kind decision --last 20 --json
+  ripstop ledger verify ripstop-agents/drone-42/ledger
+  ripstop ledger verify ripstop-agents/drone-42/ledger --head 6e3c...
+
+FOLDER is what `Agent(..., ledger=FOLDER)` was given. It is read without a lock and nothing in it is changed,
+so an agent may be running on it: what it is writing just then shows as a torn tail. A head that was kept
+elsewhere (--head) shows what was cut off or exchanged as a whole.
+
+exit codes: 0 everything holds, 1 findings, 2 usage or configuration
+"""
+_KINDS = ("basis", "decision", "intent", "breaker", "notice", "segment")
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Add the command to the root parser."""
+    parser = subparsers.add_parser(
+        "ledger",
+        help="read and verify an agent's ledger",
+        description="Read and verify an agent's ledger.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verbs = parser.add_subparsers(title="commands", metavar="VERB", required=True)
+    show = _verb(verbs, "show", "print its records, oldest first")
+    show.add_argument("--kind", choices=_KINDS, help="only records of this kind")
+    show.add_argument("--last", type=int, default=0, metavar="N", help="only the last N, 0 for all (default)")
+    show.add_argument("--json", action="store_true", help="print one JSON object a line")
+    show.set_defaults(func=run_show)
+    verify = _verb(verbs, "verify", "check its chain, its checksums and its records")
+    verify.add_argument("--head", default="", help="the head that somebody else kept, in hex")
+    verify.add_argument("--json", action="store_true", help="print what was found as JSON")
+    verify.set_defaults(func=run_verify)
+
+
+def _verb(verbs: Subparsers, name: str, said: str) -> argparse.ArgumentParser:
+    parser = verbs.add_parser(
+        name,
+        help=said,
+        description=said[0].upper() + said[1:] + ".",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="the ledger's folder")
+    return parser
+
+
+def run_show(args: argparse.Namespace) -> int:
+    """Print the records of a ledger."""
+    from ripstop.agent.inspection import inspect_ledger
+
+    report = inspect_ledger(args.folder)
+    found = [
+        (number, entry)
+        for number, entry in (report.ledger.entries if report.ledger else [])
+        if args.kind in (None, entry.kind.value)
+    ]
+    for number, entry in found[-args.last :] if args.last > 0 else found:
+        print(_as_json(number, entry) if args.json else _as_line(number, entry))
+    return 1 if report.findings else 0
+
+
+def run_verify(args: argparse.Namespace) -> int:
+    """Verify a ledger and print what was found."""
+    from ripstop.agent.inspection import inspect_ledger
+
+    report = inspect_ledger(args.folder)
+    findings = report.findings
+    head = report.ledger.head.hex() if report.ledger else ""
+    if args.head and args.head.lower() != head:
+        findings.append(f"ledger: its head is `{head}`, expected `{args.head.lower()}`")
+    if args.json:
+        print(json.dumps(_summary(report, head, findings), indent=2, ensure_ascii=False))
+        return 1 if findings else 0
+    print(f"agent      {report.owner}")
+    for stream in report.streams:
+        print(f"{stream.stream:10} records {stream.first} to {stream.last}")
+    print(f"head       {head}")
+    for finding in findings:
+        print(finding)
+    print(f"{len(findings)} findings" if findings else "everything holds")
+    return 1 if findings else 0
+
+
+def _summary(report: LedgerReport, head: str, findings: list[str]) -> dict[str, object]:
+    streams = {stream.stream: {"first": stream.first, "last": stream.last} for stream in report.streams}
+    return {"agent": report.owner, "head": head, "streams": streams, "findings": findings}
+
+
+def _as_json(number: int, entry: Entry) -> str:
+    shown = {"number": number, "kind": entry.kind.value, "t_us": entry.t_us, "body": entry.body}
+    return json.dumps(shown, ensure_ascii=False, default=_plain)
+
+
+def _plain(value: object) -> object:
+    """Give what JSON has no word for: bytes as hex, other mappings as objects."""
+    return value.hex() if isinstance(value, bytes) else str(value)
+
+
+def _as_line(number: int, entry: Entry) -> str:
+    at = datetime.fromtimestamp(entry.t_us / 1e6, UTC).isoformat(sep=" ", timespec="milliseconds")
+    body = json.dumps(entry.body, ensure_ascii=False, default=_plain)
+    return f"{number:8} {at.removesuffix('+00:00')} {entry.kind.value:8} {body}"

@@ -1,0 +1,64 @@
+from pathlib import Path
+
+import pytest
+
+from ripstop.core.errors import ConfigurationError
+from ripstop.testing import Stage, assert_allowed, assert_vetoed
+
+pytest_plugins = ["pytester"]
+POLICY = Path(__file__).parents[2] / "policies" / "payload_limit.json"
+
+
+@pytest.fixture
+def stage():
+    made = Stage()
+    yield made
+    made.close()
+
+
+def test_a_veto_is_asserted_with_its_reason(stage):
+    agent = stage.agent("drone-1", POLICY)
+    stage.play(agent, {"battery_percent": [26.0]})
+    assert_allowed(agent, "accept_task", payload_kg=0.5)
+    decision = assert_vetoed(agent, "accept_task", because="denied", payload_kg=2.5)
+    assert not decision
+
+
+def test_what_is_not_so_fails_the_assertion_and_says_why(stage):
+    agent = stage.agent("drone-1", POLICY)
+    stage.play(agent, {"battery_percent": [26.0]})
+    with pytest.raises(AssertionError, match="is allowed with"):
+        assert_vetoed(agent, "accept_task", payload_kg=0.5)
+    with pytest.raises(AssertionError, match="not because of `wind`"):
+        assert_vetoed(agent, "accept_task", because="wind", payload_kg=2.5)
+    with pytest.raises(AssertionError, match="is not allowed with"):
+        assert_allowed(agent, "accept_task", payload_kg=2.5)
+
+
+def test_a_script_raises_the_alarms_that_the_sensor_would(stage):
+    agent = stage.agent()
+    alarms = stage.play(agent, {"battery_v": [12.5, 12.4, 12.3, 11.0, 10.5]})
+    assert [sorted(found) for found in alarms] == [[], [], [], ["battery_v"], ["battery_v"]]
+    assert_vetoed(agent, "accept_task")
+    before = stage.clock.mono_us
+    stage.wait(2.5)
+    assert stage.clock.mono_us - before == 2_500_000
+
+
+def test_a_script_with_a_missing_value_is_refused(stage):
+    with pytest.raises(ConfigurationError, match="C0373"):
+        stage.play(stage.agent(), {"a": [1.0], "b": [1.0, 2.0]})
+
+
+def test_the_fixtures_come_by_naming_the_plugin(pytester):
+    pytester.makeconftest('pytest_plugins = ["ripstop.testing.plugin"]')
+    pytester.makepyfile(
+        """
+        def test_time_stands_still(ripstop_stage, ripstop_clock):
+            agent = ripstop_stage.agent()
+            before = ripstop_clock.now()
+            agent.observe(battery_v=12.5)
+            assert ripstop_clock.now() == before
+        """
+    )
+    pytester.runpytest_subprocess().assert_outcomes(passed=1)
