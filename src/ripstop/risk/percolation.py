@@ -15,6 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import reverse_cuthill_mckee
 
 from ripstop.risk.errors import RiskInputError
 from ripstop.risk.graph import Graph
@@ -26,6 +28,9 @@ from ripstop.risk.settings import Settings
 MASS_UNITS = 1 << 40
 DENSE = 1.0
 """Mean number of live edges a node, above which a flood from a pivot is tried at all."""
+
+PIVOTS = 4
+"""Well-connected nodes that are tried first."""
 
 
 def network_of(graph: Graph) -> Network:
@@ -98,6 +103,18 @@ def least_mass_above(theta: float, total: int) -> int:
     return mass
 
 
+def nearness_order(graph: Graph) -> NDArray[np.int32]:
+    """Give the nodes in an order in which neighbours stand near each other.
+
+    References:
+        Cuthill, McKee (1969), Reducing the bandwidth of sparse symmetric matrices, ACM National Conference.
+    """
+    n = len(graph.nodes)
+    ends = np.array(graph.source), np.array(graph.target)
+    near = csr_array((np.ones(len(ends[0]), np.int8), ends), shape=(n, n))
+    return np.array(reverse_cuthill_mckee((near + near.T).tocsr(), symmetric_mode=True), np.int32)
+
+
 class PercolationRun:
     """Worlds sampled so far on one graph, and what they showed; `extend` samples more of the same stream."""
 
@@ -112,7 +129,8 @@ class PercolationRun:
         self._key = np.uint64(seed)
         self._tally = empty_tally(n)
         strength = np.bincount(graph.source, graph.weight, n) + np.bincount(graph.target, graph.weight, n)
-        self._pivot = int(strength.argmax()) if n else 0
+        self._pivots = np.argsort(-strength, kind="stable")[:PIVOTS].astype(np.int32)
+        self._order = nearness_order(graph) if graph.directed and n else np.zeros(0, np.int32)
         single = self.network.heaviest < self._need
         self._flood = single and not settings.expected and float(graph.weight.sum()) > DENSE * n / 2
         self._piloted = False
@@ -137,7 +155,7 @@ class PercolationRun:
         if self._flood and not self._piloted:
             self._run(first, first + 1, trials)
             self._piloted = True
-            # The pilot's own block showed whether a flood settles most worlds here.
+            # The pilot's own block showed whether floods settle most worlds here.
             self._flood = 2 * int(self._tally.left[0]) <= min(LANES, trials - first * LANES)
             first += 1
         self._run(first, last, trials)
@@ -153,7 +171,9 @@ class PercolationRun:
         return True
 
     def _question(self, trials: int) -> Question:
-        return Question(self._need, trials, self._key, self._pivot, self._flood, self._settings.expected)
+        return Question(
+            self._need, trials, self._key, self._pivots, self._order, self._flood, self._settings.expected
+        )
 
     def _run(self, first: int, last: int, trials: int) -> None:
         question = self._question(trials)

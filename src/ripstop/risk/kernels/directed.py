@@ -1,23 +1,23 @@
-"""Percolation on directed graphs: what every node reaches, in every sampled world.
+"""Percolation on directed graphs: which nodes reach the mass `need`, in every sampled world.
 
 Theory of operation. In an undirected world one component answers for all its nodes; in a directed one each
-node has its own reach, and counting all of them exactly is transitive closure. Most worlds need no such
-thing, for the question is only whether a reach has the mass `need`:
+node has its own reach, and measuring all of them is transitive closure. Most worlds need no such thing, for
+the question is only whether a reach has the mass `need`:
 
-1. *Pivot.* A forward and a backward flood from one well-connected node, 64 worlds at once, give its reach R
-   and the set B of nodes that reach it. Where R counts, all of B counts; a node outside B reaches nothing in
-   B, so where the mass outside B is below `need` the world is settled. Dense worlds end here.
-2. *Weak components.* No reach is heavier than the weak component it lies in, nor than the nodes that any edge
-   enters. Union-find rules out most nodes of sparse worlds, and most sparse worlds.
-3. *Bound.* In the others, Tarjan's algorithm yields the strong components, sinks first. The mass of a
-   component plus the bounds of its successors bounds its reach from above (shared descendants count twice),
-   and the largest of its successors' reaches bounds it from below.
-4. *Anchor.* Near the critical point descendants are shared a lot and the bound is loose. The heaviest reach
-   searched so far in this world, the anchor's, is then counted once for all: reach(c) <= anchor's reach +
-   what c adds outside it. What even so stays open is searched, and may become the anchor.
-
-References:
-    Tarjan (1972), Depth-first search and linear graph algorithms, SIAM J. Comput. 1(2).
+1. *Pivot.* A forward and a backward flood from a well-connected node, 64 worlds at once, give its reach R and
+   the set B of nodes that reach it. Where R counts, all of B counts; a node outside B reaches nothing in B,
+   so where the mass outside B is below `need` the world is settled. Dense worlds end here.
+2. *Touched.* A cascade consists of its first node and of nodes that a live edge enters. Sparse worlds in
+   which those are too light end here.
+3. *Sweep.* The other worlds are searched one by one. What a whole set of nodes reaches together, its closure,
+   bounds the reach of each of them, and of each node in it. So nodes are added to a set as long as its
+   closure is lighter than `need`, and then all of it is settled at once: a world without a cascade takes few
+   searches, not one a node.
+4. *Anchor.* Near the critical point most nodes reach the same large set. The heaviest reach A that was found
+   not to count is therefore measured once for all: a reach is at most A and what it adds outside A, so
+   closures are grown outside A only, up to `need` less A's mass. For a node that reaches A's origin this is
+   exact. A node of which even so nothing is known is searched by itself; where its reach counts, so does
+   every node's that reaches it.
 """
 
 from __future__ import annotations
@@ -25,81 +25,62 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ripstop.risk.kernels.jit import kernel, lowest_bit, popcount
-from ripstop.risk.kernels.shapes import BitRows, Counts, Flags, Indices, Network, Question, Room, Tally
-from ripstop.risk.kernels.undirected import Forest, join_edges, make_forest, root_of
+from ripstop.risk.kernels.jit import kernel, popcount
+from ripstop.risk.kernels.shapes import Counts, Flags, Indices, Network, Question, Room, Tally
+from ripstop.risk.kernels.strong import World, find_components, lay_out, make_world, reach_exactly
 from ripstop.risk.kernels.words import (
     LANES,
     ONE,
     ZERO,
     count_mass,
     draw_words,
-    flood,
+    flood_one,
     heavy_lanes,
     lanes_of,
     promising_lanes,
     split_lanes,
 )
 
-CAP = 1 << 40
-"""Bounds stop growing here: shared descendants would double them at every step. No total mass exceeds it."""
+OPEN, LIGHT, COUNTS = 0, 1, 2
+ANCHORED = 2**31 - 1  # later than any stamp
+NOBODY = -1
+NO_LIMIT = 1 << 62
+ENOUGH = 4  # an anchor of `need / ENOUGH` ends the search for a better one
+WIDE = 4  # the anchor is widened where at least `need / WIDE` is left to `need`
+ATTEMPTS = 8  # nodes tried as the anchor's origin
+STAMP, TAIL, TOTAL, ANCHOR, ORIGIN, CLIMBED, COUNTED = 0, 1, 2, 3, 4, 5, 6
 
-COUNTED = -1
-MOST_ROWS = 4096  # nodes; 2 MiB of bits, about a core's second-level cache
 
+class Sweep(NamedTuple):
+    """The state of the search through one world.
 
-class World(NamedTuple):
-    """One sampled world and the state of the search through it.
-
-    `start`, `target`: live edges by source. `component`: the strong component of a node, numbered sinks
-    first, -1 where it was left out; `members` lists the nodes by component, `ends[c]:ends[c + 1]`.
-    `bound[c]`: upper bound of the reach, exact where a search ended below its limit. `outside[c]`: what the
-    reach adds to the anchor's. `seen`: stamp of the last search that met a node; `stamp[0]`: the last one
-    used. `wanted`: nodes to settle. `rows`: room for a row of bits a component, or empty. `order` to `path`:
-    the depth-first search's own.
+    `standing`: OPEN, LIGHT or COUNTS by node. `seen`: stamp of the closure that a node is in, ANCHORED within
+    the anchor's reach. `met`: stamp of the last search that met the node. `upstream`: whether it reaches the
+    anchor's origin, once somebody asked. `figures`: the stamp in use; size and mass of the closure at hand;
+    mass and origin of the anchor, and whether somebody asked; mass of the nodes that count.
     """
 
-    start: Counts
-    target: Indices
-    component: Indices
-    members: Indices
-    ends: Counts
-    bound: Counts
-    outside: Counts
-    seen: Counts
-    stamp: Counts
-    wanted: Flags
-    rows: BitRows
+    standing: NDArray[np.uint8]
+    seen: Indices
+    met: Indices
+    upstream: Flags
     queue: Indices
-    order: Indices
-    low: Indices
-    cursor: Counts
-    stack: Indices
-    path: Indices
+    other: Indices
+    figures: Counts
 
 
-def make_world(n: int, edges: int, *, exact: bool) -> World:
-    """Allocate for n nodes and at most so many live edges."""
-    rows = n if exact and n <= MOST_ROWS else 0
-    return World(
-        start=np.zeros(n + 1, np.int64),
-        target=np.zeros(edges, np.int32),
-        component=np.zeros(n, np.int32),
-        members=np.zeros(n, np.int32),
-        ends=np.zeros(n + 1, np.int64),
-        bound=np.zeros(n, np.int64),
-        outside=np.zeros(n, np.int64),
-        seen=np.zeros(n, np.int64),
-        stamp=np.zeros(1, np.int64),
-        wanted=np.zeros(n, np.bool_),
-        rows=np.zeros((rows, (n + 63) // 64), np.uint64),
+def make_sweep(n: int) -> Sweep:
+    """Allocate for n nodes."""
+    return Sweep(
+        standing=np.zeros(n, np.uint8),
+        seen=np.zeros(n, np.int32),
+        met=np.zeros(n, np.int32),
+        upstream=np.zeros(n, np.bool_),
         queue=np.zeros(n, np.int32),
-        order=np.zeros(n, np.int32),
-        low=np.zeros(n, np.int32),
-        cursor=np.zeros(n, np.int64),
-        stack=np.zeros(n, np.int32),
-        path=np.zeros(n, np.int32),
+        other=np.zeros(n, np.int32),
+        figures=np.zeros(7, np.int64),
     )
 
 
@@ -107,102 +88,72 @@ class Place(NamedTuple):
     """Where one thread works on the lanes one by one."""
 
     world: World
-    forest: Forest
+    sweep: Sweep
 
 
 def make_place(n: int, edges: int, *, exact: bool) -> Place:
     """Allocate for n nodes and at most so many live edges."""
-    return Place(make_world(n, edges, exact=exact), make_forest(n))
+    return Place(make_world(n, edges, exact=exact), make_sweep(n))
 
 
 @kernel
-def lay_out(network: Network, room: Room, edges: Indices, lane: int, world: World) -> None:
-    """Set the world's live edges, by source, to those of a lane: they come in order of their sources."""
-    v = 0
-    first, last = room.offsets[lane], room.offsets[lane + 1]
-    for i in range(first, last):
-        s = network.source[edges[i]]
-        while v <= s:
-            world.start[v] = i - first
-            v += 1
-        world.target[i - first] = network.target[edges[i]]
-    while v < len(world.start):
-        world.start[v] = last - first
-        v += 1
+def reset(sweep: Sweep) -> None:
+    """Forget the last world."""
+    for v in range(len(sweep.seen)):
+        sweep.standing[v] = OPEN
+        sweep.seen[v] = 0
+        sweep.met[v] = 0
+    for i in range(len(sweep.figures)):
+        sweep.figures[i] = 0
+    sweep.figures[ORIGIN] = NOBODY
 
 
 @kernel
-def close_component(world: World, root: int, held: int, found: int) -> int:
-    """Pop component `found` off the stack down to its root; give how many nodes are still held."""
-    placed = world.ends[found]
-    while True:
-        held -= 1
-        u = world.stack[held]
-        world.component[u] = found
-        world.members[placed] = u
-        placed += 1
-        if u == root:
-            break
-    world.ends[found + 1] = placed
-    return held
+def renew(sweep: Sweep) -> None:
+    """Begin an empty closure."""
+    sweep.figures[STAMP] += 1
+    sweep.figures[TAIL] = 0
+    sweep.figures[TOTAL] = 0
 
 
 @kernel
-def find_components(world: World) -> int:
-    """Number the strong components of what the wanted nodes reach, sinks first; give how many there are.
+def grow(world: World, sweep: Sweep, mass: Counts, origin: int, limit: int) -> bool:
+    """Add what `origin` reaches outside the anchor to the closure; False, if it weighs `limit` or more then.
 
-    A depth-first search without recursion. `order` is 0 before a visit; `low` as in Tarjan.
+    Where it stays lighter, every node in it is settled.
     """
-    order, low, cursor, path = world.order, world.low, world.cursor, world.path
-    for v in range(len(order)):
-        order[v] = 0
-        world.component[v] = -1
-    world.ends[0] = 0
-    clock, found, held = 0, 0, 0
-    for first in range(len(order)):
-        if not world.wanted[first] or order[first] != 0:
-            continue
-        path[0] = first
-        depth = 0
-        while depth >= 0:
-            v = path[depth]
-            if order[v] == 0:
-                clock += 1
-                order[v] = low[v] = clock
-                cursor[v] = world.start[v]
-                world.stack[held] = v
-                held += 1
-            pushed = False
-            while cursor[v] < world.start[v + 1]:
-                u = world.target[cursor[v]]
-                cursor[v] += 1
-                if order[u] == 0:
-                    depth += 1
-                    path[depth] = u
-                    pushed = True
-                    break
-                if world.component[u] < 0:
-                    low[v] = min(low[v], order[u])
-            if pushed:
-                continue
-            if low[v] == order[v]:
-                held = close_component(world, v, held, found)
-                found += 1
-            depth -= 1
-            if depth >= 0:
-                low[path[depth]] = min(low[path[depth]], low[v])
-    return found
+    queue, seen, figures = sweep.queue, sweep.seen, sweep.figures
+    stamp, first, total = figures[STAMP], figures[TAIL], figures[TOTAL]
+    queue[first] = origin
+    seen[origin] = stamp
+    total += mass[origin]
+    head, tail = first, first + 1
+    while head < tail and total < limit:
+        v = queue[head]
+        head += 1
+        for i in range(world.start[v], world.start[v + 1]):
+            u = world.target[i]
+            if seen[u] < stamp:
+                seen[u] = stamp
+                total += mass[u]
+                queue[tail] = u
+                tail += 1
+    figures[TAIL], figures[TOTAL] = tail, total
+    if total >= limit:
+        return False
+    for i in range(first, tail):
+        sweep.standing[queue[i]] = LIGHT
+    return True
 
 
 @kernel
-def search(world: World, mass: Counts, c: int, limit: int) -> int:
-    """Give the mass of what component c reaches, stamping anew what is met; stop at `limit`."""
-    queue = world.queue
-    world.stamp[0] += 1
-    stamp = world.stamp[0]
-    origin = world.members[world.ends[c]]
+def search(world: World, sweep: Sweep, mass: Counts, origin: int, limit: int) -> tuple[int, int]:
+    """Give the mass that `origin` reaches, up to `limit`, and how many nodes that are, listed in `other`."""
+    queue, met = sweep.other, sweep.met
+    sweep.figures[STAMP] += 1
+    stamp = sweep.figures[STAMP]
     queue[0] = origin
-    world.seen[origin] = stamp
+    met[origin] = stamp
     head, tail = 0, 1
     total = int(mass[origin])
     while head < tail and total < limit:
@@ -210,171 +161,229 @@ def search(world: World, mass: Counts, c: int, limit: int) -> int:
         head += 1
         for i in range(world.start[v], world.start[v + 1]):
             u = world.target[i]
-            if world.seen[u] != stamp:
-                world.seen[u] = stamp
+            if met[u] != stamp:
+                met[u] = stamp
                 total += mass[u]
                 queue[tail] = u
                 tail += 1
-    return total
+    return total, tail
 
 
 @kernel
-def bound_reach(world: World, mass: Counts, c: int, value: Counts, need: int) -> int:
-    """Bound component c's reach: its own mass and the `value` of each component that an edge of it enters.
+def climb(network: Network, room: Room, lane: int, sweep: Sweep, origin: int) -> int:
+    """List the nodes that reach `origin` in a lane in `other`; give how many they are.
 
-    COUNTED, if it enters one whose value is `need` or more.
+    Nodes that count are passed over: what reaches them counts already.
     """
-    total = 0
-    for i in range(world.ends[c], world.ends[c + 1]):
-        v = world.members[i]
-        total += mass[v]
-        for j in range(world.start[v], world.start[v + 1]):
-            d = world.component[world.target[j]]
-            if d != c:
-                if value[d] >= need:
-                    return COUNTED
-                total += value[d]
-    return min(total, CAP)
-
-
-@kernel
-def add_outside(world: World, mass: Counts, last: int) -> None:
-    """Bound what each component up to `last` adds to the reach just searched, the new anchor's."""
-    for c in range(last + 1):
-        if world.seen[world.members[world.ends[c]]] == world.stamp[0]:
-            world.outside[c] = 0
-        else:
-            world.outside[c] = bound_reach(world, mass, c, world.outside, CAP + 1)
-
-
-@kernel
-def bound_components(world: World, mass: Counts, need: int, found: int) -> None:
-    """Settle every component against `need`.
-
-    INVARIANT: once component c is done, `bound[c] >= need` means exactly that its reach counts.
-    """
-    anchor = 0  # the anchor's reach, 0: none
-    for c in range(found):
-        bound = bound_reach(world, mass, c, world.bound, need)
-        if anchor > 0:
-            world.outside[c] = bound_reach(world, mass, c, world.outside, CAP + 1)
-        if bound == COUNTED:
-            world.bound[c] = need
-            continue
-        if bound >= need and anchor > 0:
-            bound = min(bound, anchor + world.outside[c])
-        world.bound[c] = bound
-        if bound < need:
-            continue
-        bound = search(world, mass, c, need)
-        world.bound[c] = bound
-        if anchor < bound < need:
-            anchor = bound
-            add_outside(world, mass, c)
-
-
-@kernel
-def close_reach(world: World, network: Network, found: int) -> None:
-    """Set each component's `bound` to its exact reach, by transitive closure in rows of bits by node.
-
-    A row is closed, so a successor whose first member it holds already has nothing to add.
-    """
-    width = world.rows.shape[1]
-    for c in range(found):
-        row = world.rows[c]
-        for k in range(width):
-            row[k] = ZERO
-        for i in range(world.ends[c], world.ends[c + 1]):
-            v = world.members[i]
-            row[v >> 6] |= ONE << np.uint64(v & 63)
-        for i in range(world.ends[c], world.ends[c + 1]):
-            v = world.members[i]
-            for j in range(world.start[v], world.start[v + 1]):
-                u = world.target[j]
-                if (row[u >> 6] >> np.uint64(u & 63)) & ONE == ZERO:
-                    other = world.rows[world.component[u]]
-                    for k in range(width):
-                        row[k] |= other[k]
-        total = 0
-        for k in range(width):
-            rest = row[k]
-            if network.unit:
-                total += int(popcount(rest))
+    queue, met = sweep.other, sweep.met
+    sweep.figures[STAMP] += 1
+    stamp = sweep.figures[STAMP]
+    back, words, bit = network.back, room.words, np.uint64(lane)
+    queue[0] = origin
+    met[origin] = stamp
+    head, tail = 0, 1
+    while head < tail:
+        v = queue[head]
+        head += 1
+        for i in range(back.start[v], back.start[v + 1]):
+            u = back.neighbour[i]
+            if met[u] == stamp or sweep.standing[u] == COUNTS:
                 continue
-            while rest != ZERO:
-                total += int(network.mass[64 * k + np.int64(lowest_bit(rest))])
-                rest &= rest - ONE
-        world.bound[c] = total
+            if (words[back.edge[i]] >> bit) & ONE != ZERO:
+                met[u] = stamp
+                queue[tail] = u
+                tail += 1
+    return tail
 
 
 @kernel
-def reach_exactly(world: World, network: Network, found: int) -> None:
-    """Set each component's `bound` to its exact reach: by rows of bits while small, else by search."""
-    if len(world.rows) > 0:
-        close_reach(world, network, found)
+def count_upstream(network: Network, room: Room, sweep: Sweep, place: tuple[int, int], tally: Tally) -> None:
+    """Count every node that reaches one that counts. `place`: the lane and the node."""
+    found = climb(network, room, place[0], sweep, place[1])
+    for i in range(found):
+        u = sweep.other[i]
+        sweep.standing[u] = COUNTS
+        sweep.figures[COUNTED] += network.mass[u]
+        tally.hits[u] += 1
+
+
+@kernel
+def drop_anchor(sweep: Sweep, origin: int, reach: tuple[int, int]) -> None:
+    """Settle a reach that does not count, just searched, and make it the anchor if it is the heaviest yet.
+
+    `reach`: its mass, and how many nodes it has.
+    """
+    for i in range(reach[1]):
+        sweep.standing[sweep.other[i]] = LIGHT
+    if reach[0] <= sweep.figures[ANCHOR]:
         return
-    for c in range(found):
-        world.bound[c] = search(world, network.mass, c, CAP + 1)
+    for v in range(len(sweep.seen)):
+        if sweep.seen[v] == ANCHORED:
+            sweep.seen[v] = 0
+    for i in range(reach[1]):
+        sweep.seen[sweep.other[i]] = ANCHORED
+    sweep.figures[ANCHOR] = reach[0]
+    sweep.figures[ORIGIN] = origin
+    sweep.figures[CLIMBED] = 0
 
 
 @kernel
-def settle_lane(network: Network, question: Question, world: World, tally: Tally) -> None:
-    """Settle the wanted nodes of one world whose live edges are laid out."""
-    found = find_components(world)
-    if question.exact:
-        reach_exactly(world, network, found)
+def deepen_anchor(world: World, sweep: Sweep, mass: Counts) -> None:
+    """Move the anchor's origin to a node within its reach that reaches at least half as much, if one is met.
+
+    Such a node mostly lies in the large strong component, so that far more nodes reach it.
+    """
+    figures = sweep.figures
+    n = len(sweep.seen)
+    for k in range(ATTEMPTS):
+        w = k * n // ATTEMPTS
+        while w < n and sweep.seen[w] != ANCHORED:
+            w += 1
+        if w == n:
+            return
+        total, size = search(world, sweep, mass, w, NO_LIMIT)
+        if 2 * total < figures[ANCHOR]:
+            continue
+        for v in range(n):
+            if sweep.seen[v] == ANCHORED:
+                sweep.seen[v] = 0
+        for i in range(size):
+            sweep.seen[sweep.other[i]] = ANCHORED
+        figures[ANCHOR], figures[ORIGIN] = total, w
+        return
+
+
+@kernel
+def look_upstream(network: Network, room: Room, lane: int, world: World, sweep: Sweep) -> None:
+    """Mark the nodes that reach the anchor's origin, and with it all that the anchor is."""
+    figures = sweep.figures
+    figures[CLIMBED] = 1
+    if figures[ORIGIN] == NOBODY:
+        return
+    found = climb(network, room, lane, sweep, figures[ORIGIN])
+    if ENOUGH * found < len(sweep.seen):
+        deepen_anchor(world, sweep, network.mass)
+        found = climb(network, room, lane, sweep, figures[ORIGIN])
+    for u in range(len(sweep.upstream)):
+        sweep.upstream[u] = False
+    for i in range(found):
+        sweep.upstream[sweep.other[i]] = True
+
+
+@kernel
+def settle_node(network: Network, room: Room, place: Place, task: tuple[int, int, int], tally: Tally) -> None:
+    """Settle one node by a search of its own. `task`: the lane, the node, and the mass that is needed."""
+    lane, v, need = task
+    world, sweep = place.world, place.sweep
+    mass, size = search(world, sweep, network.mass, v, need)
+    if mass >= need:
+        count_upstream(network, room, sweep, (lane, v), tally)
     else:
-        bound_components(world, network.mass, question.need, found)
+        drop_anchor(sweep, v, (mass, size))
+
+
+@kernel
+def widen_anchor(world: World, sweep: Sweep, network: Network, question: Question) -> None:
+    """Add one light closure to the anchor, up to half of the mass that is left to `need`.
+
+    What many nodes reach is then measured once, not once a closure. Where little is left, the anchor stays a
+    single reach, for which bounds are exact.
+    """
+    figures = sweep.figures
+    spare = question.need - figures[ANCHOR]
+    renew(sweep)
+    if WIDE * spare < question.need:
+        return
+    for v in question.order:
+        if 2 * figures[TOTAL] >= spare:
+            break
+        if sweep.standing[v] == OPEN and not grow(world, sweep, network.mass, v, spare):
+            renew(sweep)
+            return
+    for i in range(figures[TAIL]):
+        sweep.seen[sweep.queue[i]] = ANCHORED
+    figures[ANCHOR] += figures[TOTAL]
+    figures[ORIGIN] = NOBODY
+    renew(sweep)
+
+
+@kernel
+def sweep_lane(
+    network: Network, question: Question, room: Room, lane: int, place: Place, tally: Tally
+) -> None:
+    """Settle every node of one world whose live edges are laid out."""
+    world, sweep, need, mass = place.world, place.sweep, question.need, network.mass
+    figures = sweep.figures
+    reset(sweep)
+    for i in range(len(question.pivots)):
+        v = question.pivots[i]
+        if sweep.standing[v] == OPEN and ENOUGH * figures[ANCHOR] < need:
+            settle_node(network, room, place, (lane, v, need), tally)
+    widen_anchor(world, sweep, network, question)
+    for v in question.order:
+        if network.total - figures[COUNTED] < need:
+            return
+        if sweep.standing[v] != OPEN:
+            continue
+        if grow(world, sweep, mass, v, need - figures[ANCHOR]):
+            continue
+        renew(sweep)
+        if grow(world, sweep, mass, v, need - figures[ANCHOR]):
+            continue
+        if figures[CLIMBED] == 0:
+            look_upstream(network, room, lane, world, sweep)
+            renew(sweep)
+            if grow(world, sweep, mass, v, need - figures[ANCHOR]):
+                continue
+        if figures[ORIGIN] != NOBODY and sweep.upstream[v]:
+            count_upstream(network, room, sweep, (lane, v), tally)
+        else:
+            settle_node(network, room, place, (lane, v, need), tally)
+        renew(sweep)
+
+
+@kernel
+def measure_lane(network: Network, question: Question, world: World, tally: Tally) -> None:
+    """Measure what every node reaches in one world whose live edges are laid out."""
+    reach_exactly(world, network, find_components(world))
     for v in range(len(network.mass)):
-        if world.component[v] >= 0:
-            reached = world.bound[world.component[v]]
-            tally.mass[v] += reached
-            if reached >= question.need:
-                tally.hits[v] += 1
+        reached = world.reached[world.component[v]]
+        tally.mass[v] += reached
+        if reached >= question.need:
+            tally.hits[v] += 1
 
 
 @kernel
 def settle_lanes(network: Network, question: Question, room: Room, place: Place, tally: Tally) -> None:
-    """Settle each open lane by itself. A node whose edges were taken out counts by its own mass only.
-
-    Only a node whose weak component has the mass that is needed can reach as much.
-    """
+    """Settle each open lane by itself. A node whose edges were taken out counts by its own mass only."""
     edges = split_lanes(room)
-    world, forest = place.world, place.forest
     for lane in range(LANES):
         if (tally.open[0] >> np.uint64(lane)) & ONE == ZERO:
             continue
-        heaviest = join_edges(network, room, edges, lane, forest)
-        if heaviest < question.need and not question.exact:
-            continue
-        for v in range(len(network.mass)):
-            heavy = forest.mass[root_of(forest.parent, v)] >= question.need
-            world.wanted[v] = heavy or question.exact
-        lay_out(network, room, edges, lane, world)
-        settle_lane(network, question, world, tally)
+        lay_out(network, room, edges, lane, place.world)
+        if question.exact:
+            measure_lane(network, question, place.world, tally)
+        else:
+            sweep_lane(network, question, room, lane, place, tally)
 
 
 @kernel
-def flood_block(
-    network: Network, question: Question, room: Room, lanes: np.uint64, tally: Tally
+def flood_pivot(
+    network: Network, question: Question, room: Room, lanes: np.uint64, place: tuple[int, Tally]
 ) -> np.uint64:
-    """Settle the lanes that the pivot decides; give those left open.
+    """Settle the lanes that one pivot decides; give those left open.
 
     Where the pivot's reach counts, the nodes that reach it are counted and their edges taken out of the
-    words: no other node reaches them.
+    words: no other node reaches them. `place`: the pivot, and the tally.
     """
+    pivot, tally = place
     reach, back = room.reach, room.back
-    for v in range(len(reach)):
-        reach[v] = ZERO
-        back[v] = ZERO
-    reach[question.pivot] = lanes
-    flood(network.out, room, question.pivot, reach)
+    flood_one(network.out, room, pivot, lanes, reach)
     count_mass(reach, network, room)
     counted = lanes & heavy_lanes(room, question.need)
     if counted == ZERO:
         return lanes
-    back[question.pivot] = counted
-    flood(network.back, room, question.pivot, back)
+    flood_one(network.back, room, pivot, counted, back)
     count_mass(back, network, room)
     left = lanes & ~(counted & heavy_lanes(room, network.total - question.need + 1))
     for v in range(len(back)):
@@ -394,7 +403,9 @@ def run_blocks(
         left = lanes_of(block, question.trials)
         draw_words(network.threshold, question.key, block, left, room.words)
         if question.flood:
-            left = flood_block(network, question, room, left, tally)
+            for i in range(len(question.pivots)):
+                if left != ZERO:
+                    left = flood_pivot(network, question, room, left, (int(question.pivots[i]), tally))
         tally.left[0] += np.int64(popcount(left))
         if not question.exact:
             left &= promising_lanes(network, room, question.need)

@@ -46,13 +46,16 @@ class Question(NamedTuple):
     """What is asked of the sampled worlds.
 
     `need` is the least mass of a cascade that counts. World `64 * b + i` is lane i of block b, drawn from
-    `key`. `pivot` starts the flood, if `flood`. `exact` wants the mean mass of every node's cascade too.
+    `key`. `pivots` are well-connected nodes, tried first; they start floods, if `flood`. `order` lists the
+    nodes so that those which stand near each other in it are near each other in the graph. `exact` wants the
+    mean mass of every node's cascade too.
     """
 
     need: int
     trials: int
     key: np.uint64
-    pivot: int
+    pivots: Indices
+    order: Indices
     flood: bool
     exact: bool
 
@@ -60,7 +63,7 @@ class Question(NamedTuple):
 class Tally(NamedTuple):
     """What is counted: by node, the worlds in which its cascade counts and the sum of its cascade's mass.
 
-    `left[0]` counts the lanes that the flood could not settle; `open[0]` are those of the block at hand.
+    `left[0]` counts the lanes that the floods could not settle; `open[0]` are those of the block at hand.
     """
 
     hits: Counts

@@ -14,7 +14,7 @@ from ripstop.risk.kernels.words import (
     ZERO,
     count_mass,
     draw_words,
-    flood,
+    flood_one,
     heavy_lanes,
     lanes_of,
     promising_lanes,
@@ -82,27 +82,28 @@ def join_lanes(network: Network, question: Question, room: Room, forest: Forest,
 
 
 @kernel
-def flood_block(
-    network: Network, question: Question, room: Room, lanes: np.uint64, tally: Tally
+def flood_pivot(
+    network: Network, question: Question, room: Room, lanes: np.uint64, place: tuple[int, Tally]
 ) -> np.uint64:
-    """Settle the lanes that the pivot's component alone decides; give those left open.
+    """Settle the lanes that one pivot's component alone decides; give those left open.
 
     Where what lies outside the pivot's component is too light to count, every node is settled. In the other
-    lanes the component is settled, its edges are taken out of the words, and the rest is left to union-find.
+    lanes a component that counts is settled and its edges are taken out of the words. `place`: the pivot,
+    and the tally.
     """
+    pivot, tally = place
     reach = room.reach
-    for v in range(len(reach)):
-        reach[v] = ZERO
-    reach[question.pivot] = lanes
-    flood(network.out, room, question.pivot, reach)
+    flood_one(network.out, room, pivot, lanes, reach)
     count_mass(reach, network, room)
-    counted = heavy_lanes(room, question.need)
+    counted = lanes & heavy_lanes(room, question.need)
+    if counted == ZERO:
+        return lanes
     left = lanes & ~heavy_lanes(room, network.total - question.need + 1)
     for v in range(len(reach)):
         tally.hits[v] += np.int64(popcount(reach[v] & counted))
     if left != ZERO:
         for e in range(len(room.words)):
-            room.words[e] &= left & ~reach[network.source[e]]
+            room.words[e] &= left & ~(reach[network.source[e]] & counted)
     return left
 
 
@@ -115,7 +116,9 @@ def run_blocks(
         left = lanes_of(block, question.trials)
         draw_words(network.threshold, question.key, block, left, room.words)
         if question.flood:
-            left = flood_block(network, question, room, left, tally)
+            for i in range(len(question.pivots)):
+                if left != ZERO:
+                    left = flood_pivot(network, question, room, left, (int(question.pivots[i]), tally))
         tally.left[0] += np.int64(popcount(left))
         if not question.exact:
             left &= promising_lanes(network, room, question.need)

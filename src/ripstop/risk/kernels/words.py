@@ -78,17 +78,16 @@ def lanes_of(block: int, trials: int) -> np.uint64:
 
 
 @kernel
-def flood(adjacency: Adjacency, room: Room, origin: int, reach: Words) -> None:
-    """Spread from `origin` along live edges in all lanes at once.
+def flood(adjacency: Adjacency, room: Room, waiting: int, reach: Words) -> None:
+    """Spread from the first `waiting` nodes of the queue along live edges in all lanes at once.
 
-    `reach` enters with the origin's lanes set and all else zero, and leaves with the lanes in which each
-    node was reached. A node waits in the queue exactly while its `fresh` word is not zero.
+    `reach` and `room.fresh` enter with the lanes in which each of them starts and zero elsewhere; `reach`
+    leaves with the lanes in which each node was reached. A node waits in the queue exactly while its `fresh`
+    word is not zero.
     """
     n = len(reach)
     queue, fresh, words = room.queue, room.fresh, room.words
-    head, waiting = 0, 1
-    queue[0] = origin
-    fresh[origin] = reach[origin]
+    head = 0
     while waiting > 0:
         v = queue[head]
         head = head + 1 if head + 1 < n else 0
@@ -105,6 +104,17 @@ def flood(adjacency: Adjacency, room: Room, origin: int, reach: Words) -> None:
                     waiting += 1
                 fresh[u] |= new
                 reach[u] |= new
+
+
+@kernel
+def flood_one(adjacency: Adjacency, room: Room, origin: int, lanes: np.uint64, reach: Words) -> None:
+    """Set `reach` to the lanes in which each node is reached from `origin`, which starts in `lanes`."""
+    for v in range(len(reach)):
+        reach[v] = ZERO
+    reach[origin] = lanes
+    room.fresh[origin] = lanes
+    room.queue[0] = origin
+    flood(adjacency, room, 1, reach)
 
 
 @kernel
