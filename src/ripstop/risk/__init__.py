@@ -17,10 +17,13 @@ from ripstop.risk.calibration import Bin, Calibration, auc, brier, calibrate
 from ripstop.risk.errors import RiskInputError
 from ripstop.risk.files import graph_from_json, graph_to_json, parse_graph, read_graph
 from ripstop.risk.graph import Cause, Graph
+from ripstop.risk.incidents import Incident, read_incidents, split_incidents
 from ripstop.risk.intervals import Standing, clopper_pearson, confidence_sequence, decide
 from ripstop.risk.itemload import ItemLoad, LoadMitigation
+from ripstop.risk.learning import Learned, assess_learned, learn, validate
 from ripstop.risk.load import LoadReport, assess_load, simulate_load
 from ripstop.risk.report import NodeRisk, RiskReport
+from ripstop.risk.search import Chosen, Critical, Limits, cheapest, cut_each, isolate_each, most_critical
 from ripstop.risk.settings import Settings
 from ripstop.risk.whatif import (
     Change,
@@ -36,10 +39,15 @@ __all__ = [
     "Calibration",
     "Cause",
     "Change",
+    "Chosen",
+    "Critical",
     "Graph",
     "GraphEffect",
     "GraphMitigation",
+    "Incident",
     "ItemLoad",
+    "Learned",
+    "Limits",
     "LoadEffect",
     "LoadMitigation",
     "LoadReport",
@@ -49,20 +57,29 @@ __all__ = [
     "Settings",
     "Standing",
     "assess",
+    "assess_learned",
     "assess_load",
     "auc",
     "brier",
     "calibrate",
+    "cheapest",
     "clopper_pearson",
     "compare_graph",
     "compare_load",
     "confidence_sequence",
+    "cut_each",
     "decide",
     "graph_from_json",
     "graph_to_json",
+    "isolate_each",
+    "learn",
+    "most_critical",
     "parse_graph",
     "read_graph",
+    "read_incidents",
     "simulate_load",
+    "split_incidents",
+    "validate",
     "warmup",
 ]
 

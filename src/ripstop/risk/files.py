@@ -21,7 +21,8 @@ import numpy as np
 
 from ripstop.core.errors import Place
 from ripstop.risk.errors import RiskInputError
-from ripstop.risk.graph import QUANTITIES, WEIGHT, Graph
+from ripstop.risk.graph import WEIGHT, Graph
+from ripstop.risk.inputs import QUANTITIES
 
 KEYS = ("directed", "multigraph", "graph", "name", "nodes", "edges", "links")
 LARGEST = 1 << 30  # bytes; a file beyond it is refused before it is read

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from numbers import Real
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ripstop.risk.errors import RiskInputError
+from ripstop.risk.inputs import (
+    QUANTITIES,
+    checked_ends,
+    checked_names,
+    checked_quantities,
+    checked_weights,
+    frozen,
+)
 
 if TYPE_CHECKING:
     import networkx as nx
 
-S = TypeVar("S", bound=np.generic)
 WEIGHT = "weight"
-QUANTITIES = ("consequence", "load", "capacity")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +82,7 @@ class Graph:
         Raises:
             RiskInputError: C0702 to C0706.
         """
-        names = _checked_names(nodes)
+        names = checked_names(nodes)
         position = {name: i for i, name in enumerate(names)}
         ends = np.empty((len(edges), 2), np.int32)
         for e, pair in enumerate(edges):
@@ -115,11 +119,11 @@ class Graph:
         Raises:
             RiskInputError: C0702 to C0706.
         """
-        names = _checked_names(nodes)
-        places = _checked_ends(ends, len(names))
+        names = checked_names(nodes)
+        places = checked_ends(ends, len(names))
         given = weight if isinstance(weight, Mapping) else {WEIGHT: weight}
-        channels = {name: _checked_weights(name, p, places, names) for name, p in given.items()}
-        return cls._sorted(names, directed, places, channels, _checked_quantities(quantities or {}, names))
+        channels = {name: checked_weights(name, p, places, names) for name, p in given.items()}
+        return cls._sorted(names, directed, places, channels, checked_quantities(quantities or {}, names))
 
     @classmethod
     def _sorted(
@@ -143,12 +147,12 @@ class Graph:
             alone = np.zeros(len(unique))
             alone[place] = p[kept]
             # An edge that stands once keeps its weight to the last bit.
-            merged[name] = _frozen(np.where(single, alone, 1.0 - spared))
+            merged[name] = frozen(np.where(single, alone, 1.0 - spared))
         return cls(
             names,
             directed,
-            _frozen((unique // max(len(names), 1)).astype(np.int32)),
-            _frozen((unique % max(len(names), 1)).astype(np.int32)),
+            frozen((unique // max(len(names), 1)).astype(np.int32)),
+            frozen((unique % max(len(names), 1)).astype(np.int32)),
             merged,
             quantities,
             int((~kept).sum()),
@@ -217,7 +221,7 @@ class Graph:
         spared = np.ones(len(self.source))
         for p in self.channels.values():
             spared *= 1.0 - p
-        return _frozen(1.0 - spared)
+        return frozen(1.0 - spared)
 
     @cached_property
     def position(self) -> Mapping[Hashable, int]:
@@ -228,7 +232,7 @@ class Graph:
     def consequence(self) -> NDArray[np.float64]:
         """What each node's failure weighs, shape (nodes,); one each unless given."""
         given = self.quantities.get("consequence")
-        return _frozen(np.ones(len(self.nodes))) if given is None else given
+        return frozen(np.ones(len(self.nodes))) if given is None else given
 
     def index(self, node: Hashable) -> int:
         """Give a node's position.
@@ -265,117 +269,135 @@ class Graph:
         causes = [Cause(name, float(p[edge])) for name, p in self.channels.items() if p[edge] > 0]
         return tuple(sorted(causes, key=lambda cause: -cause.probability))
 
+    def has_edge(self, source: Hashable, target: Hashable) -> bool:
+        """Tell whether there is an edge between two nodes of the graph.
+
+        Raises:
+            RiskInputError: C0702, if there is no such node.
+        """
+        self.index(source), self.index(target)
+        try:
+            self.edge(source, target)
+        except RiskInputError:
+            return False
+        return True
+
     def with_weight(self, weight: ArrayLike) -> Graph:
         """Give the same edges with other weights, in one channel; common random numbers stay in step.
 
         Raises:
             RiskInputError: C0704, for a weight that is no probability.
         """
+        return self.with_channels({WEIGHT: weight})
+
+    def with_channels(self, channels: Mapping[str, ArrayLike]) -> Graph:
+        """Give the same edges with other channels; common random numbers stay in step.
+
+        Raises:
+            RiskInputError: C0704, for a weight that is no probability.
+        """
         ends = np.stack([self.source, self.target], axis=1)
-        channels = {WEIGHT: _frozen(_checked_weights(WEIGHT, weight, ends, self.nodes))}
-        return replace(self, channels=channels)
+        checked = {name: frozen(checked_weights(name, p, ends, self.nodes)) for name, p in channels.items()}
+        return replace(self, channels=checked)
 
+    def with_moved_load(self, moved: Mapping[tuple[Hashable, Hashable], float]) -> Graph:
+        """Give the graph with load taken from some nodes and given to others, by (from, to).
 
-def _frozen(array: NDArray[S]) -> NDArray[S]:
-    array.setflags(write=False)
-    return array
+        Raises:
+            RiskInputError: C0702, or C0706 where there is no such load.
+        """
+        if not moved:
+            return self
+        if "load" not in self.quantities:
+            raise RiskInputError("load is to be moved, but the graph gives none", code="C0706")
+        load = np.array(self.quantities["load"])
+        for (source, target), amount in moved.items():
+            load[self.index(source)] -= amount
+            load[self.index(target)] += amount
+        checked = checked_quantities({**self.quantities, "load": load}, self.nodes)
+        return replace(self, quantities=checked)
 
+    def with_nodes(self, nodes: Iterable[Hashable]) -> Graph:
+        """Give the graph with more nodes, without edges; their quantities are 0, their consequence 1.
 
-def _checked_names(nodes: Iterable[Hashable]) -> tuple[Hashable, ...]:
-    names = tuple(nodes)
-    seen: set[Hashable] = set()
-    for name in names:
-        if name in seen:
-            raise RiskInputError(f"node `{name}` stands twice", code="C0702", hint="give each node once")
-        seen.add(name)
-    return names
+        Raises:
+            RiskInputError: C0702, for a node that is there already.
+        """
+        more = tuple(nodes)
+        names = checked_names((*self.nodes, *more))
+        grown = {
+            name: frozen(np.append(q, np.full(len(more), 1.0 if name == "consequence" else 0.0)))
+            for name, q in self.quantities.items()
+        }
+        return replace(self, nodes=names, quantities=grown)
 
+    def without_nodes(self, nodes: Iterable[Hashable]) -> Graph:
+        """Give the graph without some nodes and their edges.
 
-def _as_numbers(values: ArrayLike) -> NDArray[np.float64]:
-    """Give the values as floats; what is no number becomes NaN, which no check lets pass."""
-    try:
-        given = np.asarray(values)
-    except ValueError:
-        return np.full(len(values) if isinstance(values, Sequence) else 0, np.nan)
-    if given.dtype.kind in "iuf":
-        return np.array(given, np.float64)
-    return np.array([_as_number(value) for value in given.ravel().tolist()], np.float64).reshape(given.shape)
-
-
-def _as_number(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real):
-        return math.nan
-    try:
-        return float(value)
-    except OverflowError:
-        return math.inf
-
-
-def _checked_ends(ends: ArrayLike, n: int) -> NDArray[np.int32]:
-    places = np.asarray(ends)
-    if places.size == 0:
-        return np.zeros((0, 2), np.int32)
-    if places.ndim != 2 or places.shape[1] != 2 or places.dtype.kind not in "iu":
-        raise RiskInputError(
-            f"`ends` has shape {places.shape}, expected whole numbers, two for each edge", code="C0703"
+        Raises:
+            RiskInputError: C0702, for a node that is not there.
+        """
+        stays = np.ones(len(self.nodes), np.bool_)
+        stays[[self.index(node) for node in nodes]] = False
+        place = np.cumsum(stays) - 1
+        kept = stays[self.source] & stays[self.target]
+        return replace(
+            self,
+            nodes=tuple(name for name, stay in zip(self.nodes, stays, strict=True) if stay),
+            source=frozen(place[self.source[kept]].astype(np.int32)),
+            target=frozen(place[self.target[kept]].astype(np.int32)),
+            channels={name: frozen(p[kept]) for name, p in self.channels.items()},
+            quantities={name: frozen(q[stays]) for name, q in self.quantities.items()},
         )
-    wrong = np.flatnonzero(((places < 0) | (places >= n)).any(axis=1))
-    if len(wrong):
-        raise RiskInputError(
-            f"edge {wrong[0]} has ends {places[wrong[0]].tolist()}, expected positions in 0..{n - 1}",
-            code="C0703",
+
+    def with_edges(
+        self, edges: Sequence[tuple[Hashable, Hashable]], weight: ArrayLike | Mapping[str, ArrayLike]
+    ) -> Graph:
+        """Give the graph with edges added or replaced: O(edges), without a look at the nodes' names.
+
+        Args:
+            edges: pairs of nodes; one that is there already gets the new weight in the channels given.
+            weight: as `from_edges`. One weight without a name goes to the graph's first channel.
+
+        Raises:
+            RiskInputError: C0702 to C0705.
+        """
+        first = next(iter(self.channels), WEIGHT)
+        given = weight if isinstance(weight, Mapping) else {first: weight}
+        ends = np.array([(self.index(a), self.index(b)) for a, b in edges], np.int32).reshape(-1, 2)
+        new = Graph._sorted(
+            self.nodes,
+            self.directed,
+            ends,
+            {name: checked_weights(name, p, ends, self.nodes) for name, p in given.items()},
+            {},
         )
-    return places.astype(np.int32)
+        if len(new.source) + new.dropped < len(edges):
+            raise RiskInputError("an edge is given twice, expected each once", code="C0705")
+        size = max(len(self.nodes), 1)
+        here, there = (g.source.astype(np.int64) * size + g.target for g in (self, new))
+        union = np.union1d(here, there)
+        channels = {}
+        for name in dict.fromkeys((*self.channels, *given)):
+            p = np.zeros(len(union))
+            if name in self.channels:
+                p[np.searchsorted(union, here)] = self.channels[name]
+            if name in new.channels:
+                p[np.searchsorted(union, there)] = new.channels[name]
+            channels[name] = frozen(p)
+        source, target = frozen((union // size).astype(np.int32)), frozen((union % size).astype(np.int32))
+        return replace(self, source=source, target=target, channels=channels)
 
+    def to_directed(self) -> Graph:
+        """Give the graph with each undirected edge as two: under percolation no node's risk changes.
 
-def _checked_weights(
-    name: str, values: ArrayLike, ends: NDArray[np.int32], names: tuple[Hashable, ...]
-) -> NDArray[np.float64]:
-    p = _as_numbers(values)
-    if p.shape != (len(ends),):
-        raise RiskInputError(
-            f"`{name}` has shape {p.shape}, expected one weight for each of {len(ends)} edges", code="C0704"
+        References:
+            Kempe, Kleinberg, Tardos (2003), KDD: a cascade crosses an edge one way at most.
+        """
+        if self.directed:
+            return self
+        ends = np.concatenate(
+            [np.stack([self.source, self.target], axis=1), np.stack([self.target, self.source], axis=1)]
         )
-    wrong = np.flatnonzero(~((p >= 0.0) & (p <= 1.0)))
-    if len(wrong):
-        first = int(wrong[0])
-        source, target = (names[i] for i in ends[first])
-        raise RiskInputError(
-            f"edge `{source}` to `{target}` has `{name}` {_shown(values, first)}, "
-            "expected a probability in 0..1",
-            code="C0704",
-            hint="a weight is the probability that a failure at one end causes one at the other",
-        )
-    return p
-
-
-def _shown(values: ArrayLike, at: int) -> str:
-    value = np.asarray(values, dtype=object)[at]
-    return f"{value:g}" if isinstance(value, float) else f"`{value}`"
-
-
-def _checked_quantities(
-    quantities: Mapping[str, ArrayLike], names: tuple[Hashable, ...]
-) -> dict[str, NDArray[np.float64]]:
-    checked = {}
-    for name, values in quantities.items():
-        if name not in QUANTITIES:
-            raise RiskInputError(
-                f"`{name}` is not known of a node, expected one of {', '.join(QUANTITIES)}", code="C0706"
-            )
-        q = _as_numbers(values)
-        if q.shape != (len(names),):
-            raise RiskInputError(
-                f"`{name}` has shape {q.shape}, expected one value for each of {len(names)} nodes",
-                code="C0706",
-            )
-        wrong = np.flatnonzero(~(np.isfinite(q) & (q >= 0.0)))
-        if len(wrong):
-            first = int(wrong[0])
-            raise RiskInputError(
-                f"node `{names[first]}` has `{name}` {_shown(values, first)}, "
-                "expected a finite number, 0 or more",
-                code="C0706",
-            )
-        checked[name] = _frozen(q)
-    return checked
+        channels = {name: np.concatenate([p, p]) for name, p in self.channels.items()}
+        return Graph._sorted(self.nodes, True, ends, channels, dict(self.quantities))

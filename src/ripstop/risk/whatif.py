@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -76,7 +77,7 @@ def compare_load(
 
 @dataclass(frozen=True, slots=True)
 class GraphMitigation:
-    """Measures on a risk graph: they only ever lower weights.
+    """Measures on a risk graph.
 
     Attributes:
         name: what a comparison calls it.
@@ -84,6 +85,10 @@ class GraphMitigation:
         cut: pairs of nodes whose edge is cut.
         shed: by channel, the factor in 0..1 that its probability is multiplied with.
         shed_around: nodes whose edges are shed; None sheds everywhere.
+        added: new edges by their ends, with their weight: with `cut`, a re-wiring.
+        hub: a star: every edge is cut but those of this node.
+        moved: load taken from one node and given to another, by (from, to); for model `load`.
+        cost: what it costs, in any one unit; a search weighs it against what the measure brings.
     """
 
     name: str = "none"
@@ -91,33 +96,71 @@ class GraphMitigation:
     cut: frozenset[tuple[Hashable, Hashable]] = frozenset()
     shed: Mapping[str, float] = field(default_factory=dict)
     shed_around: frozenset[Hashable] | None = None
+    added: Mapping[tuple[Hashable, Hashable], float] = field(default_factory=dict)
+    hub: Hashable | None = None
+    moved: Mapping[tuple[Hashable, Hashable], float] = field(default_factory=dict)
+    cost: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.cost) and self.cost >= 0.0):
+            raise RiskInputError(
+                f"`cost` of `{self.name}` is {self.cost}, expected a finite number, 0 or more", code="C0715"
+            )
+
+    @property
+    def only_lowers(self) -> bool:
+        """Whether no weight can rise: then no world gets worse, under percolation."""
+        return not self.added and not self.moved
 
     def apply(self, graph: Graph) -> Graph:
-        """Give the graph with the measures taken; nodes and edges keep their places.
+        """Give the graph with the measures taken; nodes keep their places, and edges without `added`.
 
         Raises:
-            RiskInputError: C0702, C0703 or C0715 for a node, an edge or a channel that is not there.
+            RiskInputError: C0702 to C0706 or C0715, for what is not there or is no probability.
         """
+        base = with_room(graph, self.added)
+        kept = np.ones(len(base.source))
+        gone = _marked(base, self.isolated)
+        kept[gone[base.source] | gone[base.target]] = 0.0
+        if self.hub is not None:
+            spoke = _marked(base, [self.hub])
+            kept[~(spoke[base.source] | spoke[base.target])] = 0.0
+        for source, target in self.cut:
+            kept[base.edge(source, target)] = 0.0
+        channels = {name: kept * p for name, p in self._shed(base).items()}
+        if self.added:
+            new = np.zeros(len(base.source))
+            for (source, target), weight in self.added.items():
+                new[base.edge(source, target)] = check_share("weight", weight, "C0704")
+            name = next(iter(channels))
+            channels[name] = 1.0 - (1.0 - channels[name]) * (1.0 - new)
+        return base.with_channels(channels).with_moved_load(self.moved)
+
+    def _shed(self, graph: Graph) -> dict[str, Floats]:
         around = np.ones(len(graph.source), np.bool_)
         if self.shed_around is not None:
             near = _marked(graph, self.shed_around)
             around = near[graph.source] | near[graph.target]
-        spared = np.ones(len(graph.source))
-        for name, p in graph.channels.items():
-            factor = check_share(f"shed {name}", self.shed.get(name, 1.0), "C0715")
-            spared *= 1.0 - np.where(around, factor * p, p)
         for name in self.shed:
             if name not in graph.channels:
                 raise RiskInputError(
                     f"there is no channel `{name}`, expected one of {', '.join(graph.channels)}",
                     code="C0715",
                 )
-        weight = 1.0 - spared if self.shed else np.array(graph.weight)
-        gone = _marked(graph, self.isolated)
-        weight[gone[graph.source] | gone[graph.target]] = 0.0
-        for source, target in self.cut:
-            weight[graph.edge(source, target)] = 0.0
-        return graph.with_weight(weight)
+        shed = {}
+        for name, p in graph.channels.items():
+            factor = check_share(f"shed {name}", self.shed.get(name, 1.0), "C0715")
+            shed[name] = np.where(around, factor * p, p)
+        return shed
+
+
+def with_room(graph: Graph, pairs: Iterable[tuple[Hashable, Hashable]]) -> Graph:
+    """Give the graph with an edge of weight 0 for each pair that has none.
+
+    A graph with room for every candidate's edges draws the same random numbers under all of them.
+    """
+    new = [pair for pair in pairs if not graph.has_edge(*pair)]
+    return graph.with_edges(new, np.zeros(len(new))) if new else graph
 
 
 def _marked(graph: Graph, nodes: Iterable[Hashable]) -> NDArray[np.bool_]:
@@ -142,26 +185,38 @@ def compare_graph(
     theta: float = 0.5,
     trials: int = 1000,
     seed: int = 0,
+    model: str = "percolation",
 ) -> tuple[GraphEffect, ...]:
-    """Try each mitigation on the same percolation worlds; the first effect is that of doing nothing.
+    """Try each mitigation on the same worlds; the first effect is that of doing nothing.
 
-    A lower weight only takes live edges away, world by world, so a mitigation spoils none and the hits
-    that it takes away are exactly the worlds that it saves.
+    A lower weight only takes live edges away, world by world, so under percolation a mitigation that only
+    lowers weights spoils no world, and the hits that it takes away are exactly the worlds that it saves. In
+    any other case `low` to `high` is the difference of two exact intervals: wider than need be.
 
     Raises:
         RiskInputError: as `assess` and `GraphMitigation.apply`.
     """
-    before = assess(graph, theta=theta, trials=trials, seed=seed)
+    measures = tuple(mitigations)
+    room = with_room(graph, [pair for measure in measures for pair in measure.added])
+    before = assess(room, theta=theta, trials=trials, seed=seed, model=model)
     effects = []
-    for mitigation in (GraphMitigation(), *mitigations):
-        after = assess(mitigation.apply(graph), theta=theta, trials=trials, seed=seed)
-        saved = before.hits - after.hits
-        half = 0.975  # as `paired_change`: saved and spoiled share the error
-        low, high = clopper_pearson(saved, trials, half)
-        most = clopper_pearson(0, trials, half)[1]
-        changes = tuple(
-            Change(float(s / trials), float(a - most), float(b))
-            for s, a, b in zip(saved, low, high, strict=True)
-        )
-        effects.append(GraphEffect(mitigation, after, changes))
+    for mitigation in (GraphMitigation(), *measures):
+        after = assess(mitigation.apply(room), theta=theta, trials=trials, seed=seed, model=model)
+        paired = mitigation.only_lowers and model == "percolation"
+        effects.append(GraphEffect(mitigation, after, _changes(before, after, paired=paired)))
     return tuple(effects)
+
+
+def _changes(before: RiskReport, after: RiskReport, *, paired: bool) -> tuple[Change, ...]:
+    half = 0.975  # saved and spoiled, or before and after, share the error
+    saved = before.hits - after.hits
+    trials = before.trials
+    if paired:
+        low, high = clopper_pearson(saved, trials, half)
+        low = low - clopper_pearson(0, trials, half)[1]
+    else:
+        first, second = (clopper_pearson(report.hits, trials, half) for report in (before, after))
+        low, high = first[0] - second[1], first[1] - second[0]
+    return tuple(
+        Change(float(s / trials), float(a), float(b)) for s, a, b in zip(saved, low, high, strict=True)
+    )

@@ -1,0 +1,145 @@
+"""Incident logs: who failed when, and where it is known because of whom.
+
+A file holds one incident a line, as JSON:
+
+```json
+{"failures": {"drone-3": 0, "drone-7": 12.5, "drone-9": 30}, "causes": {"drone-7": "drone-3"}}
+```
+
+Times are in any one unit, from any zero. `causes` may be left out, or name only what is known.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ripstop.core.errors import Place
+from ripstop.risk.errors import RiskInputError
+
+LARGEST = 1 << 28  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """One incident: the time at which each node failed, and the known causes.
+
+    Attributes:
+        failures: time by node; what failed at the same time is taken not to have caused each other.
+        causes: by node, the node whose failure caused its own.
+
+    Raises:
+        RiskInputError: C0731, for a time that is no number, no failure at all, or a cause that did not fail
+            before its effect.
+    """
+
+    failures: Mapping[Hashable, float]
+    causes: Mapping[Hashable, Hashable] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.failures:
+            raise RiskInputError("an incident has no failures, expected at least one", code="C0731")
+        for node, t in self.failures.items():
+            if isinstance(t, bool) or not isinstance(t, int | float) or not math.isfinite(t):
+                raise RiskInputError(f"`{node}` failed at `{t}`, expected a finite number", code="C0731")
+        for effect, cause in self.causes.items():
+            for node in (effect, cause):
+                if node not in self.failures:
+                    raise RiskInputError(
+                        f"`{cause}` is said to have caused `{effect}`, but `{node}` did not fail",
+                        code="C0731",
+                    )
+            if self.failures[cause] >= self.failures[effect]:
+                raise RiskInputError(
+                    f"`{cause}` is said to have caused `{effect}`, but did not fail before it",
+                    code="C0731",
+                    hint="check the order of the times",
+                )
+
+
+def read_incidents(path: str | Path) -> tuple[Incident, ...]:
+    """Read a log of incidents, one JSON object a line; empty lines are passed over.
+
+    Raises:
+        RiskInputError: C0731, with the line.
+    """
+    file = Path(path)
+    try:
+        if file.stat().st_size > LARGEST:
+            raise RiskInputError(f"`{path}` is larger than {LARGEST} bytes", code="C0731")
+        text = file.read_text(encoding="utf-8")
+    except OSError as error:
+        reason = (error.strerror or "cannot be read").lower()
+        raise RiskInputError(f"`{path}`: {reason}", code="C0731") from None
+    except UnicodeDecodeError:
+        raise RiskInputError(f"`{path}` is not UTF-8 text, expected JSON lines", code="C0731") from None
+    found = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.strip():
+            try:
+                found.append(_incident(line))
+            except RiskInputError as error:
+                error.place = Place(str(path), number, 1)
+                raise
+    if not found:
+        raise RiskInputError(f"`{path}` has no incident, expected at least one", code="C0731")
+    return tuple(found)
+
+
+def _incident(line: str) -> Incident:
+    try:
+        document = json.loads(line, object_pairs_hook=_once)
+    except (ValueError, RecursionError) as error:
+        raise RiskInputError(f"not a JSON incident: {str(error).lower()}", code="C0731") from None
+    if not isinstance(document, dict) or not isinstance(document.get("failures"), dict):
+        raise RiskInputError("expected an object with `failures`, times by node", code="C0731")
+    unknown = [key for key in document if key not in ("failures", "causes")]
+    if unknown:
+        raise RiskInputError(f"unknown key `{unknown[0]}`, expected `failures` and `causes`", code="C0731")
+    causes = document.get("causes", {})
+    if not isinstance(causes, dict) or not all(isinstance(cause, str) for cause in causes.values()):
+        raise RiskInputError("expected `causes` to be an object of node names", code="C0731")
+    return Incident(document["failures"], causes)
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key stands twice in one object")
+    return found
+
+
+def split_incidents(
+    incidents: Sequence[Incident], held_out: float
+) -> tuple[tuple[Incident, ...], tuple[Incident, ...]]:
+    """Give the earlier incidents and the last `held_out` share of them, in the order of the log.
+
+    Raises:
+        RiskInputError: C0731, if either part would be empty.
+    """
+    cut = round(len(incidents) * (1.0 - held_out))
+    if not 0 < cut < len(incidents):
+        raise RiskInputError(
+            f"{len(incidents)} incidents cannot be split at a held-out share of {held_out:g}", code="C0731"
+        )
+    return tuple(incidents[:cut]), tuple(incidents[cut:])
+
+
+def seen_pairs(incidents: Sequence[Incident]) -> list[tuple[Hashable, Hashable]]:
+    """List every pair of nodes of which one failed before the other in some incident, once each."""
+    found: dict[tuple[Hashable, Hashable], None] = {}
+    for incident in incidents:
+        order = sorted(incident.failures.items(), key=lambda item: item[1])
+        for i, (later, t) in enumerate(order):
+            for earlier, before in order[:i]:
+                if before < t:
+                    found[(earlier, later)] = None
+    return list(found)
+
+
+def seen_nodes(incidents: Sequence[Incident]) -> tuple[Hashable, ...]:
+    """List every node that failed, once each, in the order of the log."""
+    return tuple({node: None for incident in incidents for node in incident.failures})

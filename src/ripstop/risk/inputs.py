@@ -1,0 +1,128 @@
+"""What goes into a risk graph, checked: names, ends, weights and quantities."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from numbers import Real
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ripstop.risk.errors import RiskInputError
+
+S = TypeVar("S", bound=np.generic)
+QUANTITIES = ("consequence", "load", "capacity")
+
+
+def frozen(array: NDArray[S]) -> NDArray[S]:
+    """Make an array read-only, and give it."""
+    array.setflags(write=False)
+    return array
+
+
+def checked_names(nodes: Iterable[Hashable]) -> tuple[Hashable, ...]:
+    """Give the names, if each stands once."""
+    names = tuple(nodes)
+    seen: set[Hashable] = set()
+    for name in names:
+        if name in seen:
+            raise RiskInputError(f"node `{name}` stands twice", code="C0702", hint="give each node once")
+        seen.add(name)
+    return names
+
+
+def as_numbers(values: ArrayLike) -> NDArray[np.float64]:
+    """Give the values as floats; what is no number becomes NaN, which no check lets pass."""
+    try:
+        given = np.asarray(values)
+    except ValueError:
+        return np.full(len(values) if isinstance(values, Sequence) else 0, np.nan)
+    if given.dtype.kind in "iuf":
+        return np.array(given, np.float64)
+    return np.array([as_number(value) for value in given.ravel().tolist()], np.float64).reshape(given.shape)
+
+
+def as_number(value: object) -> float:
+    """Give a real number as a float, NaN for anything else."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return math.nan
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+
+
+def checked_ends(ends: ArrayLike, n: int) -> NDArray[np.int32]:
+    """Give the ends as positions, if they are some."""
+    places = np.asarray(ends)
+    if places.size == 0:
+        return np.zeros((0, 2), np.int32)
+    if places.ndim != 2 or places.shape[1] != 2 or places.dtype.kind not in "iu":
+        raise RiskInputError(
+            f"`ends` has shape {places.shape}, expected whole numbers, two for each edge", code="C0703"
+        )
+    wrong = np.flatnonzero(((places < 0) | (places >= n)).any(axis=1))
+    if len(wrong):
+        raise RiskInputError(
+            f"edge {wrong[0]} has ends {places[wrong[0]].tolist()}, expected positions in 0..{n - 1}",
+            code="C0703",
+        )
+    return places.astype(np.int32)
+
+
+def checked_weights(
+    name: str, values: ArrayLike, ends: NDArray[np.int32], names: tuple[Hashable, ...]
+) -> NDArray[np.float64]:
+    """Give one probability an edge."""
+    p = as_numbers(values)
+    if p.shape != (len(ends),):
+        raise RiskInputError(
+            f"`{name}` has shape {p.shape}, expected one weight for each of {len(ends)} edges", code="C0704"
+        )
+    wrong = np.flatnonzero(~((p >= 0.0) & (p <= 1.0)))
+    if len(wrong):
+        first = int(wrong[0])
+        source, target = (names[i] for i in ends[first])
+        raise RiskInputError(
+            f"edge `{source}` to `{target}` has `{name}` {shown(values, first)}, "
+            "expected a probability in 0..1",
+            code="C0704",
+            hint="a weight is the probability that a failure at one end causes one at the other",
+        )
+    return p
+
+
+def shown(values: ArrayLike, at: int) -> str:
+    """Give a value as an error shows it."""
+    value = np.asarray(values, dtype=object)[at]
+    return f"{value:g}" if isinstance(value, float) else f"`{value}`"
+
+
+def checked_quantities(
+    quantities: Mapping[str, ArrayLike], names: tuple[Hashable, ...]
+) -> dict[str, NDArray[np.float64]]:
+    """Give the quantities of the nodes by name."""
+    checked = {}
+    for name, values in quantities.items():
+        if name not in QUANTITIES:
+            raise RiskInputError(
+                f"`{name}` is not known of a node, expected one of {', '.join(QUANTITIES)}", code="C0706"
+            )
+        q = as_numbers(values)
+        if q.shape != (len(names),):
+            raise RiskInputError(
+                f"`{name}` has shape {q.shape}, expected one value for each of {len(names)} nodes",
+                code="C0706",
+            )
+        wrong = np.flatnonzero(~(np.isfinite(q) & (q >= 0.0)))
+        if len(wrong):
+            first = int(wrong[0])
+            raise RiskInputError(
+                f"node `{names[first]}` has `{name}` {shown(values, first)}, "
+                "expected a finite number, 0 or more",
+                code="C0706",
+            )
+        checked[name] = frozen(q)
+    return checked
