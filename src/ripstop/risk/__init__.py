@@ -16,15 +16,18 @@ from ripstop.risk.assessment import assess
 from ripstop.risk.calibration import Bin, Calibration, auc, brier, calibrate
 from ripstop.risk.errors import RiskInputError
 from ripstop.risk.files import graph_from_json, graph_to_json, parse_graph, read_graph
+from ripstop.risk.fleet import AgentRisk, Budget, FleetReport, assess_within, fleet_risk
 from ripstop.risk.graph import Cause, Graph
 from ripstop.risk.incidents import Incident, read_incidents, split_incidents
 from ripstop.risk.intervals import Standing, clopper_pearson, confidence_sequence, decide
 from ripstop.risk.itemload import ItemLoad, LoadMitigation
 from ripstop.risk.learning import Learned, assess_learned, learn, validate
 from ripstop.risk.load import LoadReport, assess_load, simulate_load
+from ripstop.risk.rare import RareEvent, rare_probability
 from ripstop.risk.report import NodeRisk, RiskReport
 from ripstop.risk.search import Chosen, Critical, Limits, cheapest, cut_each, isolate_each, most_critical
 from ripstop.risk.settings import Settings
+from ripstop.risk.shocks import Shock, shocks_by, with_shocks
 from ripstop.risk.whatif import (
     Change,
     GraphEffect,
@@ -35,12 +38,15 @@ from ripstop.risk.whatif import (
 )
 
 __all__ = [
+    "AgentRisk",
     "Bin",
+    "Budget",
     "Calibration",
     "Cause",
     "Change",
     "Chosen",
     "Critical",
+    "FleetReport",
     "Graph",
     "GraphEffect",
     "GraphMitigation",
@@ -52,13 +58,16 @@ __all__ = [
     "LoadMitigation",
     "LoadReport",
     "NodeRisk",
+    "RareEvent",
     "RiskInputError",
     "RiskReport",
     "Settings",
+    "Shock",
     "Standing",
     "assess",
     "assess_learned",
     "assess_load",
+    "assess_within",
     "auc",
     "brier",
     "calibrate",
@@ -69,18 +78,22 @@ __all__ = [
     "confidence_sequence",
     "cut_each",
     "decide",
+    "fleet_risk",
     "graph_from_json",
     "graph_to_json",
     "isolate_each",
     "learn",
     "most_critical",
     "parse_graph",
+    "rare_probability",
     "read_graph",
     "read_incidents",
+    "shocks_by",
     "simulate_load",
     "split_incidents",
     "validate",
     "warmup",
+    "with_shocks",
 ]
 
 
@@ -91,6 +104,7 @@ def warmup() -> None:
         assess(graph, theta=0.5, trials=1)
     for model in ("threshold", "load"):
         assess(graph, theta=0.5, trials=1, model=model)
+    rare_probability(graph, "a", theta=0.5, particles=10, repeats=2)
     load = ItemLoad(
         nodes=("a", "b"),
         item_owner=np.zeros(1, np.int32),

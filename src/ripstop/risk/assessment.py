@@ -56,7 +56,7 @@ def assess(
         run.extend(trials)
     else:
         _sample_until_settled(run, trials, how.threshold, how.confidence)
-    report = _counted(graph, run, how)
+    report = counted(graph, run, how)
     return replace(report, theta=theta, seed=seed, model=model)
 
 
@@ -70,7 +70,8 @@ def _sample_until_settled(run: Run, trials: int, threshold: float, confidence: f
         look = min(2 * look, trials)
 
 
-def _counted(graph: Graph, run: Run, how: Settings) -> RiskReport:
+def counted(graph: Graph, run: Run, how: Settings) -> RiskReport:
+    """Give the report on what a run has counted so far."""
     if how.threshold is None:
         low, high = clopper_pearson(run.hits, run.trials, how.confidence)
         standing = None

@@ -300,6 +300,14 @@ class Graph:
         checked = {name: frozen(checked_weights(name, p, ends, self.nodes)) for name, p in channels.items()}
         return replace(self, channels=checked)
 
+    def with_quantities(self, quantities: Mapping[str, ArrayLike]) -> Graph:
+        """Give the graph with other quantities of its nodes.
+
+        Raises:
+            RiskInputError: C0706.
+        """
+        return replace(self, quantities=checked_quantities(quantities, self.nodes))
+
     def with_moved_load(self, moved: Mapping[tuple[Hashable, Hashable], float]) -> Graph:
         """Give the graph with load taken from some nodes and given to others, by (from, to).
 
@@ -314,8 +322,7 @@ class Graph:
         for (source, target), amount in moved.items():
             load[self.index(source)] -= amount
             load[self.index(target)] += amount
-        checked = checked_quantities({**self.quantities, "load": load}, self.nodes)
-        return replace(self, quantities=checked)
+        return self.with_quantities({**self.quantities, "load": load})
 
     def with_nodes(self, nodes: Iterable[Hashable]) -> Graph:
         """Give the graph with more nodes, without edges; their quantities are 0, their consequence 1.

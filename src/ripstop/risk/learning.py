@@ -3,8 +3,8 @@
 Theory of operation. Whenever a node fails, each of its out-edges gets one *attempt* at every neighbour that
 is still up. An attempt whose neighbour stayed up has failed for certain. Where the neighbour failed within
 the window, one of the attempts at it succeeded: the known cause's, or each of them in proportion to its
-weight (the E-step). The M-step counts successes against attempts on top of each edge's Beta prior, which is the
-physical weight worth `strength` attempts.
+weight (the E-step). The M-step counts successes against attempts on top of each edge's Beta prior, which is
+the physical weight worth `strength` attempts.
 
 References:
     Saito, Nakano, Kimura (2008), Prediction of information diffusion probabilities for independent cascade
