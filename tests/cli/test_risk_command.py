@@ -58,3 +58,71 @@ def test_a_wrong_question_raises_what_the_root_turns_into_a_usage_error(graph: s
     ):
         with pytest.raises(RiskInputError):
             call(*words)
+
+
+def test_the_verb_may_be_said(graph: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("rank", graph) == 0
+    said = capsys.readouterr().out
+    assert call(graph) == 0
+    assert capsys.readouterr().out == said
+
+
+def test_a_picture_is_drawn_beside_the_report(graph: str, tmp_path: Path) -> None:
+    assert call(graph, "--plot", str(tmp_path / "risk.png")) == 0
+    assert (tmp_path / "risk.png").stat().st_size > 10_000
+
+
+def test_a_rare_cascade_is_estimated(graph: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(graph, "--rare", "3", "--theta", "0.9", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["low"] <= 0.1 * 0.9 * 0.9 <= found["high"]
+    assert call(graph, "--rare", "3", "--theta", "0.9") == 0
+    assert "particles" in capsys.readouterr().out
+
+
+def test_measures_are_tried_on_common_worlds(graph: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("whatif", graph, "--cut", "hub", "a", "--add", "a", "3", "0.2", "--shed", "weight=0.5")
+    assert call(*words, "--json") == 0
+    rows = json.loads(capsys.readouterr().out)["nodes"]
+    assert all(row["low"] <= row["reduction"] <= row["high"] for row in rows)
+    assert sum(row["after"] for row in rows) < sum(row["before"] for row in rows)
+    assert call("whatif", graph, "--isolate", "3", "--star", "hub", "--top", "1") == 0
+    assert "3 more" in capsys.readouterr().out
+
+
+def test_the_cheapest_set_is_searched(graph: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("whatif", graph, "--target", "0.05", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["reached"], found["measures"]) == (True, ["isolate hub"])
+    assert (
+        call("whatif", graph, "--target", "0.001", "--by", "cut", "--max-measures", "1", "--watch", "a") == 1
+    )
+    assert "not reached" in capsys.readouterr().out
+
+
+def test_what_matters_most_is_named(graph: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("whatif", graph, "--critical", "1", "--json") == 0
+    assert json.loads(capsys.readouterr().out)[0]["name"] == "hub"
+    assert call("whatif", graph, "--critical", "1", "--links") == 0
+    assert "hub - " in capsys.readouterr().out
+
+
+def test_weights_are_learned_and_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = tmp_path / "log.jsonl"
+    lines = [{"failures": {"a": 0, "b": 1}}, {"failures": {"a": 0}}] * 20
+    log.write_text("\n".join(json.dumps(line) for line in lines))
+    out, picture = tmp_path / "g.json", tmp_path / "r.png"
+    assert call("learn", str(log), "--out", str(out), "--plot", str(picture), "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["incidents"], found["edges"], found["held_out"]["count"]) == (40, 1, 10)
+    assert picture.stat().st_size > 1000
+    assert call(str(out), "--why", "a", "b") == 0
+    assert "learned  0.5" in capsys.readouterr().out
+    assert call("learn", str(log), "--graph", str(out)) == 0
+    assert "Brier" in capsys.readouterr().out
+
+
+def test_numbers_that_are_none_are_refused(graph: str) -> None:
+    for words in (("--add", "a", "b", "x"), ("--shed", "weight"), ("--move", "a", "b", "-")):
+        with pytest.raises(RiskInputError):
+            call("whatif", graph, *words)

@@ -15,8 +15,9 @@ import numpy as np
 from ripstop.risk.assessment import assess
 from ripstop.risk.calibration import Bin, Calibration, auc, brier, calibrate
 from ripstop.risk.errors import RiskInputError
-from ripstop.risk.files import graph_from_json, graph_to_json, parse_graph, read_graph
+from ripstop.risk.files import graph_from_json, graph_to_json, parse_graph, read_graph, write_graph
 from ripstop.risk.fleet import AgentRisk, Budget, FleetReport, assess_within, fleet_risk
+from ripstop.risk.flow import FlowGrid, Outage, assess_flow, flow_graph, outage_factors, play_outage
 from ripstop.risk.graph import Cause, Graph
 from ripstop.risk.incidents import Incident, read_incidents, split_incidents
 from ripstop.risk.intervals import Standing, clopper_pearson, confidence_sequence, decide
@@ -47,6 +48,7 @@ __all__ = [
     "Chosen",
     "Critical",
     "FleetReport",
+    "FlowGrid",
     "Graph",
     "GraphEffect",
     "GraphMitigation",
@@ -58,6 +60,7 @@ __all__ = [
     "LoadMitigation",
     "LoadReport",
     "NodeRisk",
+    "Outage",
     "RareEvent",
     "RiskInputError",
     "RiskReport",
@@ -65,6 +68,7 @@ __all__ = [
     "Shock",
     "Standing",
     "assess",
+    "assess_flow",
     "assess_learned",
     "assess_load",
     "assess_within",
@@ -79,12 +83,15 @@ __all__ = [
     "cut_each",
     "decide",
     "fleet_risk",
+    "flow_graph",
     "graph_from_json",
     "graph_to_json",
     "isolate_each",
     "learn",
     "most_critical",
+    "outage_factors",
     "parse_graph",
+    "play_outage",
     "rare_probability",
     "read_graph",
     "read_incidents",
@@ -94,6 +101,7 @@ __all__ = [
     "validate",
     "warmup",
     "with_shocks",
+    "write_graph",
 ]
 
 

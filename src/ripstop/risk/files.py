@@ -1,4 +1,4 @@
-"""Risk graphs in JSON files: the node-link form that networkx writes, or edges as short triples.
+"""Risk graphs in files. JSON is the node-link form that networkx writes, or edges as short triples.
 
 ```json
 {"directed": true,
@@ -21,6 +21,7 @@ import numpy as np
 
 from ripstop.core.errors import Place
 from ripstop.risk.errors import RiskInputError
+from ripstop.risk.formats import graph_to_csv, graph_to_graphml, parse_csv, parse_graphml
 from ripstop.risk.graph import WEIGHT, Graph
 from ripstop.risk.inputs import QUANTITIES
 
@@ -29,7 +30,7 @@ LARGEST = 1 << 30  # bytes; a file beyond it is refused before it is read
 
 
 def read_graph(path: str | Path) -> Graph:
-    """Read a risk graph from a JSON file.
+    """Read a risk graph from a file: `.csv`, `.graphml`, or JSON whatever its name.
 
     Raises:
         RiskInputError: C0701 for a file that cannot be read or is no graph; C0702 to C0706 for what is in it.
@@ -44,7 +45,26 @@ def read_graph(path: str | Path) -> Graph:
         raise RiskInputError(f"`{path}`: {reason}", code="C0701") from None
     except UnicodeDecodeError:
         raise RiskInputError(f"`{path}` is not UTF-8 text, expected JSON", code="C0701") from None
-    return parse_graph(text, str(path))
+    reader = {".csv": parse_csv, ".graphml": parse_graphml}.get(file.suffix.lower(), parse_graph)
+    return reader(text, str(path))
+
+
+def write_graph(graph: Graph, path: str | Path) -> None:
+    """Write a graph to a file that `read_graph` reads back: `.csv`, `.graphml`, or else JSON.
+
+    CSV keeps the edges and their channels alone: no nodes without edges, no quantities, no direction.
+
+    Raises:
+        RiskInputError: C0701, for a file that cannot be written.
+    """
+    file = Path(path)
+    plain = {".csv": graph_to_csv, ".graphml": graph_to_graphml}.get(file.suffix.lower())
+    text = json.dumps(graph_to_json(graph), indent=1) if plain is None else plain(graph)
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        reason = (error.strerror or "cannot be written").lower()
+        raise RiskInputError(f"`{path}`: {reason}", code="C0701") from None
 
 
 def parse_graph(text: str, name: str = "") -> Graph:

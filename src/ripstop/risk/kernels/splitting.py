@@ -2,9 +2,9 @@
 
 Theory of operation. A cascade is revealed edge by edge from one failed node; its state is who failed and
 whose edges are still to be looked at. The chance to reach a far level is the product of the chances to get
-from each level to the next, each of which is large enough to be counted. Every particle of a stage starts from
-a state, drawn at random, in which the level before was reached. With levels fixed beforehand the product is
-unbiased.
+from each level to the next, each of which is large enough to be counted. Every particle of a stage starts
+from a state, drawn at random, in which the level before was reached. With levels fixed beforehand the product
+is unbiased.
 
 References:
     Garvels (2000), The splitting method in rare event simulation, thesis, Twente (fixed effort).

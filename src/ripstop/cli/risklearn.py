@@ -1,0 +1,89 @@
+"""`ripstop risk learn`: edge weights from a log of incidents."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ripstop.cli.root import Subparsers
+
+_EPILOG = """examples:
+  ripstop risk learn incidents.jsonl
+  ripstop risk learn incidents.jsonl --graph prior.json --out learned.json
+  ripstop risk learn incidents.jsonl --graph prior.json --held-out 0.3 --plot reliability.png --json
+
+A log holds one incident a line: {"failures": {"a": 0, "b": 12.5}, "causes": {"b": "a"}}. Times are in any
+unit; causes may be left out. The last incidents are held out to see how well the weights predict.
+"""
+
+
+def add_parser(verbs: Subparsers) -> None:
+    """Add the verb to `ripstop risk`."""
+    parser = verbs.add_parser(
+        "learn",
+        help="learn a graph's weights from a log of incidents",
+        description="Learn edge weights from incidents, and check them on incidents held out.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("log", metavar="LOG.jsonl", help="the incidents, one JSON object a line")
+    parser.add_argument(
+        "--graph", metavar="PRIOR", help="the edges, with prior weights (.json, .csv, .graphml)"
+    )
+    parser.add_argument("--strength", type=float, default=2.0, help="attempts the prior is worth (default 2)")
+    parser.add_argument(
+        "--window", type=float, default=math.inf, help="longest time from cause to effect (default: any)"
+    )
+    parser.add_argument(
+        "--held-out", type=float, default=0.25, help="share of incidents held out, 0 for none (default 0.25)"
+    )
+    parser.add_argument("--out", metavar="FILE", help="write the learned graph (.json, .csv, .graphml)")
+    parser.add_argument("--plot", metavar="FILE", help="draw the reliability diagram (png, svg, pdf)")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.set_defaults(func=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Learn, check, and write."""
+    from ripstop.risk import learn, read_graph, read_incidents, split_incidents, validate, write_graph
+
+    log = read_incidents(args.log)
+    prior = None if args.graph is None else read_graph(args.graph)
+    train, held_out = (log, ()) if args.held_out == 0 else split_incidents(log, args.held_out)
+    checked = None
+    if held_out:
+        from ripstop.risk.incidents import seen_nodes
+
+        trained = learn(train, prior, strength=args.strength, window=args.window)
+        missing = [node for node in seen_nodes(held_out) if node not in trained.graph.position]
+        checked = validate(trained.graph.with_nodes(missing), held_out, window=args.window)
+    learned = learn(log, prior, strength=args.strength, window=args.window)
+    if args.out:
+        write_graph(learned.graph, args.out)
+    if args.plot and checked is not None:
+        from ripstop.risk.plots import plot_calibration
+
+        plot_calibration(checked, args.plot)
+    facts = {
+        "incidents": learned.incidents,
+        "nodes": len(learned.graph.nodes),
+        "edges": len(learned.graph.source),
+        "unexplained": learned.unexplained,
+        "rounds": learned.rounds,
+    }
+    if args.json:
+        print(json.dumps(facts | {"held_out": None if checked is None else checked.to_json()}, indent=2))
+        return 0
+    print(", ".join(f"{value} {name}" for name, value in facts.items()))
+    if checked is not None:
+        area = "no ranking" if checked.auc is None else f"area under the curve {checked.auc:.3f}"
+        print(
+            f"held out {len(held_out)} incidents, {checked.count} predictions: Brier {checked.brier:.4f} "
+            f"(base rate alone {checked.reference:.4f}), {area}"
+        )
+    if args.out:
+        print(f"wrote {args.out}")
+    return 0

@@ -1,0 +1,128 @@
+"""Pictures of reports: ranking with intervals, cascade sizes, the graph by risk, reliability diagrams."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ripstop.core.errors import missing_extra
+from ripstop.risk.assessment import assess
+from ripstop.risk.calibration import Calibration
+from ripstop.risk.graph import Graph
+from ripstop.risk.report import RiskReport
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SHARES = tuple(k / 20 for k in range(20))
+MOST_DRAWN = 500  # nodes; a larger graph is a blot
+
+
+def exceedance(
+    graph: Graph, *, trials: int = 1000, seed: int = 0, model: str = "percolation"
+) -> NDArray[np.float64]:
+    """Give P(share lost > x) for x = 0, 0.05 .. 0.95, shape (20, nodes), on common worlds.
+
+    Raises:
+        RiskInputError: as `assess`.
+    """
+    rows = [assess(graph, theta=x, trials=trials, seed=seed, model=model).probability for x in SHARES]
+    return np.array(rows)
+
+
+def plot_report(report: RiskReport, graph: Graph, path: str | Path, *, top: int = 20) -> None:
+    """Draw a report: the ranking with intervals, cascade sizes of the riskiest nodes, and the graph by risk.
+
+    Args:
+        report: on `graph`, by `assess`.
+        graph: at most 500 nodes of it are drawn, the riskiest.
+        path: where the picture goes; its ending says in which format.
+        top: lines of the ranking.
+
+    Raises:
+        ConfigurationError: C0001, matplotlib or networkx is not installed.
+    """
+    figure = _figure(15.0, 5.0)
+    left, middle, right = figure.subplots(1, 3)
+    _draw_ranking(left, report, top)
+    _draw_sizes(middle, report, graph)
+    _draw_graph(right, report, graph)
+    figure.savefig(path)
+
+
+def plot_calibration(calibration: Calibration, path: str | Path) -> None:
+    """Draw a reliability diagram, with the interval of each bin and how many predictions it holds.
+
+    Raises:
+        ConfigurationError: C0001, matplotlib is not installed.
+    """
+    figure = _figure(5.0, 5.0)
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color="0.7", linewidth=1)
+    for b in calibration.bins:
+        axes.plot([b.predicted] * 2, [b.observed_low, b.observed_high], color="tab:blue", linewidth=1)
+        axes.plot(b.predicted, b.observed, "o", color="tab:blue")
+        axes.annotate(str(b.count), (b.predicted, b.observed), (4, 4), textcoords="offset points", fontsize=7)
+    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="predicted probability", ylabel="observed frequency")
+    axes.set_title(f"Brier {calibration.brier:.3f}, skill {calibration.skill:.2f}", fontsize=10)
+    figure.savefig(path)
+
+
+def _figure(width: float, height: float) -> Figure:
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError as error:
+        raise missing_extra(error.name or "matplotlib", "sim") from error
+    figure = Figure(figsize=(width, height), layout="constrained", dpi=120)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _draw_ranking(axes: Axes, report: RiskReport, top: int) -> None:
+    lines = report.ranking(top)
+    place = np.arange(len(lines))
+    for i, line in enumerate(lines):
+        axes.plot([line.low, line.high], [i, i], color="tab:red", linewidth=2, alpha=0.5)
+    axes.plot([line.probability for line in lines], place, "o", color="tab:red", markersize=4)
+    axes.set_yticks(place, [str(line.node) for line in lines], fontsize=7)
+    axes.invert_yaxis()
+    if report.threshold is not None:
+        axes.axvline(report.threshold, color="0.5", linestyle="--", linewidth=1)
+    axes.set(xlim=(0, 1), xlabel=f"P(share lost > {report.theta:g})")
+    axes.set_title(f"Riskiest agents, {100 * report.confidence:g} % intervals", fontsize=10)
+
+
+def _draw_sizes(axes: Axes, report: RiskReport, graph: Graph) -> None:
+    if not len(graph.nodes):
+        return
+    table = exceedance(graph, trials=min(report.trials, 1000), seed=report.seed, model=report.model)
+    for line in report.ranking(5):
+        axes.step(SHARES, table[:, graph.index(line.node)], where="post", label=str(line.node))
+    axes.axvline(report.theta, color="0.5", linestyle="--", linewidth=1)
+    axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="share lost x", ylabel="P(share lost > x)")
+    axes.legend(fontsize=7, title="first to fail", title_fontsize=7)
+    axes.set_title("Cascade sizes", fontsize=10)
+
+
+def _draw_graph(axes: Axes, report: RiskReport, graph: Graph) -> None:
+    try:
+        import networkx as nx
+    except ModuleNotFoundError as error:
+        raise missing_extra(error.name or "networkx", "graphs") from error
+    shown = [line.node for line in report.ranking(MOST_DRAWN)]
+    drawn: Any = graph.to_networkx().subgraph(shown)
+    where = nx.spring_layout(drawn, seed=1, weight=None)
+    risk = [report.of(node).probability for node in drawn]
+    nx.draw_networkx_edges(drawn, where, ax=axes, alpha=0.25, width=0.6, arrows=False)
+    dots = nx.draw_networkx_nodes(
+        drawn, where, ax=axes, node_color=risk, cmap="inferno_r", vmin=0.0, vmax=1.0, node_size=40
+    )
+    if risk:
+        axes.figure.colorbar(dots, ax=axes, label="P(cascade)")
+    axes.set_axis_off()
+    axes.set_title(f"{len(shown)} of {len(graph.nodes)} agents by risk", fontsize=10)

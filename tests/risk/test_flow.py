@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import networkx as nx
+import numpy as np
+import pytest
+
+from ripstop.risk import (
+    FlowGrid,
+    RiskInputError,
+    assess,
+    assess_flow,
+    flow_graph,
+    outage_factors,
+    play_outage,
+)
+
+
+def meshed(seed: int = 1, n: int = 14, m: int = 24) -> FlowGrid:
+    source = nx.gnm_random_graph(n, m, seed=seed)
+    while not nx.is_connected(source):
+        seed += 50
+        source = nx.gnm_random_graph(n, m, seed=seed)
+    rng = np.random.default_rng(seed)
+    grid = FlowGrid.from_arrays(
+        np.array(source.edges), rng.uniform(0.05, 0.3, m), rng.uniform(5, 20, n), rng.uniform(0, 40, n)
+    )
+    return grid.balanced()
+
+
+def slow_outage(grid: FlowGrid, first: int) -> float:
+    """The cascade as the documentation reads, island by island, each by least squares."""
+    alive = {l: (int(s), int(t)) for l, (s, t) in enumerate(zip(grid.source, grid.target, strict=True))}
+    del alive[first]
+    demand, made = dict(enumerate(grid.demand)), dict(enumerate(grid.generation))
+    while True:
+        graph = nx.MultiGraph()
+        graph.add_nodes_from(demand)
+        graph.add_edges_from((s, t, l) for l, (s, t) in alive.items())
+        over = []
+        for island in nx.connected_components(graph):
+            d, g = sum(demand[v] for v in island), sum(made[v] for v in island)
+            for v in island:
+                if g >= d:
+                    made[v] *= d / g if g > 0 else 1.0
+                else:
+                    demand[v] *= g / d
+            names = sorted(island)
+            lines = [l for l, (s, _) in alive.items() if s in island]
+            a = np.zeros((len(lines), len(names)))
+            for i, l in enumerate(lines):
+                s, t = alive[l]
+                a[i, names.index(s)] += 1
+                a[i, names.index(t)] -= 1
+            b = np.diag([grid.susceptance[l] for l in lines])
+            p = np.array([made[v] - demand[v] for v in names])
+            angle = np.linalg.lstsq(a.T @ b @ a, p, rcond=None)[0]
+            over += [l for l, f in zip(lines, b @ a @ angle, strict=True) if abs(f) > grid.capacity[l] + 1e-9]
+        if not over:
+            return float(grid.demand.sum() - sum(demand.values()))
+        for l in over:
+            del alive[l]
+
+
+@pytest.mark.parametrize("alpha", [0.1, 0.5, 1.0])
+@pytest.mark.parametrize("seed", range(3))
+def test_an_outage_agrees_with_the_slow_twin(alpha: float, seed: int) -> None:
+    grid = meshed(seed).with_capacity(alpha, 1.0)
+    for k in range(len(grid.lines)):
+        assert play_outage(grid, k).lost_mw == pytest.approx(slow_outage(grid, k), abs=1e-6)
+
+
+def test_outage_factors_predict_the_flows_after_an_outage() -> None:
+    grid = meshed()
+    factors, flow = outage_factors(grid), grid.flows()
+    for k in range(len(grid.lines)):
+        kept = [l for l in range(len(grid.lines)) if l != k]
+        if np.isnan(factors[:, k]).any():
+            continue
+        without = FlowGrid.from_arrays(
+            np.stack([grid.source, grid.target], axis=1)[kept],
+            1 / grid.susceptance[kept],
+            grid.demand,
+            grid.generation,
+        )
+        assert without.flows() == pytest.approx((flow + factors[:, k] * flow[k])[kept], abs=1e-8)
+
+
+def test_screening_leaves_out_only_outages_that_lose_nothing() -> None:
+    grid = meshed().with_capacity(0.5, 1.0)
+    report = assess_flow(grid, theta=0.0, trials=1, demand_spread=0.0, capacity_spread=0.0)
+    lost = [play_outage(grid, k).lost_mw / grid.demand.sum() for k in range(len(grid.lines))]
+    assert report.expected_share is not None
+    assert report.expected_share.tolist() == pytest.approx(lost, abs=1e-9)
+
+
+def test_a_report_repeats_itself_and_has_intervals() -> None:
+    grid = meshed().with_capacity(0.3, 1.0)
+    one, two = (assess_flow(grid, trials=20, seed=3) for _ in range(2))
+    assert one.hits.tobytes() == two.hits.tobytes()
+    assert ((one.low <= one.probability) & (one.probability <= one.high)).all()
+    assert one.hits.sum() > 0
+
+
+def test_lines_make_a_risk_graph_that_explains_itself() -> None:
+    grid = meshed().with_capacity(0.3, 1.0)
+    graph = flow_graph(grid)
+    assert set(graph.channels) == {"overload"}
+    report = assess(graph, theta=0.2, trials=500)
+    assert 0 < report.probability.max() <= 1
+
+
+def test_a_matpower_case_is_read() -> None:
+    case = {
+        "bus": np.array([[1, 3, 0, 0, 0], [2, 1, 50, 0, 0], [3, 1, 30, 0, 0]], float),
+        "gen": np.array([[1, 80, 0, 0, 0, 1, 100, 1]], float),
+        "branch": np.array(
+            [
+                [1, 2, 0, 0.1, 0, 100, 0, 0, 0, 0, 1],
+                [2, 3, 0, 0.1, 0, 0, 0, 0, 0, 0, 1],
+                [1, 3, 0, 0.1, 0, 60, 0, 0, 1, 0, 0],
+            ],
+            float,
+        ),
+    }
+    grid = FlowGrid.from_matpower(case)
+    assert grid.lines == (0, 1)
+    assert grid.flows().tolist() == pytest.approx([80, 30])
+    assert grid.capacity.tolist() == [100, np.inf]
+    assert play_outage(grid, 0).lost_mw == pytest.approx(80)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_the_flows_of_case118_are_those_of_pandapower() -> None:
+    networks = pytest.importorskip("pandapower.networks", reason="pandapower is not installed")
+    import pandapower
+
+    net = networks.case118()
+    pandapower.rundcpp(net)
+    grid = FlowGrid.from_matpower(net._ppc)
+    assert np.abs(grid.flows() - net._ppc["branch"][:, 13].real).max() < 1e-6
+
+
+def test_grids_that_make_no_sense_are_refused() -> None:
+    ends, two = [[0, 1]], [1.0, 1.0]
+    for call in (
+        lambda: FlowGrid.from_arrays([[0, 5]], [0.1], two, two),
+        lambda: FlowGrid.from_arrays([0, 1], [0.1], two, two),
+        lambda: FlowGrid.from_arrays(ends, [0.0], two, two),
+        lambda: FlowGrid.from_arrays(ends, [np.nan], two, two),
+        lambda: FlowGrid.from_arrays(ends, ["x"], two, two),
+        lambda: FlowGrid.from_arrays(ends, [0.1], [-1.0, 1.0], two),
+        lambda: FlowGrid.from_arrays(ends, [0.1], two, [1.0]),
+        lambda: FlowGrid.from_matpower({}),
+        lambda: assess_flow(FlowGrid.from_arrays(ends, [0.1], [0.0, 0.0], two)),
+        lambda: assess_flow(FlowGrid.from_arrays(ends, [0.1], two, two), demand_spread=-1),
+    ):
+        with pytest.raises(RiskInputError) as caught:
+            call()
+        assert caught.value.code == "C0741"

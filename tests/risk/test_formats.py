@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import networkx as nx
+import numpy as np
+import pytest
+
+from ripstop.risk import Graph, RiskInputError, assess, calibrate, read_graph, write_graph
+from ripstop.risk.plots import exceedance, plot_calibration, plot_report
+
+
+def mixed(*, directed: bool) -> Graph:
+    return Graph.from_edges(
+        ["a", "b", "c"],
+        [("a", "b"), ("b", "c")],
+        {"load": [0.25, 0.5], "radio": [0.125, 0.0]},
+        directed=directed,
+        quantities={"consequence": [1, 2, 3]},
+    )
+
+
+@pytest.mark.parametrize("directed", [False, True])
+@pytest.mark.parametrize("ending", ["json", "graphml", "csv"])
+def test_a_graph_comes_back_from_its_file(tmp_path: Path, ending: str, directed: bool) -> None:
+    graph = mixed(directed=directed)
+    write_graph(graph, tmp_path / f"g.{ending}")
+    back = read_graph(tmp_path / f"g.{ending}")
+    assert (back.nodes, back.directed) == (graph.nodes, directed)
+    assert back.source.tolist() == graph.source.tolist()
+    assert {k: p.tolist() for k, p in back.channels.items()} == {
+        k: p.tolist() for k, p in graph.channels.items()
+    }
+    if ending != "csv":
+        assert back.consequence.tolist() == [1, 2, 3]
+
+
+def test_a_plain_table_is_a_directed_graph(tmp_path: Path) -> None:
+    (tmp_path / "g.csv").write_text("source,target,weight\nhub, a ,0.5\na,b,0.25\n")
+    graph = read_graph(tmp_path / "g.csv")
+    assert graph.directed
+    assert graph.nodes == ("hub", "a", "b")
+    assert graph.weight.tolist() == [0.5, 0.25]
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("", "C0701"),
+        ("a,b\n", "C0701"),
+        ("source,target\n", "C0701"),
+        ("source,target,weight,weight\n", "C0701"),
+        ("source,target,weight\na,b\n", "C0701"),
+        ('source,target,weight\n"a,b\n', "C0701"),
+        ("source,target,weight\na,b,1.5\n", "C0704"),
+        ("source,target,weight\na,b,nan\n", "C0704"),
+        ("source,target,weight\na,b,x\n", "C0704"),
+        ("source,target,weight\na,b,.5\na,b,.5\n", "C0705"),
+        ("source,target,weight,directed\na,b,.5,true\nb,c,.5,false\n", "C0701"),
+    ],
+)
+def test_a_bad_table_is_refused(tmp_path: Path, text: str, code: str) -> None:
+    (tmp_path / "g.csv").write_text(text)
+    with pytest.raises(RiskInputError) as caught:
+        read_graph(tmp_path / "g.csv")
+    assert caught.value.code == code
+
+
+@pytest.mark.parametrize("text", ["", "<graphml", "<graphml/>", "not xml", "<a>&b;</a>"])
+def test_bad_graphml_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "g.graphml").write_text(text)
+    with pytest.raises(RiskInputError) as caught:
+        read_graph(tmp_path / "g.graphml")
+    assert caught.value.code == "C0701"
+
+
+def test_a_file_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    with pytest.raises(RiskInputError):
+        write_graph(mixed(directed=True), tmp_path / "none" / "g.json")
+
+
+def test_the_exceedance_falls_with_the_share_and_meets_the_report() -> None:
+    source = nx.cycle_graph(8)
+    nx.set_edge_attributes(source, 0.7, "weight")
+    graph = Graph.from_networkx(source)
+    table = exceedance(graph, trials=500, seed=2)
+    assert (np.diff(table, axis=0) <= 0).all()
+    assert table[10].tolist() == assess(graph, theta=0.5, trials=500, seed=2).probability.tolist()
+
+
+def test_pictures_are_drawn(tmp_path: Path) -> None:
+    graph = mixed(directed=True)
+    plot_report(assess(graph, trials=64), graph, tmp_path / "report.png")
+    plot_calibration(calibrate([0.1, 0.9, 0.8], [0, 1, 1]), tmp_path / "reliability.svg")
+    assert (tmp_path / "report.png").read_bytes()[:4] == b"\x89PNG"
+    assert "<svg" in (tmp_path / "reliability.svg").read_text()
+    empty = Graph.from_edges([], [], [])
+    plot_report(assess(empty, trials=64), empty, tmp_path / "empty.png")
