@@ -13,6 +13,7 @@ from ripstop.risk import (
     RiskInputError,
     assess,
     assess_learned,
+    calibrated,
     learn,
     read_incidents,
     split_incidents,
@@ -175,3 +176,19 @@ def test_what_cannot_be_learned_from_is_refused(tmp_path: Path) -> None:
         with pytest.raises(RiskInputError) as caught:
             call()
         assert caught.value.code == code
+
+
+def test_a_report_is_calibrated_against_incidents() -> None:
+    graph = drawn_graph()
+    rng = np.random.default_rng(9)
+    log = [play(graph, rng, causes=False) for _ in range(600)]
+    report = calibrated(assess(graph, theta=0.3, trials=4000, seed=1), graph, log)
+    assert report.calibration is not None
+    assert report.calibration.count == 600
+    # The model is the truth here: each bin's interval holds what was predicted, but for chance.
+    inside = [b.observed_low <= b.predicted <= b.observed_high for b in report.calibration.bins]
+    assert sum(inside) >= len(inside) - 1
+    assert report.calibration.skill > 0
+    assert report.to_json()["calibration"] is not None
+    with pytest.raises(RiskInputError):
+        calibrated(report, graph, [])

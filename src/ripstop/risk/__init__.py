@@ -22,7 +22,7 @@ from ripstop.risk.graph import Cause, Graph
 from ripstop.risk.incidents import Incident, read_incidents, split_incidents
 from ripstop.risk.intervals import Standing, clopper_pearson, confidence_sequence, decide
 from ripstop.risk.itemload import ItemLoad, LoadMitigation
-from ripstop.risk.learning import Learned, assess_learned, learn, validate
+from ripstop.risk.learning import Learned, assess_learned, calibrated, learn, validate
 from ripstop.risk.load import LoadReport, assess_load, simulate_load
 from ripstop.risk.rare import RareEvent, rare_probability
 from ripstop.risk.report import NodeRisk, RiskReport
@@ -75,6 +75,7 @@ __all__ = [
     "auc",
     "brier",
     "calibrate",
+    "calibrated",
     "cheapest",
     "clopper_pearson",
     "compare_graph",

@@ -34,6 +34,7 @@ Ints = NDArray[np.int32]
 Flags = NDArray[np.bool_]
 
 BRIDGE = 1e-8  # 1 - PTDF below which an outage splits the grid
+ROUNDING = 1e-9
 SLACK = 1e-9  # MW; loadings within it of the capacity are no overload
 PURPOSE = 0x666C6F77  # "flow": keys these draws apart from other uses of the seed
 
@@ -294,7 +295,8 @@ def _balance(
     label = _islands(grid, up)
     count = int(label.max(initial=-1)) + 1
     wanted, made = (np.bincount(label, mw, count) for mw in (demand, generation))
-    up_to = made > 0 if raise_generation else made >= wanted
+    # What rounding leaves short of the demand is no shortage.
+    up_to = made > 0 if raise_generation else made >= wanted * (1.0 - ROUNDING)
     with np.errstate(divide="ignore", invalid="ignore"):
         scale_made = np.where(up_to & (made > 0), wanted / made, 1.0)
         scale_wanted = np.where(up_to, 1.0, np.where(wanted > 0, np.maximum(made, 0.0) / wanted, 1.0))

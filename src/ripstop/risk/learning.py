@@ -231,6 +231,28 @@ def _targets(incident: Incident, graph: Graph, found: Attempts) -> list[int]:
     return ends
 
 
+def calibrated(report: RiskReport, graph: Graph, incidents: Sequence[Incident]) -> RiskReport:
+    """Give the report with its Brier score and reliability against recorded, or simulated, incidents.
+
+    Each incident that one node's failure began is one prediction: that it becomes a cascade, with that node's
+    probability. Works for every model.
+
+    Raises:
+        RiskInputError: C0702 for a node that is not there, C0715 where no incident began with one node.
+    """
+    predicted: list[float] = []
+    happened: list[bool] = []
+    total = float(graph.consequence.sum())
+    for incident in incidents:
+        begin = min(incident.failures.values())
+        first = [node for node, t in incident.failures.items() if t == begin]
+        if len(first) == 1:
+            down = [graph.index(node) for node in incident.failures]
+            predicted.append(report.of(first[0]).probability)
+            happened.append(float(graph.consequence[down].sum()) / total > report.theta)
+    return replace(report, calibration=calibrate(predicted, happened))
+
+
 def assess_learned(
     learned: Learned, *, theta: float = 0.5, trials: int = 4096, seed: int = 0, draws: int = 32
 ) -> RiskReport:

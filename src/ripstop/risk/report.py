@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from ripstop.risk.calibration import Calibration
 from ripstop.risk.errors import RiskInputError
 from ripstop.risk.intervals import Standing
 
@@ -45,6 +46,7 @@ class RiskReport:
         standing: where each probability lies against `threshold`; None without a threshold.
         sampled: worlds by node, where sampling stopped node by node.
         notes: what was left out or adapted in the input, in words.
+        calibration: how well such probabilities met recorded incidents, where `calibrated` was asked.
     """
 
     nodes: tuple[Hashable, ...]
@@ -62,6 +64,7 @@ class RiskReport:
     standing: tuple[Standing, ...] | None = None
     notes: tuple[str, ...] = ()
     sampled: NDArray[np.int64] | None = None
+    calibration: Calibration | None = None
 
     def __len__(self) -> int:
         return len(self.nodes)
@@ -120,5 +123,6 @@ class RiskReport:
             "confidence": self.confidence,
             "threshold": self.threshold,
             "notes": list(self.notes),
+            "calibration": None if self.calibration is None else self.calibration.to_json(),
             "nodes": rows,
         }
