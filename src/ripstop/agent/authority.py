@@ -66,6 +66,7 @@ class Authority:
     def __init__(self, agent: str, opener: Opener | None, *, chance: SplitMix64) -> None:
         self.scopes = ("fleet", f"agent-{agent}")
         self.held: dict[str, Held] = {}
+        self.position = Position()  # the highest accepted, whatever its scope
         self.has_round_trip = False
         self.dropped = 0
         self._agent = agent
@@ -81,14 +82,9 @@ class Authority:
         self._missed = Position()
 
     @property
-    def position(self) -> Position:
-        """The highest position accepted, whatever its scope."""
-        return max((entry.intent.position for entry in self.held.values()), default=Position())
-
-    @property
     def epoch(self) -> int:
         """The highest epoch seen."""
-        return max(self._epoch, self.position.epoch)
+        return self._epoch
 
     def reseed(self, chance: SplitMix64) -> None:
         """Draw nonces from another stream: no life's nonces may repeat those of an earlier one."""
@@ -202,7 +198,8 @@ class Authority:
     def accept(self, held: Held) -> None:
         """Put an intent in force for its scope."""
         self.held[held.intent.scope] = held
-        self._epoch = max(self._epoch, held.intent.position.epoch)
+        self.position = max(entry.intent.position for entry in self.held.values())
+        self._epoch = max(self._epoch, self.position.epoch)
         waiting = self._pending.get(held.intent.scope)
         if waiting is not None and waiting[0].position <= held.intent.position:
             del self._pending[held.intent.scope]

@@ -18,6 +18,7 @@ from .breaker import Breaker, BreakerEvent, BreakerState, Transition
 from .monitor import Finding, Monitor
 from .settings import NodeSettings
 
+_CALM = (BreakerState.CLOSED, BreakerState.DISABLED)  # a good reading changes nothing then
 _REMIND_US = 5_000_000
 
 
@@ -88,7 +89,7 @@ class Guard:
                 finding = monitors[name].observe(signals[name], mono_us)
                 if finding.alarm:
                     alarms[name] = finding
-        if not alarms and not self._told_us and self.breaker.state is BreakerState.CLOSED:
+        if not alarms and not self._told_us and self.breaker.state in _CALM:
             return None
         return self._judge(alarms, signals, mono_us) if watched else None
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ripstop.core.intent import Topology
 from ripstop.core.messages import Item, PeerKind, PeerMessage
 from ripstop.core.node import Send
 from ripstop.core.subjects import Subjects
@@ -25,18 +26,22 @@ class Peers:
         self._subjects = subjects
         self._number = 0
         self._isolated = False
-        self._hubs: dict[str, str] = {}
+        self._stars: tuple[Topology, ...] = ()
         self._peerless: frozenset[str] = frozenset()
 
     def adopt(self, standing: Standing) -> None:
         """Take the edges that hold now."""
         self._isolated = standing.isolated
         self._peerless = standing.peerless
-        self._hubs = {member: star.hub for star in standing.stars for member in star.members}
+        self._stars = standing.stars
 
     def hub(self, peer: str) -> str:
         """Give the relay between here and a peer; "" where they speak directly."""
-        return self._hubs.get(self._agent) or self._hubs.get(peer, "")
+        for name in (self._agent, peer):
+            for star in reversed(self._stars):  # the later one holds
+                if star.hub and name in star.members:
+                    return star.hub
+        return ""
 
     def why_cut(self, peer: str) -> str:
         """Say why nothing may pass between here and a peer; "" where it may."""

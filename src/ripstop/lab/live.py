@@ -51,7 +51,15 @@ from ripstop.worlds.drones import Snapshot
 _US: Final = 1_000_000
 # The bars of the live window: lease 5 s, dwell and back-off at most 5 s, the sensor replaced 8 s in.
 LIVE_TEMPO: Final = Tempo(
-    beat_s=1.0, tick_s=1.0, work_s=5.0, back_off_s=4.0, incident_s=0.5, survey_s=0.0, lease_s=5.0, dwell_s=2.0
+    beat_s=1.0,
+    tick_s=1.0,
+    work_s=5.0,
+    back_off_s=4.0,
+    incident_s=0.5,
+    survey_s=0.0,
+    segment_s=10.0,
+    lease_s=5.0,
+    dwell_s=2.0,
 )
 _CALM_US: Final = 2 * _US
 

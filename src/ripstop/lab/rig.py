@@ -45,6 +45,7 @@ class Tempo:
     back_off_s: float = 60.0
     incident_s: float = 2.0
     survey_s: float = 60.0
+    segment_s: float = 30.0
     lease_s: float | None = None
     dwell_s: float | None = None
 
@@ -175,6 +176,7 @@ def _settings(name: str, seed: int, layers: Layers, tempo: Tempo) -> NodeSetting
         fleet=FLEET,
         beat_s=tempo.beat_s,
         work_s=tempo.work_s,
+        segment_s=tempo.segment_s,
         watch=("battery_percent",),
         breaker_actions=("accept_task", "take_off"),
         breaker=BreakerSettings(
