@@ -12,7 +12,7 @@ import pytest
 from ripstop.control.audit.files import read_log
 from ripstop.control.audit.verify import verify_run
 from ripstop.core.shipped import shipped
-from ripstop.lab.live import LiveFleet, Window
+from ripstop.lab.live import LiveFleet, Window, live_tempo
 from ripstop.lab.steps import eight_steps, last_acknowledgement_s
 from ripstop.links.loop import run as run_loop
 from shifts import small_experiment
@@ -36,6 +36,14 @@ def small_fleet(folder, window=WINDOW):
 def played(tmp_path_factory):
     fleet = small_fleet(tmp_path_factory.mktemp("live") / "run")
     return fleet, asyncio.run(fleet.run())
+
+
+def test_a_fleet_that_one_process_carries_with_effort_beats_less_often():
+    usual, large = live_tempo(150), live_tempo(1000)
+    assert usual == live_tempo(1)
+    assert large.beat_s == 5.0 * usual.beat_s
+    assert large.lease_s == 5.0 * usual.lease_s
+    assert large.incident_s == usual.incident_s
 
 
 def test_the_loop_closes_over_nats(played):

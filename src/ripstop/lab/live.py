@@ -44,7 +44,7 @@ from ripstop.lab.runner import Experiment, VirtualShift
 from ripstop.lab.steps import Evidence
 from ripstop.lab.stopwatch import Stopwatch
 from ripstop.links.driver import NodeDriver
-from ripstop.links.nats import Login, NatsLink
+from ripstop.links.nats import LinkSettings, Login, NatsLink
 from ripstop.links.nkey import new_seed, public_key
 from ripstop.worlds.drones import Snapshot
 
@@ -62,6 +62,23 @@ LIVE_TEMPO: Final = Tempo(
     dwell_s=2.0,
 )
 _CALM_US: Final = 2 * _US
+_AT_FULL_PACE: Final = 200  # agents that one process carries at LIVE_TEMPO with room to spare
+
+
+def _slower(agents: int) -> float:
+    return max(1.0, agents / _AT_FULL_PACE)
+
+
+def live_tempo(agents: int) -> Tempo:
+    """Give the cadences of a live fleet: one process carries all its agents, so many beat less often."""
+    slower, of = _slower(agents), LIVE_TEMPO
+    return replace(
+        of,
+        beat_s=slower * of.beat_s,
+        tick_s=slower * of.tick_s,
+        work_s=slower * of.work_s,
+        lease_s=slower * (of.lease_s or 0.0),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +121,7 @@ class LiveFleet:
         fault = fault.moved(round(fault.at_s) + self.window.phase_s)
         fault = replace(fault, replaced_after_s=self.window.replaced_after_s)
         scenario = replace(experiment.scenario, fault=fault)
-        self.experiment = replace(experiment, scenario=scenario, tempo=LIVE_TEMPO)
+        self.experiment = replace(experiment, scenario=scenario, tempo=live_tempo(experiment.agents))
         self.seed = seed
         self.folder = folder
         self.policies = policies
@@ -177,15 +194,15 @@ class LiveFleet:
         return self._clock
 
     def _options(self, seeds: dict[str, str]) -> ServiceOptions:
-        rig = self.shift.rig
+        rig, tempo = self.shift.rig, self.experiment.tempo
         devices = {name: Device(public_key(seeds[name]), rig.agent_key(name).public) for name in rig.names}
         settings = ControlSettings(
             fleet=FLEET,
-            beat_s=LIVE_TEMPO.beat_s,
-            work_s=LIVE_TEMPO.work_s,
-            tick_s=LIVE_TEMPO.tick_s,
-            incident_s=LIVE_TEMPO.incident_s,
-            survey_s=LIVE_TEMPO.survey_s,
+            beat_s=tempo.beat_s,
+            work_s=tempo.work_s,
+            tick_s=tempo.tick_s,
+            incident_s=tempo.incident_s,
+            survey_s=tempo.survey_s,
             calm_s=1.0,
             seed=self.seed,
         )
@@ -196,8 +213,9 @@ class LiveFleet:
     async def _connect(self, ground: Ground, seeds: dict[str, str], stack: contextlib.AsyncExitStack) -> None:
         """Give every agent's node its own connection; it goes on with the timers and the disk that it had."""
         network = self.shift.network
+        settings = LinkSettings(ping_s=self.experiment.tempo.beat_s)
         for name, node in zip(self.shift.rig.names, self.shift.rig.agents, strict=True):
-            link = NatsLink(ground.address, Login(name, seed=seeds[name]))
+            link = NatsLink(ground.address, Login(name, seed=seeds[name]), settings)
             driver = NodeDriver(node, link, clock=self._clock, disk=network.disk(name))
             driver.on_deliver = lambda value, now, name=name: self.crew.on_deliver(name, value, now)
             driver.on_report = lambda report, now, name=name: self._on_report(name, report, now)
@@ -260,7 +278,7 @@ class LiveFleet:
 
     async def _drain(self, ground: Ground) -> int:
         """Wait until the ground has receipted what the agents have on file; gives how many still wait."""
-        ends_us = self._now_us() + round(self.window.drain_s * _US)
+        ends_us = self._now_us() + round(self.window.drain_s * _slower(len(self._drivers)) * _US)
         while (waiting := await self._unreceipted(ground)) and self._now_us() < ends_us:  # noqa: ASYNC110
             await asyncio.sleep(0.1)
         return waiting
