@@ -126,3 +126,23 @@ def test_numbers_that_are_none_are_refused(graph: str) -> None:
     for words in (("--add", "a", "b", "x"), ("--shed", "weight"), ("--move", "a", "b", "-")):
         with pytest.raises(RiskInputError):
             call("whatif", graph, *words)
+
+
+def test_the_margin_of_a_grid_is_printed_and_judged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "grid.json"
+    buses = [
+        {"id": "north", "inertia": 0.1, "damping": 0.05, "power": 1, "reserve": 0.2},
+        {"id": "south", "inertia": 0.2, "damping": 0.1, "power": -1, "reserve": 0.1},
+    ]
+    file.write_text(json.dumps({"buses": buses, "lines": [["north", "south", 2.0]]}))
+    assert call("stability", str(file)) == 0
+    text = capsys.readouterr().out
+    assert "limited by reserve" in text
+    assert "0.0490" in text
+    assert call("stability", str(file), "--damping", "0.06", "--json") == 1
+    assert json.loads(capsys.readouterr().out)["headroom"] == pytest.approx(0.3)
+    assert call("stability", str(file), "--direction", "south=1", "--headroom", "1") == 1
+    with pytest.raises(RiskInputError, match="BUS=SHARE"):
+        call("stability", str(file), "--direction", "west=1")

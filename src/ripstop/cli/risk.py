@@ -20,6 +20,7 @@ _EPILOG = """examples:
   ripstop risk fleet.json --rare drone-7 --theta 0.8
   ripstop risk whatif fleet.json --isolate hub
   ripstop risk learn incidents.jsonl
+  ripstop risk stability grid.json
 
 A graph is {"directed": false, "nodes": [...], "edges": [["a", "b", 0.4], ...]}; the form that networkx's
 node_link_data gives is read too. A weight is the probability that a failure at one end causes one at the
@@ -29,12 +30,12 @@ exit codes: 0 fine, 1 a node lies above --threshold, 2 usage
 """
 
 
-VERBS = ("rank", "whatif", "learn")
+VERBS = ("rank", "whatif", "learn", "stability")
 
 
 def add_parser(subparsers: Subparsers) -> None:
     """Add the command to the root parser: `ripstop risk GRAPH` is short for `ripstop risk rank GRAPH`."""
-    from ripstop.cli import risklearn, riskwhatif
+    from ripstop.cli import risklearn, riskstability, riskwhatif
 
     parser = subparsers.add_parser(
         "risk",
@@ -56,6 +57,7 @@ def add_parser(subparsers: Subparsers) -> None:
     _add_rank(verbs)
     riskwhatif.add_parser(verbs)
     risklearn.add_parser(verbs)
+    riskstability.add_parser(verbs)
 
 
 def _add_rank(verbs: Subparsers) -> None:

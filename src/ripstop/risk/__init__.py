@@ -19,6 +19,7 @@ from ripstop.risk.files import graph_from_json, graph_to_json, parse_graph, read
 from ripstop.risk.fleet import AgentRisk, Budget, FleetReport, assess_within, fleet_risk
 from ripstop.risk.flow import FlowGrid, Outage, assess_flow, flow_graph, outage_factors, play_outage
 from ripstop.risk.graph import Cause, Graph
+from ripstop.risk.identification import Identified, Telemetry, identify
 from ripstop.risk.incidents import Incident, read_incidents, split_incidents
 from ripstop.risk.intervals import Standing, clopper_pearson, confidence_sequence, decide
 from ripstop.risk.itemload import ItemLoad, LoadMitigation
@@ -29,6 +30,9 @@ from ripstop.risk.report import NodeRisk, RiskReport
 from ripstop.risk.search import Chosen, Critical, Limits, cheapest, cut_each, isolate_each, most_critical
 from ripstop.risk.settings import Settings
 from ripstop.risk.shocks import Shock, shocks_by, with_shocks
+from ripstop.risk.stability import MarginTrigger, Mode, StabilityReport, margin
+from ripstop.risk.swing import SwingModel, swing_model
+from ripstop.risk.swingfiles import read_swing
 from ripstop.risk.whatif import (
     Change,
     GraphEffect,
@@ -52,6 +56,7 @@ __all__ = [
     "Graph",
     "GraphEffect",
     "GraphMitigation",
+    "Identified",
     "Incident",
     "ItemLoad",
     "Learned",
@@ -59,6 +64,8 @@ __all__ = [
     "LoadEffect",
     "LoadMitigation",
     "LoadReport",
+    "MarginTrigger",
+    "Mode",
     "NodeRisk",
     "Outage",
     "RareEvent",
@@ -66,7 +73,10 @@ __all__ = [
     "RiskReport",
     "Settings",
     "Shock",
+    "StabilityReport",
     "Standing",
+    "SwingModel",
+    "Telemetry",
     "assess",
     "assess_flow",
     "assess_learned",
@@ -87,8 +97,10 @@ __all__ = [
     "flow_graph",
     "graph_from_json",
     "graph_to_json",
+    "identify",
     "isolate_each",
     "learn",
+    "margin",
     "most_critical",
     "outage_factors",
     "parse_graph",
@@ -96,9 +108,11 @@ __all__ = [
     "rare_probability",
     "read_graph",
     "read_incidents",
+    "read_swing",
     "shocks_by",
     "simulate_load",
     "split_incidents",
+    "swing_model",
     "validate",
     "warmup",
     "with_shocks",

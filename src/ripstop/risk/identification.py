@@ -1,0 +1,380 @@
+"""Identify a swing model from telemetry: inertia, damping and stiffness by least squares, with intervals.
+
+Theory of operation. The model, discretised exactly (the injections run linearly between samples), predicts
+each sample from the one before; inertia, damping, stiffnesses and a constant offset a bus are fitted to the
+prediction errors of speeds (machines) and angles (loads): close to maximum likelihood where what is not
+measured is a white disturbance of power. Noise of the meters is not in the model: it biases the estimate and
+makes successive errors correlate, which is tested. What no injection has excited cannot be told: then the
+Jacobian is singular.
+
+References:
+    Ljung (1999), System Identification, 2nd ed., 7.2 and 9.4 (prediction errors, covariance).
+    Van Loan (1978), Computing integrals involving the matrix exponential, IEEE Trans. AC-23.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.linalg import expm
+from scipy.optimize import least_squares
+from scipy.special import stdtrit
+
+from ripstop.risk.errors import RiskInputError
+from ripstop.risk.inputs import as_numbers
+from ripstop.risk.swing import Floats, Ints, SwingModel, assemble, line_ends, swing_model
+
+UNEVEN = 0.01  # of the step; more jitter than that is a gap
+SINGULAR = 1e-7  # smallest singular value of the Jacobian with columns of length one
+FAR = 1e9  # rad, rad / s; a prediction error is no larger
+FEWEST = 5  # samples for each unknown of a bus
+FASTEST = 20.0  # per step; beyond it nothing is left to see, and squares must stay finite
+LARGEST = 50.0  # bounds an exponent, so that a step of the search cannot overflow
+
+
+@dataclass(frozen=True, eq=False)
+class Telemetry:
+    """What was measured, evenly sampled.
+
+    Attributes:
+        t_s: times, s, shape (samples,).
+        power: what each bus feeds in, p.u., shape (samples, buses).
+        frequency_hz, angle_rad: shape (samples, buses), one of them at least. Angles that are left out are
+            integrated from the frequencies, frequencies differentiated from the angles.
+    """
+
+    t_s: ArrayLike
+    power: ArrayLike
+    frequency_hz: ArrayLike | None = None
+    angle_rad: ArrayLike | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Identified:
+    """A model as identified, and how sure it is.
+
+    Attributes:
+        model: the estimate, at the mean of the telemetry.
+        low, high: the same quantities at the ends of their intervals: `inertia` and `damping` by bus and
+            `synchronising` (b cos δ, p.u. / rad) by line.
+        synchronising: the estimate by line.
+        confidence: of each interval.
+        correlation: of successive prediction errors; away from 0 they are not white.
+        notes: what limits the result.
+    """
+
+    model: SwingModel
+    synchronising: Floats
+    low: dict[str, Floats]
+    high: dict[str, Floats]
+    confidence: float
+    correlation: float
+    notes: tuple[str, ...]
+    _fit: _Fit
+
+    def draw(self, count: int, *, rng: np.random.Generator) -> list[SwingModel | None]:
+        """Draw models from the estimate's distribution; None where a draw has no operating point."""
+        fit = self._fit
+        drawn = rng.multivariate_normal(fit.estimate, fit.covariance, size=count, method="eigh")
+        return [fit.problem.model(one, self.model) for one in drawn]
+
+
+@dataclass(frozen=True, eq=False)
+class _Fit:
+    problem: _Problem
+    estimate: Floats
+    covariance: Floats
+    errors: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class _Problem:
+    """The telemetry as states and inputs, and how a vector of unknowns is read.
+
+    Unknowns: log M of machines, D of machines, log D of loads, stiffnesses, offsets.
+    """
+
+    step_s: float
+    angle: Floats
+    speed: Floats
+    power: Floats
+    ends: Ints
+    machine: NDArray[np.bool_]
+    has_angles: bool
+
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        return len(self.machine), int(self.machine.sum()), len(self.ends)
+
+    def read(self, unknown: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+        n, m, lines = self.sizes
+        mass, drag, load, k, offset = np.split(unknown, np.cumsum([m, m, n - m, lines]))
+        inertia, damping = np.zeros(n), np.zeros(n)
+        inertia[self.machine] = np.exp(np.clip(mass, -LARGEST, LARGEST))
+        damping[self.machine] = drag
+        damping[~self.machine] = np.exp(np.clip(load, -LARGEST, LARGEST))
+        return inertia, damping, k, offset
+
+    def names(self) -> list[str]:
+        n, heavy, light = len(self.machine), np.flatnonzero(self.machine), np.flatnonzero(~self.machine)
+        return [
+            *(f"inertia of bus {i}" for i in heavy),
+            *(f"damping of bus {i}" for i in (*heavy, *light)),
+            *(f"stiffness of line {i}-{j}" for i, j in self.ends),
+            *(f"offset of bus {i}" for i in range(n)),
+        ]
+
+    def errors(self, unknown: Floats) -> Floats:
+        """Give the prediction errors, (samples - 1, buses): of a machine's speed, of a load's angle."""
+        inertia, damping, k, offset = self.read(unknown)
+        n, m, _ = self.sizes
+        size = n + m
+        incidence = _incidence(self.ends, n)
+        system = assemble((incidence * k) @ incidence.T, inertia, damping)
+        feed = np.zeros((size, n))
+        feed[n + np.arange(m), np.flatnonzero(self.machine)] = 1.0 / inertia[self.machine]
+        light = np.flatnonzero(~self.machine)
+        feed[light, light] = 1.0 / damping[light]
+        block = np.zeros((size + 2 * n, size + 2 * n))
+        block[:size, :size], block[:size, size : size + n] = system, feed
+        block[size : size + n, size + n :] = np.eye(n) / self.step_s
+        moved = expm(np.clip(block * self.step_s, -FASTEST, FASTEST))
+        state = np.hstack([self.angle, self.speed[:, self.machine]])
+        held = self.power + offset
+        ahead = (
+            state[:-1] @ moved[:size, :size].T
+            + held[:-1] @ moved[:size, size : size + n].T
+            + np.diff(held, axis=0) @ moved[:size, size + n :].T
+        )
+        wrong = state[1:] - ahead
+        shown = np.where(self.machine, n + np.cumsum(self.machine) - 1, np.arange(n))
+        return np.asarray(np.clip(wrong[:, shown], -FAR, FAR), np.float64)
+
+    def guess(self) -> Floats:
+        """Solve M ω' + D ω + Σ k δ_ij - c = P by least squares on differences: biased, but near."""
+        n, _, lines = self.sizes
+        middle = [(a[1:] + a[:-1]) / 2.0 for a in (self.angle, self.speed, self.power)]
+        rate = np.diff(self.speed, axis=0) / self.step_s
+        across = middle[0] @ _incidence(self.ends, n)
+        blocks, goal = [], []
+        for i in range(n):
+            part = np.zeros((len(rate), 3 * n + lines))
+            if self.machine[i]:
+                part[:, i] = rate[:, i]
+            part[:, n + i] = middle[1][:, i]
+            part[:, 2 * n : 2 * n + lines] = across * _incidence(self.ends, n)[i]
+            part[:, 2 * n + lines + i] = -1.0
+            blocks.append(part)
+            goal.append(middle[2][:, i])
+        found = np.linalg.lstsq(np.vstack(blocks), np.concatenate(goal), rcond=None)[0]
+        mass, drag, rest = found[:n], found[n : 2 * n], found[2 * n :]
+        light = np.log(np.maximum(drag[~self.machine], 1e-3))
+        return np.concatenate([np.log(np.maximum(mass, 1e-3))[self.machine], drag[self.machine], light, rest])
+
+    def model(self, unknown: Floats, like: SwingModel | None = None) -> SwingModel | None:
+        """Build the model at the mean of the telemetry; None if it has no operating point."""
+        inertia, damping, k, _ = self.read(unknown)
+        stiff = np.maximum(k, 0.0)
+        plain = swing_model(self.ends, stiff, inertia, damping, self.power.mean(axis=0))
+        if self.has_angles:
+            at: Floats | None = self.angle.mean(axis=0)
+        else:
+            at = plain.solve_tangents(plain.balanced_power())
+        if at is None:
+            return None
+        across = np.cos(at[plain.source] - at[plain.target])
+        if (across <= 0).any():
+            return None
+        strong = replace(plain, stiffness=stiff / across).at(at)
+        return replace(strong, buses=like.buses, reserve=like.reserve) if like is not None else strong
+
+
+def identify(
+    telemetry: Telemetry,
+    ends: ArrayLike | None = None,
+    *,
+    machines: ArrayLike | None = None,
+    reserve: ArrayLike | None = None,
+    confidence: float = 0.95,
+) -> Identified:
+    """Identify inertia, damping and stiffness by least squares on prediction errors.
+
+    Cost: some tens of matrix exponentials of four times the buses, for each unknown.
+
+    Args:
+        telemetry: evenly sampled, without gaps, ten samples or more in the fastest swing.
+        ends: shape (lines, 2), which buses may be joined; by default all pairs.
+        machines: by bus, whether it has inertia; by default all have. The others must follow frequency.
+        reserve: by bus, p.u., passed on to the model.
+        confidence: of each interval, in (0, 1).
+
+    Raises:
+        RiskInputError: C0715 for the confidence, C0742 for lines or machines, C0743 for telemetry that is no
+            even series of finite numbers, C0744 if the data cannot identify the model.
+    """
+    if not 0.0 < confidence < 1.0:
+        raise RiskInputError(f"`confidence` is {confidence}, expected one in (0, 1)", code="C0715")
+    problem = _problem(telemetry, ends, machines)
+    fit = _fitted(problem)
+    model = problem.model(fit.estimate)
+    if model is None:
+        raise RiskInputError(
+            "the model as fitted has no operating point", code="C0744", hint="give angles, or fewer lines"
+        )
+    if reserve is not None:
+        swing_model(problem.ends, model.stiffness, model.inertia, model.damping, model.power, reserve)
+        model = replace(model, reserve=as_numbers(reserve))
+    spread = float(stdtrit(fit.errors.size - len(fit.estimate), (1.0 + confidence) / 2.0))
+    half = spread * np.sqrt(np.diag(fit.covariance))
+    names = ("inertia", "damping", "synchronising")
+    low, high = (
+        dict(zip(names, problem.read(fit.estimate + side * half)[:3], strict=True)) for side in (-1.0, 1.0)
+    )
+    correlation, notes = _doubts(problem, fit, half)
+    k = problem.read(fit.estimate)[2]
+    return Identified(model, k, low, high, confidence, correlation, notes, fit)
+
+
+def _problem(telemetry: Telemetry, ends: ArrayLike | None, machines: ArrayLike | None) -> _Problem:
+    time = as_numbers(telemetry.t_s)
+    power = _series("power", telemetry.power, len(time))
+    n = power.shape[1]
+    step = np.diff(time)
+    if time.ndim != 1 or len(time) < 3 or not np.isfinite(time).all() or (step <= 0).any():
+        raise RiskInputError("`t_s` are no three or more times that rise", code="C0743")
+    usual = float(np.median(step))
+    uneven = np.flatnonzero(np.abs(step - usual) > UNEVEN * usual)
+    if len(uneven):
+        raise RiskInputError(
+            f"after {time[uneven[0]]:g} s comes a step of {step[uneven[0]]:g} s, expected {usual:g} s",
+            code="C0743",
+            hint="identify on the longest stretch without gaps, or resample",
+        )
+    if telemetry.frequency_hz is None and telemetry.angle_rad is None:
+        raise RiskInputError("expected frequencies or angles, got neither", code="C0743")
+    if telemetry.frequency_hz is not None:
+        speed = 2.0 * np.pi * _series("frequency_hz", telemetry.frequency_hz, len(time), n)
+        speed = speed - speed.mean()  # the nominal frequency; the offsets take the rest
+    if telemetry.angle_rad is not None:
+        angle = np.unwrap(_series("angle_rad", telemetry.angle_rad, len(time), n), axis=0)
+    else:
+        angle = np.zeros_like(speed)
+        np.cumsum((speed[1:] + speed[:-1]) * usual / 2.0, axis=0, out=angle[1:])
+    if telemetry.frequency_hz is None:
+        speed = np.gradient(angle, usual, axis=0)
+    heavy = np.ones(n, np.bool_) if machines is None else np.asarray(machines)
+    if heavy.shape != (n,) or heavy.dtype != np.bool_:
+        raise RiskInputError(f"`machines` are not {n} truths", code="C0742")
+    pairs = line_ends(list(combinations(range(n), 2)) if ends is None else ends, n)
+    return _Problem(usual, angle, speed, power, pairs, heavy, telemetry.angle_rad is not None)
+
+
+def _fitted(problem: _Problem) -> _Fit:
+    n, _, lines = problem.sizes
+    unknowns = 3 * n + lines - int((~problem.machine).sum())
+    if len(problem.power) * n < FEWEST * unknowns:
+        raise RiskInputError(
+            f"{len(problem.power)} samples of {n} buses are too few for {unknowns} unknowns",
+            code="C0744",
+            hint=f"give {FEWEST * unknowns // n + 1} samples or more",
+        )
+    if not np.ptp(problem.speed, axis=0).any() and not np.ptp(problem.power, axis=0).any():
+        raise RiskInputError(
+            "the telemetry is constant, so it cannot identify the model",
+            code="C0744",
+            hint="take a stretch with changes of load",
+        )
+    start = problem.guess()
+    scale = _spread(problem.errors(start))
+    found = start
+    for _ in range(2):  # the second time with each bus weighed by how well it is predicted
+
+        def weighed(unknown: Floats, scale: Floats = scale) -> Floats:
+            return (problem.errors(unknown) / scale).ravel()
+
+        found = least_squares(weighed, found, x_scale="jac", xtol=1e-12, ftol=1e-12, gtol=1e-12).x
+        scale = _spread(problem.errors(found))
+    errors = problem.errors(found)
+    jacobian = _derivative(lambda unknown: (problem.errors(unknown) / scale).ravel(), found)
+    return _Fit(problem, found, _covariance(problem, jacobian, errors / scale), errors)
+
+
+def _covariance(problem: _Problem, jacobian: Floats, errors: Floats) -> Floats:
+    length = np.sqrt((jacobian**2).sum(axis=0))
+    unseen = np.flatnonzero(length <= SINGULAR * length.max(initial=0.0))
+    _, size, turn = np.linalg.svd(jacobian / np.where(length > 0, length, 1.0), full_matrices=False)
+    if len(unseen) or size[-1] < SINGULAR * size[0] or not np.isfinite(size).all():
+        which = int(unseen[0]) if len(unseen) else int(np.abs(turn[-1]).argmax())
+        raise RiskInputError(
+            f"the data cannot identify the {problem.names()[which]}",
+            code="C0744",
+            hint="every bus's injection must have changed, independently of the others",
+        )
+    inverse = (turn.T / size**2) @ turn / np.outer(length, length)
+    variance = float((errors**2).sum()) / (errors.size - jacobian.shape[1])
+    return np.asarray(inverse * variance)
+
+
+def _doubts(problem: _Problem, fit: _Fit, half: Floats) -> tuple[float, tuple[str, ...]]:
+    """Give the correlation of successive errors, and what to say about it and about wide intervals."""
+    errors = fit.errors - fit.errors.mean(axis=0)
+    products, squares = (errors[1:] * errors[:-1]).sum(axis=0), (errors**2).sum(axis=0)
+    each = np.divide(products, squares, out=np.zeros_like(products), where=squares > 0)
+    worst = float(each[np.abs(each).argmax()])
+    notes = []
+    # Under whiteness a correlation deviates by 1 / sqrt(samples) (Bartlett).
+    if abs(worst) > 4.0 / np.sqrt(len(errors)):
+        notes.append(
+            f"successive prediction errors correlate by {worst:.2f}: the meters are noisy or a state is "
+            "missing, and the intervals are too narrow"
+        )
+    _, m, lines = problem.sizes
+    named = problem.names()
+    n = len(problem.machine)
+    value = np.concatenate([np.ones(m), fit.estimate[m : 2 * m], np.ones(n - m), fit.estimate[m + n :]])
+    wide = [named[i] for i in range(m + n + lines) if half[i] > abs(value[i])]
+    if wide:
+        notes.append(f"hardly identified: {', '.join(wide)}")
+    return worst, tuple(notes)
+
+
+def _derivative(of: Callable[[Floats], Floats], at: Floats) -> Floats:
+    """Differentiate by central differences, steps of the cube root of the rounding."""
+    columns = []
+    for i in range(len(at)):
+        step = np.zeros(len(at))
+        step[i] = 6e-6 * max(abs(at[i]), 1e-2)
+        columns.append((of(at + step) - of(at - step)) / (2.0 * step[i]))
+    return np.stack(columns, axis=1)
+
+
+def _spread(errors: Floats) -> Floats:
+    size = np.sqrt((errors**2).mean(axis=0))
+    return np.asarray(np.maximum(size, max(1e-9 * float(size.max()), 1e-15)), np.float64)
+
+
+def _incidence(ends: Ints, n: int) -> Floats:
+    matrix = np.zeros((n, len(ends)))
+    matrix[ends[:, 0], np.arange(len(ends))] = 1.0
+    matrix[ends[:, 1], np.arange(len(ends))] = -1.0
+    return matrix
+
+
+def _series(name: str, values: ArrayLike, samples: int, buses: int | None = None) -> Floats:
+    array = as_numbers(values)
+    if array.ndim != 2 or array.shape[0] != samples or array.shape[1] != (buses or array.shape[1]):
+        raise RiskInputError(
+            f"`{name}` has shape {array.shape}, expected {samples} samples by {buses or 'the'} buses",
+            code="C0743",
+        )
+    if array.shape[1] == 0 or not np.isfinite(array).all():
+        raise RiskInputError(
+            f"`{name}` are not all finite numbers",
+            code="C0743",
+            hint="identify on a stretch where nothing is missing",
+        )
+    return array
