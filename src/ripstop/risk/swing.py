@@ -102,7 +102,7 @@ class SwingModel:
         if len(lost):
             bus = self.buses[int(np.flatnonzero(label == lost[0])[0])]
             raise RiskInputError(
-                f"the island of bus `{bus}` has {excess[lost[0]]:g} p.u. too much and no damping",
+                f"the island of bus `{bus}` is off balance by {excess[lost[0]]:g} p.u. and has no damping",
                 code="C0742",
                 hint="expected injections that add up to 0 in each island, or damping above 0",
             )
