@@ -79,7 +79,7 @@ class Identified:
     def draw(self, count: int, *, rng: np.random.Generator) -> list[SwingModel | None]:
         """Draw models from the estimate's distribution; None where a draw has no operating point."""
         fit = self._fit
-        drawn = rng.multivariate_normal(fit.estimate, fit.covariance, size=count, method="eigh")
+        drawn = fit.estimate + rng.standard_normal((count, fit.root.shape[1])) @ fit.root.T
         return [fit.problem.model(one, self.model) for one in drawn]
 
 
@@ -87,7 +87,7 @@ class Identified:
 class _Fit:
     problem: _Problem
     estimate: Floats
-    covariance: Floats
+    root: Floats  # of the covariance: root @ root.T
     errors: Floats
 
 
@@ -183,7 +183,10 @@ class _Problem:
         if self.has_angles:
             at: Floats | None = self.angle.mean(axis=0)
         else:
-            at = plain.solve_tangents(plain.balanced_power())
+            try:
+                at = plain.solve_tangents(plain.balanced_power())
+            except RiskInputError:  # off balance, and nothing in the island is damped
+                at = None
         if at is None:
             return None
         across = np.cos(at[plain.source] - at[plain.target])
@@ -229,7 +232,7 @@ def identify(
         swing_model(problem.ends, model.stiffness, model.inertia, model.damping, model.power, reserve)
         model = replace(model, reserve=as_numbers(reserve))
     spread = float(stdtrit(fit.errors.size - len(fit.estimate), (1.0 + confidence) / 2.0))
-    half = spread * np.sqrt(np.diag(fit.covariance))
+    half = spread * np.sqrt((fit.root**2).sum(axis=1))
     names = ("inertia", "damping", "synchronising")
     low, high = (
         dict(zip(names, problem.read(fit.estimate + side * half)[:3], strict=True)) for side in (-1.0, 1.0)
@@ -300,10 +303,10 @@ def _fitted(problem: _Problem) -> _Fit:
         scale = _spread(problem.errors(found))
     errors = problem.errors(found)
     jacobian = _derivative(lambda unknown: (problem.errors(unknown) / scale).ravel(), found)
-    return _Fit(problem, found, _covariance(problem, jacobian, errors / scale), errors)
+    return _Fit(problem, found, _root(problem, jacobian, errors / scale), errors)
 
 
-def _covariance(problem: _Problem, jacobian: Floats, errors: Floats) -> Floats:
+def _root(problem: _Problem, jacobian: Floats, errors: Floats) -> Floats:
     length = np.sqrt((jacobian**2).sum(axis=0))
     unseen = np.flatnonzero(length <= SINGULAR * length.max(initial=0.0))
     _, size, turn = np.linalg.svd(jacobian / np.where(length > 0, length, 1.0), full_matrices=False)
@@ -314,9 +317,8 @@ def _covariance(problem: _Problem, jacobian: Floats, errors: Floats) -> Floats:
             code="C0744",
             hint="every bus's injection must have changed, independently of the others",
         )
-    inverse = (turn.T / size**2) @ turn / np.outer(length, length)
     variance = float((errors**2).sum()) / (errors.size - jacobian.shape[1])
-    return np.asarray(inverse * variance)
+    return np.asarray(np.sqrt(variance) * (turn.T / size) / length[:, None])
 
 
 def _doubts(problem: _Problem, fit: _Fit, half: Floats) -> tuple[float, tuple[str, ...]]:
