@@ -185,6 +185,35 @@ def test_too_many_connections_are_turned_away_and_then_taken_again(path, client)
         line.close()
 
 
+def test_who_never_asks_anything_is_let_go_soon(path, client):
+    assert exchange(path, b"") == b""
+
+
+def test_strangers_at_the_port_keep_nobody_out_of_the_socket(tmp_path):
+    path, token = tmp_path / "s.sock", tmp_path / "token"
+    bounds = Bounds(connections=3, request_s=5.0)
+    settings = SidecarSettings(path, 0, token, bounds=bounds)
+    with Agent("a", ALWAYS) as agent, serving([agent], settings) as sidecar:
+        address = ("127.0.0.1", int(sidecar.address.rpartition(":")[2]))
+        strangers = [socket.create_connection(address, 10) for _ in range(12)]
+        client = Client(path)
+        assert client.post("/v1/decide", action="a")["verdict"] == "allow"
+        client.close()
+        endings = [stranger for stranger in strangers[3:] if ended(stranger)]
+        assert len(endings) == 9
+        for stranger in strangers:
+            stranger.close()
+
+
+def ended(line):
+    """Whether the other side hung up, with a 429 or without a word."""
+    try:
+        found = received(line)
+    except ConnectionResetError:
+        return True
+    return found == b"" or found.startswith(b"HTTP/1.1 429")
+
+
 def test_a_client_that_reads_nothing_is_let_go(path, client):
     with raw(path) as line:
         line.setblocking(False)

@@ -26,7 +26,11 @@ _BACKLOG = 256
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What a connection may take: `idle_s` between requests, `request_s` for one of them to come in whole."""
+    """What connections may take: so many at each socket, `idle_s` between requests, `request_s` for one.
+
+    A request must come in whole within `request_s`, and whoever has not made one yet is not idle longer:
+    those without a token cannot keep others out for long, and never those at the other socket.
+    """
 
     connections: int = 256
     idle_s: float = 60.0
@@ -39,6 +43,7 @@ class _Connection:
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
     token: str
+    is_known: bool = False
     is_busy: bool = False
     task: asyncio.Task[None] | None = field(default_factory=asyncio.current_task)
 
@@ -98,8 +103,9 @@ class HttpServer:
         """Serve a connection to its end, and close it whatever happens."""
         self._open.add(one)
         try:
-            if len(self._open) > self._bounds.connections:
-                self._deny(one)
+            beside = sum(other.token == one.token for other in self._open)
+            if beside > self._bounds.connections:
+                self._deny(one, beside)
                 return
             while not self._is_stopping and await self._serve(one):
                 one.is_busy = False
@@ -111,8 +117,12 @@ class HttpServer:
             await self._close(one)
             self._open.discard(one)
 
-    def _deny(self, one: _Connection) -> None:
+    def _deny(self, one: _Connection, beside: int) -> None:
+        """Turn one away; with a word as long as there are not too many of them, either."""
         self.refused += 1
+        if beside > 2 * self._bounds.connections:
+            one.writer.transport.abort()
+            return
         error = RequestError("too many connections are open", status=429, code="W0709")
         one.writer.write(error_response(error).to_bytes(is_last=True))
 
@@ -133,8 +143,9 @@ class HttpServer:
         """
         loop = asyncio.get_running_loop()
         first = b""
+        idle_s = self._bounds.idle_s if one.is_known else self._bounds.request_s
         try:
-            async with asyncio.timeout(self._bounds.idle_s) as deadline:
+            async with asyncio.timeout(idle_s) as deadline:
                 first = await one.reader.read(1)
                 if not first:
                     return False
@@ -142,6 +153,7 @@ class HttpServer:
                 deadline.reschedule(loop.time() + self._bounds.request_s)
                 head = read_head(first + await one.reader.readuntil(b"\r\n\r\n"))
                 self._check_token(one, head)
+                one.is_known = True
                 body = await self._body(one, head)
         except asyncio.LimitOverrunError:
             raise RequestError(
