@@ -97,6 +97,13 @@ def test_an_alarm_is_told_and_opens_the_anomaly_breaker_for_all_but_failsafes(pa
         assert client.post("/v1/outcome", call=landing["call"], outcome="failure")["counted"] is False
 
 
+def test_a_failsafe_is_allowed_however_many_other_names_came_before(path):
+    with agent(policies=LIMITED) as served, talking([served], SidecarSettings(path)) as client:
+        told = [client.ask("POST", "/v1/decide", {"action": f"a{number}"})[0] for number in range(1025)]
+        assert told[-2:] == [200, 429]
+        assert client.post("/v1/decide", action="land")["verdict"] == "allow"
+
+
 @pytest.mark.parametrize("outcome", ["failure", "slow"])
 def test_outcomes_feed_the_breaker_of_their_action_alone(client, outcome):
     for _ in range(2):

@@ -226,7 +226,7 @@ def test_a_client_that_reads_nothing_is_let_go(path, client):
                 line.sendall(b"GET /metrics HTTP/1.1\r\n\r\n" * 100)
 
 
-def test_names_of_signals_are_bounded(tmp_path):
+def test_names_of_signals_and_actions_are_bounded(tmp_path):
     path = tmp_path / "s.sock"
     with Agent("a", ALWAYS) as agent, talking([agent], SidecarSettings(path)) as client:
         found = set()
@@ -234,6 +234,10 @@ def test_names_of_signals_are_bounded(tmp_path):
             readings = {f"s{block}-{number}": 1.0 for number in range(2000)}
             found.add(client.ask("POST", "/v1/observe", {"readings": readings})[0])
         assert found == {200, 429}
+        asked = [client.ask("POST", "/v1/decide", {"action": f"a{number}"}) for number in range(1030)]
+        assert [status for status, _ in asked] == [200] * 1024 + [429] * 6
+        assert asked[-1][1]["error"]["code"] == "W0713"
+        assert client.post("/v1/decide", action="a7")["verdict"] == "allow"  # what is known goes on
 
 
 def test_a_fault_of_ours_is_a_500_and_allows_nothing(tmp_path):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ripstop.agent.agent import Agent
@@ -25,7 +25,9 @@ from .metrics import AgentGauges
 from .shapes import misfit
 
 MAX_PENDING = 10_000
+# What is kept for each name is kept for good where the vocabulary is open, so their number is bounded here.
 MAX_SIGNALS = 10_000
+MAX_ACTIONS = 1024  # as many as an agent keeps breakers for
 _REFUSING = (BreakerState.OPEN, BreakerState.FORCED_OPEN)
 _ENDS = {
     "success": CallEnd.SUCCEEDED,
@@ -59,6 +61,7 @@ class AgentApi:
         self._calls: dict[str, _Call] = {}  # oldest first
         self._number = 0
         self._signals: set[str] = set()
+        self._actions: set[str] = set()
 
     def tick(self) -> None:
         """Let time pass: the agent's timers run, calls that nobody ends are given up."""
@@ -74,9 +77,16 @@ class AgentApi:
     # ---- deciding ---------------------------------------------------------------------------------------
 
     def decide(self, request: Mapping[str, Json]) -> dict[str, Json]:
-        """Answer `POST /v1/decide`."""
+        """Answer `POST /v1/decide`.
+
+        Raises:
+            RequestError: W0713, more names than any agent has actions.
+        """
         action, given = str(request["action"]), request.get("context", {})
         context = given if isinstance(given, Mapping) else {}
+        vocabulary = self.agent.node.vm.vocabulary
+        if action not in vocabulary.actions:  # what is declared, a failsafe above all, is never turned away
+            _admit(self._actions, (action,), MAX_ACTIONS, "actions")
         if request.get("dry_run") is True:
             decision, refusal = self.agent.decide(action, **context), self._standing(action)
             return self._decided(decision, context, None, refusal)
@@ -143,9 +153,8 @@ class AgentApi:
         """
         given = request["readings"]
         readings = given if isinstance(given, Mapping) else {}
-        if len(self._signals | readings.keys()) > MAX_SIGNALS:
-            raise RequestError(f"more than {MAX_SIGNALS} names of signals", status=429, code="W0713")
-        self._signals |= readings.keys()
+        declared = self.agent.node.vm.vocabulary.signals
+        _admit(self._signals, readings.keys() - declared.keys(), MAX_SIGNALS, "signals")
         alarms = self.agent.observe(readings)
         return {
             "agent": self.agent.name,
@@ -228,6 +237,23 @@ class AgentApi:
             self.agent.node.ledger_head[0],
             self.agent.is_ledger_failing,
         )
+
+
+def _admit(known: set[str], names: Iterable[str], most: int, of: str) -> None:
+    """Take note of names.
+
+    Raises:
+        RequestError: W0713, there would be too many.
+    """
+    new = [name for name in names if name not in known]
+    if len(known) + len(new) > most:
+        raise RequestError(
+            f"more than {most} names of {of}",
+            status=429,
+            code="W0713",
+            hint="a name is that of a kind: what differs from one to the next belongs into the context",
+        )
+    known.update(new)
 
 
 def _alarm(name: str, finding: Finding) -> dict[str, Json]:

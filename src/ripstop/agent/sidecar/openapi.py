@@ -23,7 +23,7 @@ _ERRORS = {
     "408": "It came in too slowly.",
     "411": "Its body has no `Content-Length`.",
     "413": "Its body is too large.",
-    "429": "Too many connections, or too many names of signals.",
+    "429": "Too many connections, or too many names of signals or actions.",
     "431": "Its header is too long.",
     "500": "Our fault.",
 }
