@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from functools import wraps
 from os import PathLike
 from pathlib import Path
@@ -17,17 +18,18 @@ from typing import ParamSpec, TypeVar, cast
 
 from ripstop.core.canonical import Json
 from ripstop.core.clock import Clock, Instant, SystemClock
-from ripstop.core.decision import Decision, Limit, Verdict
+from ripstop.core.decision import Decision, Limit, Reason, Verdict
 from ripstop.core.errors import ConfigurationError
 from ripstop.core.node import Effects, Event, Node, Started
 from ripstop.core.vocabulary import Vocabulary
 
 from .breaker import BreakerState, Transition
 from .calling import action_of, bound, is_json
-from .circuit import CircuitBreaker
+from .circuit import CircuitBreaker, Circuits
 from .ledger import FileLedger, MemoryLedger
 from .monitor import Finding
 from .node import AgentNode
+from .restraint import Restraint
 from .settings import NodeSettings, Restored
 from .solo import Ledger, Solo, found_damage
 from .vetoes import ActionVetoed, BreakerVetoed, is_restrained_by_breaker
@@ -86,7 +88,7 @@ class Agent:
         self.disk = disk
         self.clock = clock
         self.incarnation = next_incarnation(disk, clock)
-        self._circuits: dict[str, CircuitBreaker] = {}
+        self.circuits = Circuits(node.settings.call_breaker, listener=self._note, clock=clock)
         self._lock = RLock()
         self._shell: Callable[[Effects], None] | None = None
         self._sync: Callable[[], None] | None = None
@@ -114,13 +116,13 @@ class Agent:
     def _run(self, action: str, fn: Callable[..., R], context: Mapping[str, Json]) -> R:
         decided = self._admit(action, context)
         call = bound(fn, decided)
-        return call() if self._is_failsafe(action) else self._circuit(action).call(call)
+        return call() if self._is_failsafe(action) else self.circuits.of(action).call(call)
 
     async def act_async(self, action: str, fn: Callable[..., Awaitable[R]], /, **context: Json) -> R:
         """Do the same for a coroutine function."""
         decided = self._admit(action, context)
         call = bound(fn, decided)
-        return await (call() if self._is_failsafe(action) else self._circuit(action).call_async(call))
+        return await (call() if self._is_failsafe(action) else self.circuits.of(action).call_async(call))
 
     def governed(self, action: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
         """Decorate a function or coroutine function: each call is an `act`, its arguments are the context."""
@@ -143,7 +145,7 @@ class Agent:
                     arguments = arranged(*args, **kwargs)
                     if self._is_failsafe(action):
                         return await waiting(*arguments.args, **arguments.kwargs)
-                    circuit = self._circuit(action)
+                    circuit = self.circuits.of(action)
                     return await circuit.call_async(waiting, *arguments.args, **arguments.kwargs)
 
                 return cast("Callable[P, R]", governed_async)
@@ -153,7 +155,7 @@ class Agent:
                 arguments = arranged(*args, **kwargs)
                 if self._is_failsafe(action):
                     return fn(*arguments.args, **arguments.kwargs)
-                return self._circuit(action).call(fn, *arguments.args, **arguments.kwargs)
+                return self.circuits.of(action).call(fn, *arguments.args, **arguments.kwargs)
 
             return governed
 
@@ -163,11 +165,11 @@ class Agent:
         """Take the action that `fn` is named for: `act` under the function's own name."""
         return self._run(action_of(fn), fn, context or {})
 
-    def _admit(self, action: str, context: Mapping[str, Json]) -> dict[str, Json]:
-        """Decide and record; give the context to act on, clamped where the action declares that it may be.
+    def request(self, action: str, context: Mapping[str, Json]) -> tuple[Decision, dict[str, Json]]:
+        """Decide and record, for an action that is taken elsewhere; only ALLOW lets it be taken.
 
-        Raises:
-            ActionVetoed: the decision is not ALLOW.
+        Returns:
+            The decision, and the context to act on: clamped where the action declares that it may be.
         """
         with self._lock:
             now = self._now()
@@ -178,14 +180,35 @@ class Agent:
                 context = _clamped(context, decision.limits)
                 decision, effects = self.node.request(action, context, now)
                 self._perform(effects, now)
-            if decision.verdict is Verdict.ALLOW and self._is_stable(now):
-                return dict(context)
-            if decision.verdict is Verdict.ALLOW:
-                decision = self.node.decide(action, context, now)  # as it is with a ledger that fails
-            if is_restrained_by_breaker(decision):
-                retry_s = self.node.breaker_retry_s(now)
-                raise BreakerVetoed(decision, self.node.breaker_state, retry_s)
-            raise ActionVetoed(decision)
+            if decision.verdict is Verdict.ALLOW and not self._is_stable(now):
+                decision = self._unstable(self.node.decide(action, context, now))
+            return decision, dict(context)
+
+    def _unstable(self, decision: Decision) -> Decision:
+        """Give what holds of a decision that could not be brought to stable storage.
+
+        The node may not have heard of the failure yet, so what the vocabulary says of it is applied here.
+        """
+        may_go_on = self.node.vm.vocabulary.on_ledger_full != "deny" or self._is_failsafe(decision.action)
+        if decision.verdict is not Verdict.ALLOW or may_go_on:
+            return decision
+        reason = Reason(Restraint.LEDGER.policy_id, "denied", Restraint.LEDGER.text)
+        return replace(decision, verdict=Verdict.DENY, reasons=(*decision.reasons, reason))
+
+    def _admit(self, action: str, context: Mapping[str, Json]) -> dict[str, Json]:
+        """Decide and record; give the context to act on.
+
+        Raises:
+            ActionVetoed: the decision is not ALLOW.
+        """
+        decision, decided = self.request(action, context)
+        if decision.verdict is Verdict.ALLOW:
+            return decided
+        if is_restrained_by_breaker(decision):
+            with self._lock:
+                retry_s = self.node.breaker_retry_s(self.clock.now())
+            raise BreakerVetoed(decision, self.node.breaker_state, retry_s)
+        raise ActionVetoed(decision)
 
     def _is_stable(self, now: Instant) -> bool:
         """Where decisions are to be durable, bring this one to stable storage; False where that fails."""
@@ -202,17 +225,9 @@ class Agent:
     def _is_failsafe(self, action: str) -> bool:
         return action in self.node.vm.vocabulary.failsafes
 
-    def _circuit(self, action: str) -> CircuitBreaker:
-        circuit = self._circuits.get(action)
-        if circuit is None:
-            circuit = CircuitBreaker(
-                self.node.settings.call_breaker,
-                name=action,
-                clock=self.clock,
-                listener=lambda transition: self._note(action, transition),
-            )
-            circuit = self._circuits.setdefault(action, circuit)
-        return circuit
+    def circuit(self, action: str) -> CircuitBreaker | None:
+        """Give the breaker around an action's own calls; None for a failsafe action, which has none."""
+        return None if self._is_failsafe(action) else self.circuits.of(action)
 
     def _note(self, action: str, transition: Transition) -> None:
         with self._lock:
@@ -254,6 +269,16 @@ class Agent:
     def breaker_state(self) -> BreakerState:
         """Where the anomaly breaker stands."""
         return self.node.breaker_state
+
+    @property
+    def is_ledger_failing(self) -> bool:
+        """Whether the last record could not be kept, as far as an agent that works alone knows."""
+        return self._solo.is_failing
+
+    def tick(self) -> None:
+        """Let time pass: what is due is done without waiting for the next call."""
+        with self._lock:
+            self._now()
 
     # ---- effects ----------------------------------------------------------------------------------------
 

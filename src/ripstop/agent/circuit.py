@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from functools import wraps
 from threading import Lock
-from typing import ParamSpec, TypeVar, cast
+from typing import NamedTuple, ParamSpec, TypeVar, cast
 
 from ripstop.core.chance import SplitMix64
 from ripstop.core.clock import Clock, SystemClock
@@ -40,6 +40,13 @@ class CallEnd(Enum):
     IGNORED = "ignored"
     CANCELLED = "cancelled"
     NOT_PERMITTED = "not_permitted"
+
+
+class Permit(NamedTuple):
+    """Leave for one call that is made elsewhere: the breaker's number for it, and when it was given."""
+
+    number: int
+    began_us: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +181,27 @@ class CircuitBreaker:
             raise
         self._returned(permit, began_us, None)
 
+    def begin(self) -> Permit:
+        """Ask to make a call that runs elsewhere, perhaps in another program; `end` says how it ended.
+
+        Raises:
+            BreakerOpen: the breaker refuses.
+        """
+        number, _ = self._enter()
+        return Permit(number, self._now_us())
+
+    def end(self, permit: Permit, end: CallEnd, duration_s: float | None = None) -> None:
+        """Count a call that `begin` permitted.
+
+        Args:
+            permit: from `begin`; one that is given back twice would count twice.
+            end: how it ended.
+            duration_s: what the caller measured, `math.inf` for "slow"; by default the time since `begin`.
+        """
+        now_us = self._now_us()
+        took_s = (now_us - permit.began_us) / 1e6 if duration_s is None else duration_s
+        self._count(permit.number, end, now_us, took_s)
+
     def tick(self) -> None:
         """Let an open breaker whose wait is over go half-open at once: for whoever shows its state."""
         with self._lock:
@@ -277,7 +305,10 @@ class CircuitBreaker:
         core = self._core
         is_idle = end is CallEnd.SUCCEEDED and core.state is BreakerState.CLOSED and not self._needs_time
         now_us = 0 if is_idle else self._now_us()
-        duration_s = (now_us - began_us) / 1e6 if self._timed else 0.0
+        self._count(permit, end, now_us, (now_us - began_us) / 1e6 if self._timed else 0.0)
+
+    def _count(self, permit: int, end: CallEnd, now_us: int, duration_s: float) -> None:
+        core = self._core
         with self._lock:
             if end is CallEnd.SUCCEEDED:
                 core.succeed(permit, now_us, duration_s)
