@@ -40,6 +40,7 @@ from ripstop.lab.runner import Experiment, ShiftResult, run_arm
 from ripstop.lab.scenarios import load_scenario
 from ripstop.lab.steps import eight_steps, last_acknowledgement_s
 from ripstop.links.loop import run as run_loop
+from ripstop.risk import warmup
 
 BAR_S: Final = 2.0
 _US: Final = 1_000_000
@@ -226,7 +227,8 @@ def _run_all(
     workers = max(1, min(len(jobs), len(os.sched_getaffinity(0))))
     results: dict[tuple[int, Arm], ShiftResult] = {}
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+    # kernels are loaded before the first arm, which would else be timed with it
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=warmup) as pool:
         futures: dict[Future[ShiftResult], tuple[int, Arm]] = {
             pool.submit(run_arm, experiment, seed, arm): (seed, arm) for seed, arm in jobs
         }
