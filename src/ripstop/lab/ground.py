@@ -13,6 +13,7 @@ import itertools
 import logging
 import multiprocessing
 import signal
+import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -71,7 +72,6 @@ class Ground:
 
     def __init__(self, options: ServiceOptions, begin: Begin, listener: Listener) -> None:
         self.address = ""
-        self.restarts = 0
         self._options = options
         self._begin = begin
         self._listener = listener
@@ -100,7 +100,7 @@ class Ground:
             await end(self._supervisor)
 
     async def _stay_up(self) -> None:
-        for self.restarts in range(_STARTS):
+        for _ in range(_STARTS):
             over = asyncio.Event()
             context = multiprocessing.get_context("spawn")
             self._pipe, theirs = context.Pipe()
@@ -319,6 +319,7 @@ async def _record_wire(service: ControlService, clock: Clock, stack: contextlib.
     """Put every message of the fleet on file as `[t_us, subject, data]`, through a read-only connection."""
     files = AuditFiles(service.options.data / "wire")
     heard: list[tuple[int, Message]] = []
+    writing = threading.Lock()
 
     def take(event: Event) -> None:
         if isinstance(event, Message):
@@ -326,9 +327,10 @@ async def _record_wire(service: ControlService, clock: Clock, stack: contextlib.
 
     def write() -> None:
         nonlocal heard
-        batch, heard = heard, []
-        for t_us, message in batch:
-            files.append("wire", encode([t_us, message.subject, message.data]))
+        with writing:  # the last batch may be under way when the end comes
+            batch, heard = heard, []
+            for t_us, message in batch:
+                files.append("wire", encode([t_us, message.subject, message.data]))
 
     async def write_on() -> None:
         while True:

@@ -24,6 +24,7 @@ from ripstop.risk.errors import RiskInputError
 from ripstop.risk.formats import graph_to_csv, graph_to_graphml, parse_csv, parse_graphml
 from ripstop.risk.graph import WEIGHT, Graph
 from ripstop.risk.inputs import QUANTITIES
+from ripstop.risk.textfile import read_text
 
 KEYS = ("directed", "multigraph", "graph", "name", "nodes", "edges", "links")
 LARGEST = 1 << 30  # bytes; a file beyond it is refused before it is read
@@ -35,17 +36,8 @@ def read_graph(path: str | Path) -> Graph:
     Raises:
         RiskInputError: C0701 for a file that cannot be read or is no graph; C0702 to C0706 for what is in it.
     """
-    file = Path(path)
-    try:
-        if file.stat().st_size > LARGEST:
-            raise RiskInputError(f"`{path}` is larger than {LARGEST} bytes", code="C0701")
-        text = file.read_text(encoding="utf-8")
-    except OSError as error:
-        reason = (error.strerror or "cannot be read").lower()
-        raise RiskInputError(f"`{path}`: {reason}", code="C0701") from None
-    except UnicodeDecodeError:
-        raise RiskInputError(f"`{path}` is not UTF-8 text, expected JSON", code="C0701") from None
-    reader = {".csv": parse_csv, ".graphml": parse_graphml}.get(file.suffix.lower(), parse_graph)
+    text = read_text(path, most=LARGEST, code="C0701", expected="JSON")
+    reader = {".csv": parse_csv, ".graphml": parse_graphml}.get(Path(path).suffix.lower(), parse_graph)
     return reader(text, str(path))
 
 

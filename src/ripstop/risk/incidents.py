@@ -19,6 +19,7 @@ from pathlib import Path
 
 from ripstop.core.errors import Place
 from ripstop.risk.errors import RiskInputError
+from ripstop.risk.textfile import read_text
 
 LARGEST = 1 << 28  # bytes
 
@@ -66,16 +67,7 @@ def read_incidents(path: str | Path) -> tuple[Incident, ...]:
     Raises:
         RiskInputError: C0731, with the line.
     """
-    file = Path(path)
-    try:
-        if file.stat().st_size > LARGEST:
-            raise RiskInputError(f"`{path}` is larger than {LARGEST} bytes", code="C0731")
-        text = file.read_text(encoding="utf-8")
-    except OSError as error:
-        reason = (error.strerror or "cannot be read").lower()
-        raise RiskInputError(f"`{path}`: {reason}", code="C0731") from None
-    except UnicodeDecodeError:
-        raise RiskInputError(f"`{path}` is not UTF-8 text, expected JSON lines", code="C0731") from None
+    text = read_text(path, most=LARGEST, code="C0731", expected="JSON lines")
     found = []
     for number, line in enumerate(text.splitlines(), 1):
         if line.strip():

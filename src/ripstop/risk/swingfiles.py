@@ -25,7 +25,9 @@ from ripstop.risk.errors import RiskInputError
 from ripstop.risk.identification import Identified, Telemetry, identify
 from ripstop.risk.inputs import checked_names
 from ripstop.risk.swing import SwingModel, swing_model
+from ripstop.risk.textfile import read_text
 
+LARGEST = 1 << 28  # bytes
 KEYS = ("buses", "lines", "telemetry")
 GIVEN = ("id", "inertia", "damping", "power", "reserve")
 MEASURED = ("id", "machine", "reserve")
@@ -39,14 +41,9 @@ def read_swing(path: str | Path, confidence: float = 0.95) -> SwingModel | Ident
         RiskInputError: C0701 for a file that cannot be read or is of another form; C0702 for a bus; C0742 to
             C0744 for what is in it.
     """
+    text = read_text(path, most=LARGEST, code="C0701", expected="JSON")
     try:
-        text = Path(path).read_text(encoding="utf-8")
         document = json.loads(text)
-    except OSError as error:
-        reason = (error.strerror or "cannot be read").lower()
-        raise RiskInputError(f"`{path}`: {reason}", code="C0701") from None
-    except UnicodeDecodeError:
-        raise RiskInputError(f"`{path}` is not UTF-8 text, expected JSON", code="C0701") from None
     except json.JSONDecodeError as error:
         place = Place(str(path), error.lineno, error.colno)
         raise RiskInputError(f"not JSON: {error.msg.lower()}", code="C0701", place=place) from None
