@@ -36,7 +36,7 @@ def read_graph(path: str | Path) -> Graph:
     Raises:
         RiskInputError: C0701 for a file that cannot be read or is no graph; C0702 to C0706 for what is in it.
     """
-    text = read_text(path, most=LARGEST, code="C0701", expected="JSON")
+    text = read_text(path, LARGEST, "C0701", "JSON")
     reader = {".csv": parse_csv, ".graphml": parse_graphml}.get(Path(path).suffix.lower(), parse_graph)
     return reader(text, str(path))
 

@@ -67,7 +67,7 @@ def read_incidents(path: str | Path) -> tuple[Incident, ...]:
     Raises:
         RiskInputError: C0731, with the line.
     """
-    text = read_text(path, most=LARGEST, code="C0731", expected="JSON lines")
+    text = read_text(path, LARGEST, "C0731", "JSON lines")
     found = []
     for number, line in enumerate(text.splitlines(), 1):
         if line.strip():

@@ -41,7 +41,7 @@ def read_swing(path: str | Path, confidence: float = 0.95) -> SwingModel | Ident
         RiskInputError: C0701 for a file that cannot be read or is of another form; C0702 for a bus; C0742 to
             C0744 for what is in it.
     """
-    text = read_text(path, most=LARGEST, code="C0701", expected="JSON")
+    text = read_text(path, LARGEST, "C0701", "JSON")
     try:
         document = json.loads(text)
     except json.JSONDecodeError as error:

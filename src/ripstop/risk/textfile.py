@@ -7,7 +7,7 @@ from pathlib import Path
 from ripstop.risk.errors import RiskInputError
 
 
-def read_text(path: str | Path, *, most: int, code: str, expected: str) -> str:
+def read_text(path: str | Path, most: int, code: str, expected: str) -> str:
     """Read a file as UTF-8.
 
     Args:
