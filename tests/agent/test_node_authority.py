@@ -97,6 +97,13 @@ def test_an_intent_without_mitigations_lifts_them(world):
     assert world.ground.notices("mitigation.lapsed") == []
 
 
+def test_a_mitigation_that_goes_on_for_others_is_lifted_not_lapsed(world):
+    world.order(mitigation(targets=("a", "b")))
+    world.order(mitigation(targets=("b",)))
+    assert [report.name for report in world.reports].count("mitigation.lifted") == 1
+    assert world.ground.notices("mitigation.lapsed") == []
+
+
 def test_silence_holds_tightens_or_reverts_as_declared(world):
     isolate = mitigation(id="i", kind=MitigationKind.ISOLATE, policy="", on_silence=OnSilence.HOLD, token=1)
     world.order(mitigation(lease_s=4.0), isolate)

@@ -264,13 +264,14 @@ class Governance:
                 self._chronicle.tell_here("mitigation.lifted", fields, now, out)
 
     def _is_named(self, name: str) -> bool:
-        """Whether an intent in force still names it: then silence has ended it, not the ground."""
+        """Whether an intent in force still puts it on this agent: then silence ended it, not the ground."""
+        agent = self._settings.agent
         return any(
-            name == mitigation.id
+            name == mitigation.id and agent in mitigation.targets
             for held in self.authority.held.values()
             for mitigation in held.intent.mitigations
         ) or any(
-            name == f"topology/{topology.region}"
+            name == f"topology/{topology.region}" and agent in topology.members
             for held in self.authority.held.values()
             for topology in held.intent.topologies
         )

@@ -94,6 +94,20 @@ def test_a_stranger_who_names_a_trusted_key_is_refused() -> None:
     assert code_of(seal(liar, EnvelopeType.INTENT, HEADER, b"")) == "W0203"
 
 
+@pytest.mark.parametrize("length", [0, 1, 32, 63, 65])
+def test_a_signature_of_another_length_is_refused(length: int) -> None:
+    with pytest.raises(WireError) as caught:
+        RING.verify(COMMAND.key_id, b"s" * length, b"text")
+    assert caught.value.code == "W0203"
+
+
+def test_a_trusted_key_of_another_length_opens_nothing() -> None:
+    ring = Keyring({COMMAND.key_id: TrustedKey(COMMAND.public[:8], Role.COMMAND)})
+    with pytest.raises(WireError) as caught:
+        ring.verify(COMMAND.key_id, COMMAND.sign(b"text"), b"text")
+    assert caught.value.code == "W0203"
+
+
 @pytest.mark.parametrize("kind", EnvelopeType)
 @pytest.mark.parametrize("role", Role)
 def test_each_type_is_signed_by_its_one_role_only(kind: EnvelopeType, role: Role) -> None:

@@ -7,10 +7,10 @@ are refused.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Protocol
 
 from ..errors import WireError, missing_extra
@@ -19,6 +19,7 @@ from .record import pack, unpack
 
 _TAG = b"\xd2"
 _ALGORITHM, _KEY_ID, _EDDSA = 1, 4, -8
+_SIGNATURE_BYTES, _KEY_BYTES = 64, 32
 VERSION = 1
 
 
@@ -116,12 +117,22 @@ class TrustedKey:
     role: Role
 
 
+@cache
+def _ed25519() -> tuple[Callable[[bytes, bytes], bytes], type[Exception]]:
+    """Give what opens a text that follows its signature, and what it raises where they do not fit."""
+    try:
+        from nacl.bindings import crypto_sign_open
+        from nacl.exceptions import BadSignatureError
+    except ImportError as error:
+        raise missing_extra("pynacl", "signed") from error
+    return crypto_sign_open, BadSignatureError
+
+
 class Keyring:
     """The public keys that a node trusts, by key id."""
 
     def __init__(self, keys: Mapping[bytes, TrustedKey]) -> None:
         self._keys = dict(keys)
-        self._loaded: dict[bytes, object] = {}
 
     def role(self, key_id: bytes) -> Role:
         """Give the role of a key.
@@ -140,19 +151,16 @@ class Keyring:
             WireError: W0203 where it does not fit.
             ConfigurationError: C0001 without the extra `signed`: never taken unsigned.
         """
+        opened, misfit = _ed25519()
+        public = self._keys[key_id].public
         try:
-            from nacl.exceptions import BadSignatureError
-            from nacl.exceptions import ValueError as NotASignature
-            from nacl.signing import VerifyKey
-        except ImportError as error:
-            raise missing_extra("pynacl", "signed") from error
-        key = self._loaded.get(key_id)
-        if not isinstance(key, VerifyKey):
-            key = self._loaded[key_id] = VerifyKey(self._keys[key_id].public)
-        try:
-            key.verify(data, signature)
-        except (BadSignatureError, NotASignature) as error:
+            # INVARIANT: both have their length; libsodium reads as many bytes, whatever is there.
+            if len(signature) == _SIGNATURE_BYTES and len(public) == _KEY_BYTES:
+                opened(signature + data, public)
+                return
+        except misfit as error:
             raise WireError("signature does not fit", code="W0203") from error
+        raise WireError("signature does not fit", code="W0203")
 
 
 @dataclass(frozen=True, slots=True)
