@@ -9,7 +9,6 @@ the safe side.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import OrderedDict
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -60,6 +59,9 @@ class TickOutcome:
     is_behind: bool = False
 
 
+_NOTHING_NEW = TickOutcome()
+
+
 class Authority:
     """Checks ticks and intents, and remembers the highest that was accepted of each scope."""
 
@@ -67,13 +69,14 @@ class Authority:
         self.scopes = ("fleet", f"agent-{agent}")
         self.held: dict[str, Held] = {}
         self.position = Position()  # the highest accepted, whatever its scope
+        self.obeyed = Position()  # the highest that is claimed: not one whose leases nothing proves
         self.has_round_trip = False
         self.dropped = 0
         self._agent = agent
         self._open = opener
         self._chance = chance
         self._epoch = 0
-        self._nonces: OrderedDict[bytes, int] = OrderedDict()
+        self._nonces: dict[bytes, int] = {}
         self._ticks: list[tuple[int, int]] = []
         self._sent_us: list[int] = []
         self._pending: dict[str, tuple[Intent, bytes, int]] = {}
@@ -105,7 +108,7 @@ class Authority:
         nonce = self._chance.octets(8)
         self._nonces[nonce] = now.mono_us
         if len(self._nonces) > _REMEMBERED:
-            self._nonces.popitem(last=False)
+            del self._nonces[next(iter(self._nonces))]  # the oldest: a dict keeps the order of insertion
         return nonce
 
     def tick(self, data: bytes) -> TickOutcome:
@@ -126,11 +129,11 @@ class Authority:
             )
         key = (envelope.epoch, tick.number)
         if self._ticks and key <= self._ticks[-1]:
-            return TickOutcome()
+            return _NOTHING_NEW
         self._epoch = envelope.epoch
         nonce = tick.nonces.get(self._agent)
         if nonce is None:
-            return TickOutcome()
+            return _NOTHING_NEW
         is_behind = self._is_behind(tick.position)
         sent_us = self._nonces.get(nonce)
         if sent_us is None:
@@ -140,15 +143,15 @@ class Authority:
         if len(self._ticks) > _REMEMBERED:
             del self._ticks[0], self._sent_us[0]
         if sent_us < self._connected_us:
-            return TickOutcome()
+            return _NOTHING_NEW
         first, self.has_round_trip, self._is_echoed = not self.has_round_trip, True, True
-        return TickOutcome(is_first_round_trip=first, is_behind=is_behind)
+        return TickOutcome(first, False, is_behind) if first or is_behind else _NOTHING_NEW
 
     def _is_behind(self, position: Position) -> bool:
         """Whether the ground has issued what never came here; said once for each position."""
-        waiting = max((intent.position for intent, _, _ in self._pending.values()), default=Position())
-        known = max(self.position, waiting, self._missed)
-        if position.generation == 0 or position <= known:
+        if position.generation == 0 or position <= self.position or position <= self._missed:
+            return False
+        if any(position <= intent.position for intent, _, _ in self._pending.values()):
             return False
         self._missed = position
         return True
@@ -199,6 +202,8 @@ class Authority:
         """Put an intent in force for its scope."""
         self.held[held.intent.scope] = held
         self.position = max(entry.intent.position for entry in self.held.values())
+        obeyed = (entry.intent.position for entry in self.held.values() if entry.is_claimed_by(self._agent))
+        self.obeyed = max(obeyed, default=Position())
         self._epoch = max(self._epoch, self.position.epoch)
         waiting = self._pending.get(held.intent.scope)
         if waiting is not None and waiting[0].position <= held.intent.position:
@@ -208,6 +213,8 @@ class Authority:
         """Give the waiting intents that a tick has now proved fresh, and those that have waited in vain."""
         fresh: list[Held] = []
         stale: list[RefusedError] = []
+        if not self._pending:
+            return fresh, stale
         for scope, (intent, data, arrived_us) in list(self._pending.items()):
             since_us = self._proof(intent)
             cited = (intent.position.epoch, intent.tick)

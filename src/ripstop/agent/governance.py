@@ -65,14 +65,7 @@ class Governance:
     @property
     def position(self) -> Position:
         """The highest position that is obeyed: one whose leases nothing proves is not claimed."""
-        return max(
-            (
-                held.intent.position
-                for held in self.authority.held.values()
-                if held.is_proven or not _has_lease(held.intent, self._settings.agent)
-            ),
-            default=Position(),
-        )
+        return self.authority.obeyed
 
     def basis(self, incarnation: int) -> dict[str, Json]:
         """Give what decisions stand on from here, as the ledger keeps it."""
@@ -128,7 +121,7 @@ class Governance:
         self.authority.accept(held)
         self.save(now, out)
         is_news = before is None or _content(before.intent) != _content(intent) or not before.is_proven
-        if is_news and (held.is_proven or not _has_lease(intent, self._settings.agent)):
+        if is_news and held.is_claimed_by(self._settings.agent):
             answer = (AckStatus.APPLIED, "")
             self._voice.ack(intent.scope, intent.position, answer, now.mono_us, out)
         if is_news:
@@ -342,9 +335,3 @@ def _applied(held: Held) -> dict[str, Json]:
 
 def _content(intent: Intent) -> tuple[object, object, Release]:
     return intent.mitigations, intent.topologies, intent.release
-
-
-def _has_lease(intent: Intent, agent: str) -> bool:
-    return any(agent in mitigation.targets for mitigation in intent.mitigations) or any(
-        agent in topology.members for topology in intent.topologies
-    )

@@ -18,7 +18,11 @@ from .breaker import Breaker, BreakerEvent, BreakerState, Transition
 from .monitor import Finding, Monitor
 from .settings import NodeSettings
 
-_CALM = (BreakerState.CLOSED, BreakerState.DISABLED)  # a good reading changes nothing then
+_CALM = (
+    BreakerState.CLOSED,
+    BreakerState.DISABLED,
+    BreakerState.METRICS_ONLY,
+)  # a good reading changes nothing then
 _REMIND_US = 5_000_000
 
 

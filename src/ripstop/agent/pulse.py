@@ -56,17 +56,10 @@ class Pulse:
             return
         records = self.chronicle.records
         beat = Beat(
-            agent=self.settings.agent,
-            boot=now.boot,
-            incarnation=records.incarnation,
-            sequence=self.voice.next_beat(),
-            nonce=self.authority.nonce(now),
-            position=self.governance.position,
-            release=self.governance.vm.release.counter,
-            breaker=self.breaker_state().value,
-            ledger_sequence=records.sequence,
-            ledger_head=records.head,
-        )
+            self.settings.agent, now.boot, records.incarnation, self.voice.next_beat(),
+            self.authority.nonce(now), self.governance.position, self.governance.vm.release.counter,
+            self.breaker_state().value, records.sequence, records.head,
+        )  # fmt: skip
         self.voice.beat(beat, out)
         self.governance.take_ripe(now, out)
         self.governance.check_expiry(now, out)

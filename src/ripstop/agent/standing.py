@@ -40,6 +40,10 @@ class Held:
     since_us: int
     is_proven: bool = True
 
+    def is_claimed_by(self, agent: str) -> bool:
+        """Whether an agent may say that it obeys this: not where it counts the leases on it as over."""
+        return self.is_proven or not self.intent.leases_on(agent)
+
     def lease_end_us(self, lease_s: float) -> int:
         """When a lease of this intent ends, monotonic."""
         return self.since_us + round(lease_s * 1e6) if self.is_proven else self.since_us

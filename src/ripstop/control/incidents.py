@@ -254,6 +254,11 @@ class IncidentDesk:
             if self.tokens is not None:
                 self.tokens.grant(agent, registered, available)
 
+    @property
+    def holds_tokens(self) -> bool:
+        """Whether isolation tokens are out."""
+        return self.tokens is not None and bool(self.tokens.held)
+
     def return_tokens(self, obeying: frozenset[str], now: Instant) -> None:
         """Take back the tokens of agents that obey the intent in force, where it does not isolate them.
 

@@ -183,8 +183,9 @@ class ControlNode:
         return self.desk.finish(reason, now)
 
     def _return_tokens(self, now: Instant) -> None:
-        obeying = (m.id for m in self.registry if m.position >= self.authority.position)
-        self.desk.return_tokens(frozenset(obeying), now)
+        if self.desk.holds_tokens:
+            obeying = (m.id for m in self.registry if m.position >= self.authority.position)
+            self.desk.return_tokens(frozenset(obeying), now)
 
     def _assess(self, now: Instant) -> list[Effect]:
         suspects = self._suspects(now)

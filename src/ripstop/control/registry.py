@@ -74,7 +74,7 @@ class Registry:
 
     def nonces(self) -> dict[str, bytes]:
         """Give the nonce of each agent's last beat: what the next tick echoes."""
-        return {m.id: m.beat.nonce for m in self if m.beat is not None}
+        return {agent: m.beat.nonce for agent, m in self._members.items() if m.beat is not None}
 
     def present(self) -> tuple[str, ...]:
         """Give the agents that are heard."""
@@ -115,7 +115,10 @@ class Registry:
     def sweep(self, now_us: int) -> tuple[Report, ...]:
         """Find who fell silent since the last sweep; many at once is a partition, not many failures."""
         quiet: list[Report] = []
-        for member in self:
+        since_us = now_us - _QUIET_BEATS * self._beat_us
+        for member in self._members.values():
+            if member.heard_us >= since_us:
+                continue
             silent_us = now_us - member.heard_us
             if member.presence is Presence.PRESENT and silent_us > _QUIET_BEATS * self._beat_us:
                 member.presence = Presence.QUIET

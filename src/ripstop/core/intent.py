@@ -99,3 +99,9 @@ class Intent:
     release: Release
     mitigations: tuple[Mitigation, ...] = ()
     topologies: tuple[Topology, ...] = ()
+
+    def leases_on(self, agent: str) -> bool:
+        """Whether anything in it holds an agent for as long as a lease."""
+        return any(agent in mitigation.targets for mitigation in self.mitigations) or any(
+            agent in topology.members for topology in self.topologies
+        )

@@ -34,16 +34,18 @@ class Sample:
 
 def value_to_json(value: Json) -> Json:
     """Make a value writable as JSON: non-finite numbers and unsafe integers become tagged strings."""
-    if isinstance(value, float) and not isfinite(value):
-        return {_NON_FINITE: str(value)}
-    if isinstance(value, int) and not -(2**53) <= value <= 2**53:
+    if isinstance(value, float):
+        return value if isfinite(value) else {_NON_FINITE: str(value)}
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, int):
+        if -(2**53) <= value <= 2**53:
+            return value
         return {_NON_FINITE: "inf" if value.bit_length() > 1023 else str(float(value))}
     if isinstance(value, list | tuple):
         return [value_to_json(item) for item in value]
     if isinstance(value, Mapping):
         return {str(key): value_to_json(item) for key, item in value.items()}
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
     return {_NON_FINITE: "nan"}
 
 

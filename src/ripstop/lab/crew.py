@@ -8,7 +8,7 @@ world moves the task when the target accepts. When its restraints change, a dron
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -62,42 +62,29 @@ class Veto:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """What the whole fleet's sensors say in one tick, as plain lists: arrays are slow to read one by one.
+def _seen(
+    world: DroneWorld,
+) -> Iterator[tuple[float, float, float, float, float, float, float, bool, bool, bool]]:
+    """Read what each drone's sensors say, in whole columns: an array is slow to read one by one.
 
-    `left_wh` is the spare energy without the reserve, 0 where there is no telling; `takes_work` whether a
-    drone is in the air and has not given up.
+    Gives for each drone: battery (percent), battery (V), x, y (m), spare energy (Wh), the same without the
+    reserve (0 where there is no telling), payload (kg), whether it flies, whether it is in the air and has
+    not given up, and whether its telemetry is silent.
     """
-
-    battery_percent: list[float]
-    battery_v: list[float]
-    x_m: list[float]
-    y_m: list[float]
-    spare_wh: list[float]
-    left_wh: list[float]
-    payload_kg: list[float]
-    flying: list[bool]
-    takes_work: list[bool]
-    silent: list[bool]
-
-    @classmethod
-    def of(cls, world: DroneWorld) -> _Seen:
-        """Read the world."""
-        spare_wh, flying = world.spare_wh, world.flying
-        arrays = (
-            world.battery_percent,
-            world.battery_v,
-            world.x_m,
-            world.y_m,
-            spare_wh,
-            np.where(np.isfinite(spare_wh), spare_wh - world.reserve_wh, 0.0),
-            world.fleet.payload_kg,
-            flying,
-            flying & ~world.aborted,
-            world.fleet.silent,
-        )
-        return cls(*(array.tolist() for array in arrays))
+    spare_wh, flying = world.spare_wh, world.flying
+    columns = (
+        world.battery_percent,
+        world.battery_v,
+        world.x_m,
+        world.y_m,
+        spare_wh,
+        np.where(np.isfinite(spare_wh), spare_wh - world.reserve_wh, 0.0),
+        world.fleet.payload_kg,
+        flying,
+        flying & ~world.aborted,
+        world.fleet.silent,
+    )
+    return zip(*(column.tolist() for column in columns), strict=True)
 
 
 class Crew:
@@ -145,40 +132,34 @@ class Crew:
                 self._settle(request)
 
     def _sense(self) -> None:
-        seen = _Seen.of(self.world)
-        for i, name in enumerate(self.names):
-            if seen.silent[i] or not (seen.flying[i] or self._ticks % _IDLE_EVERY == i % _IDLE_EVERY):
+        """Hand every drone's readings to its agent, and tell it what the drone carries."""
+        idle = self._ticks % _IDLE_EVERY
+        for i, seen in enumerate(_seen(self.world)):
+            percent, volts, x_m, y_m, spare_wh, left_wh, payload_kg, flies, takes_work, silent = seen
+            if silent or not (flies or i % _IDLE_EVERY == idle):
                 continue
             readings = {
-                "battery_percent": seen.battery_percent[i],
-                "battery_v": seen.battery_v[i],
-                "x_m": seen.x_m[i],
-                "y_m": seen.y_m[i],
-                "spare_wh": seen.spare_wh[i],
-                "payload_kg": seen.payload_kg[i],
+                "battery_percent": percent,
+                "battery_v": volts,
+                "x_m": x_m,
+                "y_m": y_m,
+                "spare_wh": spare_wh,
+                "payload_kg": payload_kg,
             }
+            name, node = self.names[i], self.nodes[i]
             now = self._clock(name)
-            effects = self.nodes[i].observe(readings, now)
+            effects = node.observe(readings, now)
             if effects:
                 self._perform(name, effects)
-            self._carry(i, seen, now)
-
-    def _carry(self, i: int, seen: _Seen, now: Instant) -> None:
-        """Tell the agent what the drone carries; deferred deliveries are still to be done by somebody."""
-        items = self._items(i)
-        burden = Burden(
-            available=seen.takes_work[i],
-            active=seen.flying[i],
-            x_m=seen.x_m[i],
-            y_m=seen.y_m[i],
-            spare=seen.left_wh[i],
-            cost_per_m=self._cost_per_m(i, seen.payload_kg[i]),
-            slots=max(0, self._most_tasks - len(items)),
-            items=items,
-        )
-        effects = self.nodes[i].carry(burden, now)
-        if effects:
-            self._perform(self.names[i], effects)
+            items = self._items(i)  # deferred deliveries are still to be done by somebody
+            slots = self._most_tasks - len(items)
+            cost_per_m = self._costs.get(payload_kg) or self._cost_per_m(i, payload_kg)
+            burden = Burden(
+                takes_work, flies, x_m, y_m, left_wh, cost_per_m, slots if slots > 0 else 0, items
+            )
+            effects = node.carry(burden, now)
+            if effects:
+                self._perform(name, effects)
 
     def _items(self, i: int) -> tuple[Item, ...]:
         """Give what a drone has on its list; made anew only when the list has changed."""
@@ -191,15 +172,12 @@ class Crew:
         return known[1]
 
     def _cost_per_m(self, i: int, payload_kg: float) -> float:
-        cost = self._costs.get(payload_kg)
-        if cost is None:
-            cost = self._costs[payload_kg] = self.world.energy_per_m_wh(i)
+        cost = self._costs[payload_kg] = self.world.energy_per_m_wh(i)
         return cost
 
     def _count_restricted(self, dt_s: float) -> None:
-        flying = self.world.flying
-        for i, node in enumerate(self.nodes):
-            if node.standing.statuses and flying[i]:
+        for node, flies in zip(self.nodes, self.world.flying.tolist(), strict=True):
+            if flies and node.standing.statuses:
                 self.tally.restricted_s += dt_s
 
     # ---- wishes -----------------------------------------------------------------------------------------

@@ -261,7 +261,9 @@ class MemoryNetwork:
         timer = port.timers.get(name)
         if port.is_up and timer is not None and timer[1] == armed:
             del port.timers[name]
-            self._give(port, Timer(name))
+            effects = port.step(Timer(name), self._instant(port))
+            if effects:
+                self._perform(port, effects)
 
     # ---- effects out ----------------------------------------------------------------------------------
 

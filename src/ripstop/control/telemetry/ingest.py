@@ -13,7 +13,6 @@ Defined for each sample, in this order:
 from __future__ import annotations
 
 from collections import Counter
-from math import isfinite
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,7 +59,9 @@ class Telemetry:
         if row is None:
             row = self._rows[agent] = self._rings.add_agent()
         if frame.count < _MANY:
-            accepted = sum(self._one(agent, row, sample, now_us) for sample in frame.rows())
+            accepted = 0
+            for sample in frame.rows():
+                accepted += self._one(agent, row, sample, now_us)
         else:
             accepted = self._many(agent, row, frame, now_us)
         self.counts["accepted"] += accepted
@@ -72,7 +73,7 @@ class Telemetry:
             return self._refuse("foreign")
         if signal >= len(self.signals):
             return self._refuse("unknown")
-        if not self._low[signal] <= value <= self._high[signal] or not isfinite(value):
+        if not self._low[signal] <= value <= self._high[signal] or value - value != 0.0:  # infinite
             return self._refuse("invalid")
         if t_us > now_us + SKEW_US:
             return self._refuse("future")

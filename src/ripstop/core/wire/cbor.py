@@ -24,9 +24,11 @@ T = TypeVar("T")
 _Reader: TypeAlias = Callable[[bytes, int, int], tuple[Value, int]]
 MAX_DEPTH = 32
 _HALF, _SINGLE, _DOUBLE = struct.Struct(">Be"), struct.Struct(">Bf"), struct.Struct(">Bd")
+_LONG_2, _LONG_4, _LONG_8 = struct.Struct(">BH"), struct.Struct(">BI"), struct.Struct(">BQ")
 _RAW_DOUBLE = struct.Struct(">d")
 _NAN = b"\xf9\x7e\x00"
 _TEXT_ONLY = {str}
+_SEQUENCES = (list, tuple)
 
 
 def _bad(message: str) -> WireError:
@@ -52,11 +54,11 @@ def _long_head(major: int, n: int) -> bytes:
     if n < 1 << 8:
         return bytes((major << 5 | 24, n))
     if n < 1 << 16:
-        return struct.pack(">BH", major << 5 | 25, n)
+        return _LONG_2.pack(major << 5 | 25, n)
     if n < 1 << 32:
-        return struct.pack(">BI", major << 5 | 26, n)
+        return _LONG_4.pack(major << 5 | 26, n)
     if n < 1 << 64:
-        return struct.pack(">BQ", major << 5 | 27, n)
+        return _LONG_8.pack(major << 5 | 27, n)
     raise _bad("integer does not fit in 64 bits")
 
 
@@ -128,10 +130,10 @@ def join_array(items: Sequence[bytes]) -> bytes:
 def _container(value: Value, depth: int) -> bytes:
     if depth >= MAX_DEPTH:
         raise _bad(f"nesting deeper than {MAX_DEPTH}")
-    if type(value) is dict or isinstance(value, Mapping):
-        return _map_of(value, depth)
-    if isinstance(value, list | tuple):
+    if isinstance(value, _SEQUENCES):
         return join_array(_items(value, depth + 1))
+    if isinstance(value, Mapping):
+        return _map_of(value, depth)
     raise _bad(f"cannot encode `{type(value).__name__}`")
 
 
@@ -141,8 +143,10 @@ def _map_of(value: Mapping[str, Value] | Mapping[int, Value], depth: int) -> byt
         pairs = sorted(zip(map(_key, names), _items(value.values(), depth + 1), strict=True))
         return _map_head(len(names)) + b"".join([part for pair in pairs for part in pair])
     head, keys, order = _layout(names)
-    items = _items([value[name] for name in order], depth + 1)  # type: ignore[index]  # its keys are texts
-    return head + b"".join([part for pair in zip(keys, items, strict=True) for part in pair])
+    parts = [head] * (2 * len(names) + 1)
+    parts[1::2] = keys
+    parts[2::2] = _items([value[name] for name in order], depth + 1)  # type: ignore[index]  # keys are texts
+    return b"".join(parts)
 
 
 def _map_head(n: int) -> bytes:
@@ -157,11 +161,11 @@ def _layout(names: tuple[str, ...]) -> tuple[bytes, tuple[bytes, ...], tuple[str
 
 
 def _items(values: Iterable[Value], depth: int) -> list[bytes]:
-    items = []
-    for value in values:
-        write = SCALARS.get(type(value))
-        items.append(_container(value, depth) if write is None else write(value))
-    return items
+    writer = SCALARS.get
+    return [
+        _container(value, depth) if (write := writer(type(value))) is None else write(value)
+        for value in values
+    ]
 
 
 def _key(key: object) -> bytes:
@@ -219,6 +223,11 @@ def _argument(data: bytes, at: int) -> tuple[int, int]:
     info, at = data[at] & 31, at + 1
     if info < 24:
         return info, at
+    if info == 25:  # lengths and counters of two bytes come often
+        n = data[at] << 8 | data[at + 1]
+        if n < 256:
+            raise _bad("longer form than needed")
+        return n, at + 2
     if info > 27:
         raise _bad("indefinite length or reserved form")
     width = 1 << (info - 24)

@@ -225,6 +225,11 @@ _IN_PLACE: Mapping[object, tuple[str, ...]] = {
         "if at < end < at + 25 and end <= size: v, at = data[at + 1 : end].decode(), end",
         "else:",
     ),
+    bytes: (
+        "end = at + data[at] - 0x3F",
+        "if at < end < at + 25 and end <= size: v, at = data[at + 1 : end], end",
+        "else:",
+    ),
 }
 _BY_TABLE = ("v, at = READERS[data[at]](data, at, 0)", "if type(v) is not k: v = f(v)")
 

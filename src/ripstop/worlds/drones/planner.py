@@ -53,9 +53,10 @@ class Planner:
             if not stranded[known]:
                 del self._stranded_since[known]
         waiting = ~fleet.aborted & ~fleet.silent & (fleet.held > 0)
+        spare = self.spare_wh()  # what one drone gives back leaves the others' as it is
         for agent in np.flatnonzero(waiting):
             if fleet.deferred[agent]:
-                self._ask_again(int(agent), t_s)
+                self._ask_again(int(agent), float(spare[agent]), t_s)
 
     def _takers(self) -> NDArray[np.bool_]:
         fleet = self._fleet
@@ -102,11 +103,10 @@ class Planner:
         self.forget(task)
         self._fleet.lay(agent)
 
-    def _ask_again(self, agent: int, t_s: float) -> None:
+    def _ask_again(self, agent: int, spare: float, t_s: float) -> None:
         """Ask for the first deferred task that the drone could still do; on the ground give back the rest."""
         deferred = self._fleet.deferred[agent]
         landed = self._fleet.phase[agent] == Phase.LANDED
-        spare = float(self.spare_wh()[agent])
         for task in tuple(deferred):
             if self.desk.awaits(task):
                 return
