@@ -3,10 +3,10 @@
     python benchmarks/bench_storm.py [--agents 10000] [--rate 2000] [--workers 2] [--links 100]
 
 Every agent is a TCP connection with a key and permissions of its own. `--links` of them are `NatsLink`s; the
-others, in worker processes, are light clients that speak NATS by hand (ten thousand full clients would measure
-the machine, not the server) and wait by the same `Backoff`. The server is killed with SIGKILL and started again
-by its watchman. At the moment of its death each agent has a record to hand in, which it offers on each
-connection until a receipt comes; when all are back, one broadcast must reach them all.
+others, in worker processes, are light clients that speak NATS by hand (ten thousand full clients would
+measure the machine, not the server) and wait by the same `Backoff`. The server is killed with SIGKILL and
+started again by its watchman. At the moment of its death each agent has a record to hand in, which it offers
+until a receipt comes; when all are back, one broadcast must reach them all.
 
 The same is then done with the waits of common NATS clients (2 s and up to 100 ms of jitter), in the same run.
 """
