@@ -22,6 +22,7 @@ import resource
 import sys
 import tempfile
 from bisect import bisect_left
+from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -36,6 +37,7 @@ from ripstop.core.wire.envelope import Ed25519Signer, Role
 from ripstop.core.wire.record import pack
 from ripstop.links.backoff import Backoff, spread_s
 from ripstop.links.connection import LinkSettings, Login
+from ripstop.links.loop import run as run_loop
 from ripstop.links.nats import NatsLink
 from ripstop.links.nkey import new_seed, public_key
 from ripstop.links.server import NatsServer
@@ -92,7 +94,8 @@ class LightAgent(asyncio.Protocol):
                 async with asyncio.timeout(5.0):
                     await loop.create_connection(lambda: self, *self.crew.address)
                 await self.closed
-            except (OSError, TimeoutError):
+            except (OSError, TimeoutError) as error:
+                self.crew.failures[type(error).__name__] += 1
                 self.backoff.failed()
             await asyncio.sleep(self.backoff.wait_s())
 
@@ -106,6 +109,7 @@ class LightAgent(asyncio.Protocol):
             self.is_owing = True
             self.crew.lost(self)
         else:
+            self.crew.failures["cut off by the server"] += 1
             self.backoff.failed()
         if not self.closed.done():
             self.closed.set_result(None)
@@ -167,6 +171,7 @@ class Crew:
         self.address, self.admission = address, admission
         self.is_naive = False
         self.attempts: list[int] = []
+        self.failures: Counter[str] = Counter()
         self.up: dict[str, int] = {}
         self.owing: set[str] = set()
         self.losses = 0
@@ -205,12 +210,14 @@ async def work(host: str, port: int, first: int, last: int, admission: Admission
                 agent.backoff = ClientDefaults(stream(3, agent.name))  # type: ignore[assignment]
         elif order == "clear":
             crew.attempts.clear()
+            crew.failures.clear()
             crew.losses = 0
             for agent in crew.agents:
                 agent.heard = 0
         state = {
             "up": len(crew.up),
             "losses": crew.losses,
+            "failures": dict(crew.failures),
             "owing": len(crew.owing),
             "heard": sum(agent.heard for agent in crew.agents),
             "attempts": crew.attempts if order == "report" else len(crew.attempts),
@@ -283,7 +290,7 @@ async def until_all(workers: list[Worker], light: int, links: RealLinks, *, loss
 
 async def storm(
     server: NatsServer, workers: list[Worker], ground: Ground, links: RealLinks, light: int
-) -> dict[str, float]:
+) -> dict[str, Any]:
     """Kill the server, wait for all to be back, and measure."""
     for worker in workers:
         await worker.ask("clear")
@@ -302,7 +309,11 @@ async def storm(
     reports = [await worker.ask("report") for worker in workers]
     attempts = sorted(at for report in reports for at in report["attempts"])
     returns = sorted(at for report in reports for at in report["returns"])
+    failures: Counter[str] = Counter()
+    for report in reports:
+        failures.update(report["failures"])
     return {
+        "failures": dict(failures),
         "down_s": (back_us[0] - killed_us) / 1e6,
         "back_s": (returns[-1] - killed_us) / 1e6 if is_complete else float("inf"),
         "half_s": (returns[len(returns) // 2] - killed_us) / 1e6,
@@ -314,17 +325,17 @@ async def storm(
     }
 
 
-def show(title: str, found: dict[str, float], light: int, rate: float) -> None:
+def show(title: str, found: dict[str, Any], light: int, rate: float) -> None:
     records, heard, attempts = (round(found[key]) for key in ("records", "heard", "attempts"))
+    in_vain = ", ".join(f"{count} {kind}" for kind, count in found["failures"].items()) or "none"
     in_time = "met" if found["back_s"] <= BAR_S else "MISSED"
     in_order = "met" if found["busiest_1s"] <= rate else "OVER"
     print(f"{title}:")
     print(f"  server down for {found['down_s']:.2f} s; half are back after {found['half_s']:.1f} s")
     print(f"  all {light} are back {found['back_s']:.1f} s after the kill (bar {BAR_S:g} s: {in_time})")
-    print(
-        f"  {attempts} attempts; the busiest second {found['busiest_1s']} (admission {rate:g}: {in_order}),"
-    )
-    print(f"  the busiest tenth of a second {found['busiest_100ms']}")
+    print(f"  {attempts} attempts, of these in vain: {in_vain}")
+    busiest = f"second {found['busiest_1s']} (admission {rate:g}: {in_order})"
+    print(f"  the busiest {busiest}, the busiest tenth of a second {found['busiest_100ms']}")
     print(f"  records handed in {records} of {light} ({light - records} lost), broadcast heard by {heard}")
 
 
@@ -404,9 +415,9 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     if args.worker:
         port, first, last, count = map(int, args.worker[:4])
-        asyncio.run(work("127.0.0.1", port, first, last, Admission(count, float(args.worker[4]))))
+        run_loop(work("127.0.0.1", port, first, last, Admission(count, float(args.worker[4]))))
     else:
-        asyncio.run(run(args))
+        run_loop(run(args))
 
 
 if __name__ == "__main__":

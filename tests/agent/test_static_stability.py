@@ -1,4 +1,4 @@
-"""With its ground killed for good a fleet decides as before, also after restarts; `week.py` is the long run."""
+"""With its ground killed for good a fleet decides as before, after restarts too (the long run: `week.py`)."""
 
 from week import compare
 

@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 _HOST = "127.0.0.1"
 _START_S, _STOP_S, _RELOAD_S = 15.0, 5.0, 10.0
 _RESTART_S = 0.1
+_LOGIN_S = 5  # a weak processor on a bad link, or one of thousands, needs more than the usual 2
 # Linux ends the server when we end, however we end: PR_SET_PDEATHSIG (prctl(2)) is kept over exec. A launcher
 # asks for it, since doing so between fork and exec of a process with threads is not safe.
 _LAUNCH = (
@@ -285,7 +286,7 @@ class NatsServer:
             "max_payload": 4 << 20,
             "max_connections": 200_000,
             "jetstream": {"store_dir": str(self.folder.absolute()), "sync_interval": "always"},
-            "authorization": {"users": [*known, *devices]},
+            "authorization": {"timeout": _LOGIN_S, "users": [*known, *devices]},
             "accounts": {"SYS": {"users": [permissions.watch_user(self._secrets["watch"])]}},
             "system_account": "SYS",
         }
