@@ -137,7 +137,7 @@ class LightAgent(asyncio.Protocol):
                 self.hand_in()
 
     def say(self, data: bytes) -> None:
-        if self.transport is not None:
+        if self.transport is not None and not self.transport.is_closing():
             self.transport.write(data)
 
     def login(self, nonce: str) -> None:
