@@ -42,10 +42,11 @@ check: $(DEV) ## lint, format, types, import contracts, then the tests with the 
 bench: $(DEV) ## run the benchmarks and print their figures
 	@set -e; for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python "$$file"; done
 
-soak: $(DEV) ## run the property tests with many more examples, a million pairs through all engines (PAIRS=), 10,000 crashes
+soak: $(DEV) ## run the property tests with many more examples, a million pairs through all engines (PAIRS=), 10,000 crashes, a week without a ground
 	@HYPOTHESIS_PROFILE=soak $(BIN)/pytest -n $(JOBS) $(ARGS)
 	@$(BIN)/python tests/engine_soak.py --pairs $(PAIRS)
 	@$(BIN)/python tests/ledger_soak.py
+	@PYTHONPATH=tests $(BIN)/python tests/week.py
 
 docs: $(DEV) ## write the generated pages of docs/ again
 	@set -e; for file in docs/reference/write_*.py; do $(BIN)/python "$$file"; done

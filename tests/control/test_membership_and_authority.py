@@ -48,6 +48,46 @@ def test_presence_follows_the_beats_and_each_change_is_told_once():
     assert registry.present() == ("a",)
 
 
+def test_a_quiet_agent_is_gone_as_soon_as_the_server_says_that_its_connection_has_ended():
+    registry = Registry(1.0, {"a": b"k", "b": b"k"})
+    for agent in "ab":
+        registry.heed(beat(agent), 0)
+    registry.disconnected("a")
+    assert names(registry.sweep(3_000_000)) == [], "an ended connection alone changes nothing"
+    assert names(registry.sweep(3_000_001)) == ["agent.quieted", "agent.quieted"]
+    assert names(registry.sweep(3_500_000)) == ["agent.vanished"]
+    assert registry.get("a").presence is Presence.GONE
+    assert registry.get("b").presence is Presence.QUIET
+
+
+def test_a_beat_unsays_that_a_connection_has_ended():
+    registry = Registry(1.0, {"a": b"k"})
+    registry.heed(beat(), 0)
+    registry.disconnected("a")
+    registry.heed(beat(sequence=2), 1_000_000)
+    registry.sweep(4_000_001)
+    assert names(registry.sweep(5_000_000)) == []
+    assert registry.get("a").presence is Presence.QUIET
+
+
+def test_losing_the_beats_of_any_number_of_agents_isolates_nobody():
+    world = make_world()
+    world.run(5)
+    agents = sorted(world.agents)
+    for lost in (agents[:1], agents[1:8], agents[8:]):
+        world.network.partition(lost)
+        world.run(80)
+        world.network.heal()
+        world.run(10)
+    assert world.named("agent.vanished")
+    assert world.named("fleet.partitioned")
+    assert world.named("agent.returned")
+    assert world.named("incident.opened") == []
+    assert world.named("mitigation.ordered") == []
+    assert not world.node.authority.will.mitigations
+    assert not world.node.authority.will.topologies
+
+
 def test_a_restart_is_no_duplicate_but_a_start_that_comes_back_is():
     registry = Registry(1.0, {"a": b"k"})
     registry.heed(beat(), 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gc
 import signal
 import sys
 from collections.abc import Awaitable, Callable
@@ -76,6 +77,28 @@ def on_server(folder: Path, body: Callable[[NatsServer], Awaitable[None]]) -> No
 
 
 # ---- breaks and stalls --------------------------------------------------------------------------------
+
+
+@pytest.mark.nats
+def test_a_line_that_breaks_while_it_is_being_closed_leaves_nothing_behind(tmp_path: Path) -> None:
+    async def body(server: NatsServer) -> None:
+        complaints: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: complaints.append(context))
+        async with joined(server, server.login("control"), "ripstop.test.>") as (link, ear):
+            client = link._connection._client
+
+            async def broken() -> None:
+                raise ConnectionResetError(104, "Connection reset by peer")
+
+            client._transport.drain = broken
+            client._pending, client._pending_data_size = [b"PING\r\n"], 6
+            server.kill()
+            await ear.until(lambda: ear.events == [Connected(), Disconnected(), Connected()])
+        del client
+        gc.collect()
+        assert complaints == []
+
+    on_server(tmp_path, body)
 
 
 @pytest.mark.nats

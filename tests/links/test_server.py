@@ -18,6 +18,7 @@ import pytest
 from ripstop.core.errors import ConfigurationError
 from ripstop.core.node import Event, Message, Send
 from ripstop.core.subjects import Subjects
+from ripstop.links.departures import Departures, _user_of
 from ripstop.links.nats import LinkSettings, Login, NatsLink
 from ripstop.links.nkey import new_seed, public_key
 from ripstop.links.server import NatsServer
@@ -300,6 +301,28 @@ def test_the_mqtt_listener_opens_on_request(tmp_path: Path) -> None:
         await writer.wait_closed()
 
     serve(tmp_path, body, mqtt_port=port)
+
+
+def test_the_server_says_whose_connection_has_ended(tmp_path: Path) -> None:
+    async def body(server: NatsServer) -> None:
+        gone: asyncio.Queue[str] = asyncio.Queue()
+        departures = Departures(server, gone.put_nowait)
+        await departures.start()
+        agent, _ = await connect(server, Login("a0", seed=SEED))
+        observer, _ = await connect(server, server.login("observer"))
+        await observer.close()  # of no agent: not told
+        await agent.close()
+        async with asyncio.timeout(5):
+            assert await gone.get() == "a0"
+        assert gone.empty()
+        await departures.close()
+
+    serve(tmp_path, body, agents={"a0": public_key(SEED)})
+
+
+def test_what_is_no_advisory_names_nobody() -> None:
+    for data in (b"", b"{", b"[]", b'{"client": 3}', b'{"client": {"user": 3}}', b"\xff"):
+        assert _user_of(data) == ""
 
 
 def test_the_server_ends_with_its_owner_even_if_that_is_killed(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import zipfile
@@ -79,6 +80,26 @@ def test_the_agent_s_names_load_nothing_but_the_standard_library(bare: Path, tmp
 def test_the_quickstart_runs(bare: Path) -> None:
     outcome = run(bare / "python", "examples/quickstart.py", cwd=ROOT)
     assert outcome.returncode == 0, outcome.stderr
+
+
+def test_the_readme_s_agent_runs_for_a_new_user(bare: Path, tmp_path: Path) -> None:
+    found = re.findall(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(), re.M | re.S)
+    assert found
+    script = tmp_path / "readme.py"
+    script.write_text("\n".join(found))
+    outcome = run(bare / "python", script, cwd=ROOT)
+    assert outcome.returncode == 0, outcome.stderr
+    assert outcome.stdout.splitlines() == re.findall(r"# prints: (.*)", "\n".join(found))
+
+
+@pytest.mark.parametrize(("hook", "extra"), [("log_to_structlog", "structlog"), ("trace_agent", "otel")])
+def test_a_hook_without_its_extra_says_what_to_install(
+    bare: Path, tmp_path: Path, hook: str, extra: str
+) -> None:
+    program = f"import ripstop; from ripstop.hooks import {hook}; {hook}(ripstop.Agent('a'))"
+    outcome = run(bare / "python", "-c", program, cwd=tmp_path)
+    assert outcome.returncode == 1
+    assert f"pip install 'ripstop[{extra}]'" in outcome.stderr.splitlines()[-1]
 
 
 def test_the_command_line_answers(bare: Path, tmp_path: Path) -> None:

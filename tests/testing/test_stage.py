@@ -1,9 +1,11 @@
+import math
 from pathlib import Path
 
 import pytest
 
 from ripstop.core.errors import ConfigurationError
-from ripstop.testing import Stage, assert_allowed, assert_vetoed
+from ripstop.policy import load
+from ripstop.testing import Stage, assert_allowed, assert_limited, assert_vetoed
 
 pytest_plugins = ["pytester"]
 POLICY = Path(__file__).parents[2] / "policies" / "payload_limit.json"
@@ -62,3 +64,32 @@ def test_the_fixtures_come_by_naming_the_plugin(pytester):
         """
     )
     pytester.runpytest_subprocess().assert_outcomes(passed=1)
+
+
+def test_the_fixtures_come_by_installing_alone_and_load_nothing_before_they_are_asked_for(pytester):
+    pytester.makepyfile(
+        """
+        import sys
+
+        def test_nothing_is_loaded_yet():
+            assert "ripstop.agent" not in sys.modules
+
+        def test_an_agent_on_the_stage(ripstop_agent, ripstop_clock):
+            assert ripstop_agent("drone-7").clock is ripstop_clock
+        """
+    )
+    pytester.runpytest_subprocess().assert_outcomes(passed=2)
+
+
+def test_a_limit_is_asserted_with_its_bounds(stage):
+    document = {
+        "ripstop": 1, "id": "kg", "tier": "safety", "guards": ["go"],
+        "vocabulary": {"name": "v", "actions": {"go": {"parameters": {"kg": {"range": [0, 9]}}}}},
+        "limits": [{"when": True, "limit": {"kg": {"max": 1}}}],
+    }  # fmt: skip
+    agent = stage.agent("a", load(document))
+    assert_limited(agent, "go", to={"kg": (-math.inf, 1)}, kg=2)
+    with pytest.raises(AssertionError, match="expected a limit to"):
+        assert_limited(agent, "go", to={"kg": (0, 1)}, kg=2)
+    with pytest.raises(AssertionError, match="is allow"):
+        assert_limited(agent, "go", to={}, kg=0.5)

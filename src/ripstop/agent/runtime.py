@@ -23,8 +23,9 @@ from ripstop.core.clock import Clock, Instant, SystemClock
 from ripstop.core.errors import ConfigurationError
 from ripstop.core.messages import PeerMessage
 from ripstop.core.node import Effects, Report, Scalar
+from ripstop.core.subjects import Subjects
 from ripstop.core.wire.envelope import open_envelope
-from ripstop.links import Identity, NatsLink, NodeDriver
+from ripstop.links import Identity, LinkSettings, NatsLink, NodeDriver
 
 from .agent import Agent
 from .ledger import FileLedger, MemoryLedger
@@ -121,7 +122,8 @@ class AgentRuntime:
             restored=Restored.read(disk),
         )
         self.agent = Agent.over(node, disk, clock)
-        self.link = NatsLink(identity.address, identity.login())
+        admission_key = Subjects(identity.fleet).admission_key
+        self.link = NatsLink(identity.address, identity.login(), LinkSettings(admission_key=admission_key))
         self._disk = _WatchedDisk(disk, self._ledger_failed, self._ledger_works)
         self._driver = NodeDriver(
             self.agent.guarded_node(self._stepped), self.link, clock=clock, disk=self._disk

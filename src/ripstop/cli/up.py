@@ -21,6 +21,7 @@ _EPILOG = """examples:
   ripstop up
   ripstop up --data /var/lib/ripstop --port 4222 --fleet city
   ripstop up --policies ./policies --playbook ./playbooks/drones.yaml
+  ripstop up --mqtt-port 1883 --mqtt-device drone-7
   ripstop up --json | grep -m1 '"event": "up"'
 
 The policies are a folder in a Git repository: each commit that holds becomes a release and reaches every
@@ -46,7 +47,14 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--policies", type=Path, metavar="DIR", help="folder with policies, in Git")
     parser.add_argument("--playbook", type=Path, metavar="FILE", help="playbook (default: the drones' one)")
     parser.add_argument("--metrics-port", type=int, default=0, help="for Prometheus (default: any free one)")
-    parser.add_argument("--mqtt-port", type=int, help="open an MQTT listener for devices")
+    parser.add_argument("--mqtt-port", type=int, help="open an MQTT listener for devices (0: any free port)")
+    parser.add_argument(
+        "--mqtt-device",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="let this device in there (repeatable)",
+    )
     parser.add_argument(
         "--beat", type=float, default=5.0, metavar="S", help="seconds between agents' beats (default 5)"
     )
@@ -89,6 +97,7 @@ def _options(args: argparse.Namespace) -> ServiceOptions:
         port=args.port,
         metrics_port=args.metrics_port,
         mqtt_port=args.mqtt_port,
+        mqtt_devices=tuple(args.mqtt_device),
     )
 
 
@@ -147,6 +156,8 @@ def _tell(service: ControlService, *, as_json: bool) -> None:
             "data": str(options.data),
             "policies": str(options.policies),
             "observer": service.server.observer_url,
+            "mqtt": service.server.mqtt_address,
+            "mqtt_passwords": dict(service.server.mqtt_passwords),
         }
         print(json.dumps(told), flush=True)
         return
@@ -155,6 +166,8 @@ def _tell(service: ControlService, *, as_json: bool) -> None:
     print(f"  policies              {options.policies} (commit there: each commit is a release)")
     print(f"  metrics               {service.metrics_url}")
     print(f"  listen on the wire    {service.server.observer_url} (any NATS client; read only)")
+    for device, password in sorted(service.server.mqtt_passwords.items()):
+        print(f"  device {device:<15}{service.server.mqtt_address} user {device} password {password}")
     print("  Ctrl-C stops it", flush=True)
 
 

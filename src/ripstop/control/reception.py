@@ -25,7 +25,7 @@ from .telemetry.ingest import Telemetry
 _JOIN_TICK_US = 200_000
 # What decisions were made from is always kept; everything else while an incident is open.
 _KEPT = frozenset({"notice", "ack", "work", "peer"})
-TOPICS = ("beat", "frame", "work", "notice", "ack", "segment")
+TOPICS = ("beat", "frame", "work", "notice", "ack", "segment", "gone")
 _Told = TypeVar("_Told", Beat, Workload, Notice, Ack)
 
 
@@ -58,6 +58,7 @@ class Reception:
             "notice": self._notice,
             "ack": self._ack,
             "segment": self._segment,
+            "gone": self._gone,
             "peer": self._peer,
         }
 
@@ -144,6 +145,10 @@ class Reception:
 
     def _segment(self, agent: str, data: bytes, now: Instant) -> list[Effect]:
         return self.intake.take(agent, data, self.dispatch.authority.position.epoch)
+
+    def _gone(self, agent: str, data: bytes, now: Instant) -> list[Effect]:
+        self.registry.disconnected(agent)
+        return []
 
     def _peer(self, agent: str, data: bytes, now: Instant) -> list[Effect]:
         if self.relay is None:

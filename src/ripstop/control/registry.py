@@ -35,6 +35,7 @@ class Member:
     beat: Beat | None = None
     boots: dict[str, int] = field(default_factory=dict)
     is_duplicate: bool = False
+    is_disconnected: bool = False
 
     @property
     def position(self) -> Position:
@@ -92,7 +93,12 @@ class Registry:
             reports.append(Report("agent.duplicated", {"agent": beat.agent, "boot": beat.boot}))
         member.heard_us = now_us
         member.beat = beat
+        member.is_disconnected = False
         return tuple(reports)
+
+    def disconnected(self, agent: str) -> None:
+        """Take note that a member's connection has ended: by itself it changes nothing, a beat unsays it."""
+        self._members[agent].is_disconnected = True
 
     @staticmethod
     def _is_double(member: Member, beat: Beat) -> bool:
@@ -113,7 +119,10 @@ class Registry:
         return True
 
     def sweep(self, now_us: int) -> tuple[Report, ...]:
-        """Find who fell silent since the last sweep; many at once is a partition, not many failures."""
+        """Find who fell silent since the last sweep; many at once is a partition, not many failures.
+
+        A quiet agent is gone once the server says that its connection has ended, else after twelve beats.
+        """
         quiet: list[Report] = []
         since_us = now_us - _QUIET_BEATS * self._beat_us
         for member in self._members.values():
@@ -123,7 +132,9 @@ class Registry:
             if member.presence is Presence.PRESENT and silent_us > _QUIET_BEATS * self._beat_us:
                 member.presence = Presence.QUIET
                 quiet.append(Report("agent.quieted", {"agent": member.id, "silent_s": silent_us / 1e6}))
-            elif member.presence is Presence.QUIET and silent_us > _GONE_BEATS * self._beat_us:
+            elif member.presence is Presence.QUIET and (
+                member.is_disconnected or silent_us > _GONE_BEATS * self._beat_us
+            ):
                 member.presence = Presence.GONE
                 quiet.append(Report("agent.vanished", {"agent": member.id, "silent_s": silent_us / 1e6}))
         silent = sum(1 for m in self if m.presence in (Presence.QUIET, Presence.GONE))

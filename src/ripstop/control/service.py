@@ -16,8 +16,11 @@ from pathlib import Path
 
 from ripstop.core.clock import Clock, Instant, SystemClock
 from ripstop.core.errors import RipstopError, missing_extra
-from ripstop.core.node import Report
+from ripstop.core.messages import Admission
+from ripstop.core.node import Message, Report, Store
 from ripstop.core.vocabulary import Vocabulary
+from ripstop.core.wire.record import pack
+from ripstop.links.departures import Departures
 from ripstop.links.driver import NodeDriver
 from ripstop.links.enrolment import EnrolmentDesk
 from ripstop.links.nats import NatsLink
@@ -68,7 +71,8 @@ class ServiceOptions:
     """What a control plane is started with.
 
     `data` is its folder. `policies` is a folder in a Git repository (or that becomes one). `devices` are let
-    in at once. Port 0 takes any free one. `database` is a SQLAlchemy URL, SQLite in the folder by default.
+    in at once. Port 0 takes any free one; `mqtt_devices` are let in at the MQTT port with passwords that are
+    made here. `database` is a SQLAlchemy URL, SQLite in the folder by default.
     """
 
     data: Path
@@ -80,6 +84,8 @@ class ServiceOptions:
     port: int = 0
     metrics_port: int = 0
     mqtt_port: int | None = None
+    mqtt_devices: tuple[str, ...] = ()
+    admission_per_s: float = 2000.0
     database: str = ""
     poll_s: float = 1.0
 
@@ -121,8 +127,9 @@ class ControlService:
         options.data.mkdir(parents=True, exist_ok=True, mode=0o700)
         agents = {agent: device.nkey for agent, device in options.devices.items()}
         self.server = NatsServer(
-            options.data, fleet, port=options.port, mqtt_port=options.mqtt_port, agents=agents
-        )
+            options.data, fleet, port=options.port, mqtt_port=options.mqtt_port, agents=agents,
+            mqtt_devices=options.mqtt_devices,
+        )  # fmt: skip
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="control")
         self._ended = contextlib.AsyncExitStack()
         self._last_error = ""
@@ -179,9 +186,10 @@ class ControlService:
             log.warning("log.torn", stream=damage.stream, record=damage.number)
         self._save_trust()
         heads = heads_of(read_log(data / "audit", "segments").records)
+        unsigned = dict.fromkeys(self.server.mqtt_passwords, b"")
         self.node = ControlNode(
             options.settings, options.playbook, self.keys.command,
-            Fleet(options.vocabulary, self.agents, heads),
+            Fleet(options.vocabulary, {**unsigned, **self.agents}, heads),
         )  # fmt: skip
         repository = PolicyRepository(options.policies)
         self._ended.callback(repository.close)
@@ -205,6 +213,10 @@ class ControlService:
             self.link.connected(), loop.run_in_executor(self._pool, warmup)
         )  # a first incident must not wait for a compiler
         await self.link.provision()
+        departures = Departures(self.server, self._departed)
+        self._ended.push_async_callback(departures.close)
+        await departures.start()
+        self._tell_size()
         self._page = MetricsServer(self.metrics, self.health, self.options.metrics_port)
         self._ended.callback(self._page.close)
         await self._look()
@@ -246,8 +258,18 @@ class ControlService:
         self._save_trust()
         self.records.enrolled(agent, signing_key, now.wall_us)
         self.driver.perform(self.node.enrol(agent, signing_key, now))
+        self._tell_size()
         if self.on_enrolled is not None:
             self.on_enrolled(agent)
+
+    def _tell_size(self) -> None:
+        """Tell agents how many they are, so that they do not all come back at once."""
+        size = Admission(len(self.node.registry), self.options.admission_per_s)
+        self.driver.perform((Store(self.node.names.admission_key, pack(size)),))
+
+    def _departed(self, agent: str) -> None:
+        names = self.node.names
+        self.driver.post(Message(names.of("gone", agent), b""))
 
     def _save_trust(self) -> None:
         trust = Trust(self.options.settings.fleet, self.keys.trusted(), self.agents)

@@ -172,3 +172,11 @@ class Bundle:
     expires_us: int
     minimum: int
     policies: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """How many agents a fleet has, and how many a second may connect when all come back at once."""
+
+    agents: int
+    per_s: float

@@ -27,7 +27,7 @@ class Subjects:
     fleet: str
 
     def of(self, topic: str, agent: str) -> str:
-        """An agent's own subject: topic is beat, frame, work, notice, ack, segment (up) or receipt (down)."""
+        """An agent's own subject: topic is beat, frame, work, notice, ack, segment, gone (up) or receipt."""
         return f"ripstop.{self.fleet}.{topic}.{agent}"
 
     def every(self, topic: str) -> str:
@@ -69,3 +69,8 @@ class Subjects:
     def epoch_key(self) -> str:
         """The durable key by which epochs are issued (compare-and-set)."""
         return f"{self.fleet}.epoch"
+
+    @property
+    def admission_key(self) -> str:
+        """The durable key that tells how many agents may come back how fast."""
+        return f"{self.fleet}.admission"

@@ -10,6 +10,8 @@ Coming back is the link's business. What nats-py leaves to its callers is done h
   connections in one process nobody's answer would leave before everybody had worked. So a few work at a time.
 - A line that the server does not read drops what is published now, rather than delivering it late.
 - Whoever waits for an answer is woken when the connection ends or the server refuses the question.
+- Where its last write meets a broken line, nats-py raises in the middle of closing, in a task that nobody
+  waits for: what it had not come to is done here.
 - nats-py says `closed_cb` after it has written what it still holds, which a stalled server never reads; so
   `is_closed` is looked at, too.
 
@@ -64,7 +66,8 @@ class LinkSettings:
     """How patient a link is; times in seconds.
 
     `ping_s`: two unanswered pings break the connection (clients' usual 120 s hide a stalled server).
-    `retry_s` doubles up to `retry_max_s` while the server stays away; each wait is drawn from 0 up to it.
+    `retry_s` doubles up to `retry_max_s` while the server stays away; each wait is drawn from 0 up to it, and
+    up to more where the durable key `admission_key` tells of a large fleet (see `links.backoff`).
     `tls` replaces the system's certificates where the server asks for TLS.
     """
 
@@ -74,6 +77,7 @@ class LinkSettings:
     answer_s: float = 2.0
     retry_s: float = 0.1
     retry_max_s: float = 5.0
+    admission_key: str = ""
     tls: ssl.SSLContext | None = None
 
 
@@ -170,6 +174,10 @@ class Connection:
             error_cb=self._on_error,
             closed_cb=self._on_closed,
         )
+        for name in ("_reading_task", "_ping_interval_task", "_flusher_task"):
+            task: asyncio.Task[None] | None = getattr(self._client, name, None)
+            if task is not None:
+                task.add_done_callback(self._ended)
 
     async def lost(self) -> str:
         """Wait until the connection is over; gives why."""
@@ -189,6 +197,22 @@ class Connection:
             async with asyncio.timeout(_CLOSE_S):
                 await self._client.close()
                 await self._is_over.wait()  # it may have begun to close by itself
+        for subscription in getattr(self._client, "_subs", {}).values():
+            listener: asyncio.Task[None] | None = getattr(subscription, "_wait_for_msgs_task", None)
+            if listener is not None and not listener.done():
+                await end(listener)
+        transport = getattr(self._client, "_transport", None)
+        if transport is not None:
+            with contextlib.suppress(Exception):
+                transport.close()
+                async with asyncio.timeout(_CLOSE_S):
+                    await transport.wait_closed()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """Take note that a task of nats-py ended; by an error only where it broke off in closing."""
+        if not task.cancelled() and task.exception() is not None:
+            self._is_over.set()
+            self._give_up()
 
     async def _on_closed(self) -> None:
         self._is_over.set()

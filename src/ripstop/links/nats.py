@@ -18,7 +18,10 @@ from typing import TypeAlias
 
 from ..core.chance import stream
 from ..core.errors import ConfigurationError, WireError
+from ..core.messages import Admission
 from ..core.node import Connected, Disconnected, Event, Message
+from ..core.wire.record import unpack
+from .backoff import Backoff
 from .connection import Connection, client_class
 from .connection import LinkSettings as LinkSettings
 from .connection import Login as Login
@@ -27,6 +30,7 @@ from .tasks import end
 
 log = logging.getLogger(__name__)
 OnEvent: TypeAlias = Callable[[Event], None]
+_LEARN_S, _LEARN_AGAIN_S = 2.0, 3600.0
 Handler: TypeAlias = Callable[[bytes], Awaitable[bytes]]
 
 
@@ -41,7 +45,8 @@ class NatsLink:
         self.on_refusal: Callable[[str], None] | None = None
         self.last_error = ""
         self.dropped = 0
-        self._rng = stream(int.from_bytes(os.urandom(8), "little"), login.name, "link")
+        chance = stream(int.from_bytes(os.urandom(8), "little"), login.name, "link")
+        self.backoff = Backoff(self.settings.retry_s, self.settings.retry_max_s, chance)
         self._on_event: OnEvent | None = None
         self._subjects: list[str] = []
         self._handlers: dict[str, Handler] = {}
@@ -98,20 +103,18 @@ class NatsLink:
             self._keeper = None
 
     async def _stay_connected(self) -> None:
-        settings, failures = self.settings, 0
         for address in cycle(self.address.split(",")):
-            connection = Connection(self._new_client(), self.login, settings, self._refused)
+            connection = Connection(self._new_client(), self.login, self.settings, self._refused)
             try:
                 await self._open(connection, address.strip())
-                failures = 0
+                self.backoff.opened()
                 await self._be_connected(connection)
             except LinkDownError as error:
-                failures += 1
+                self.backoff.failed()
                 self._note(error.message)
             finally:
                 await connection.close()
-            ceiling_s = min(settings.retry_max_s, settings.retry_s * 2.0 ** min(failures, 16))
-            await asyncio.sleep(self._rng.uniform(0.0, ceiling_s))
+            await asyncio.sleep(self.backoff.wait_s())
 
     async def _open(self, connection: Connection, address: str) -> None:
         heard = {subject: partial(self._take, connection) for subject in self._subjects}
@@ -122,14 +125,27 @@ class NatsLink:
         self._connection = connection
         self.last_error = ""
         self._up.set()
+        learning = asyncio.create_task(self._learn(connection), name=f"admission {self.login.name}")
         try:
             self._emit(Connected())
             self._note(await connection.lost())
         finally:
+            await end(learning)
             self._connection = None
             self._up.clear()
             self.dropped += connection.dropped
         self._emit(Disconnected())
+
+    async def _learn(self, connection: Connection) -> None:
+        """Read now and then how large the fleet is; what cannot be read leaves what was known."""
+        key, after_s = self.settings.admission_key, _LEARN_S
+        while key:
+            await asyncio.sleep(self.backoff.chance.uniform(0.0, after_s))
+            after_s = _LEARN_AGAIN_S
+            with contextlib.suppress(WireError):
+                data, _ = await connection.fetch(key)
+                if data is not None:
+                    self.backoff.admit(unpack(Admission, data))
 
     def _note(self, error: str) -> None:
         """Keep why we are out; a refusal is worth more than the reset that may cut its answer off."""

@@ -10,7 +10,9 @@ from ..core.subjects import Subjects, check_id
 
 User: TypeAlias = dict[str, object]
 UP = ("beat", "frame", "work", "notice", "ack", "segment")
-RESERVED = ("control", "observer", "enrol", "ground")
+RESERVED = ("control", "observer", "enrol", "ground", "watch")
+# Each connection that ends is told here; agents live in the server's global account.
+DEPARTURES = "$SYS.ACCOUNT.$G.DISCONNECT"
 
 
 def enrol_subject(fleet: str) -> str:
@@ -42,13 +44,29 @@ def agent_user(fleet: str, agent: str, key: str, bucket: str) -> User:
     """Give an agent's user: its own subjects, its own inbox, and reading the keys that concern it."""
     names = Subjects(fleet)
     scopes = ("fleet", f"agent-{agent}")
-    keys = [names.bundle_key, *(names.intent_key(scope) for scope in scopes)]
+    keys = [names.bundle_key, names.admission_key, *(names.intent_key(scope) for scope in scopes)]
     publish = [names.of(topic, agent) for topic in UP]
     publish.append(names.peer("*", agent))
     publish += [f"$JS.API.DIRECT.GET.KV_{bucket}.$KV.{bucket}.{key}" for key in keys]
     subscribe = [names.tick, names.bundle, *(names.intent(scope) for scope in scopes)]
     subscribe += [names.of("receipt", agent), names.peers_of(agent), f"_INBOX.{agent}.>"]
     return {"nkey": key, "permissions": _permissions(publish, subscribe)}
+
+
+def mqtt_user(fleet: str, agent: str, password: str) -> User:
+    """Give the user of a device that speaks MQTT: it has no nkey, so it signs nothing and has no ledger.
+
+    `gone` is for its will; its subscriptions are of quality 0, as everything here is said again anyway.
+    """
+    names = Subjects(fleet)
+    publish = [names.of(topic, agent) for topic in (*UP, "gone") if topic != "segment"]
+    subscribe = [names.tick, names.bundle, names.intent("fleet"), names.intent(f"agent-{agent}")]
+    return {
+        "user": agent,
+        "password": password,
+        "allowed_connection_types": ["MQTT"],
+        "permissions": _permissions(publish, subscribe),
+    }
 
 
 def control_user(fleet: str, key: str, bucket: str) -> User:
@@ -74,10 +92,15 @@ def enrol_user(fleet: str, password: str) -> User:
     }
 
 
+def watch_user(password: str) -> User:
+    """Give the system account's user, which hears whose connection has ended."""
+    return {"user": "watch", "password": password, "permissions": _permissions([], [DEPARTURES])}
+
+
 def users(
     fleet: str, bucket: str, control_key: str, passwords: Mapping[str, str], agents: Mapping[str, str]
 ) -> list[User]:
-    """Give all users of a fleet's server; `agents` are public nkeys by id."""
+    """Give all users of a fleet's server but the devices that speak MQTT; `agents` are public nkeys by id."""
     return [
         control_user(fleet, control_key, bucket),
         observer_user(passwords["observer"]),

@@ -18,7 +18,7 @@ import signal
 import socket
 import sys
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import IO
 
@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 _HOST = "127.0.0.1"
 _START_S, _STOP_S, _RELOAD_S = 15.0, 5.0, 10.0
 _RESTART_S = 0.1
+_LOGIN_S = 5  # a weak processor on a bad link, or one of thousands, needs more than the usual 2
 # Linux ends the server when we end, however we end: PR_SET_PDEATHSIG (prctl(2)) is kept over exec. A launcher
 # asks for it, since doing so between fork and exec of a process with threads is not safe.
 _LAUNCH = (
@@ -55,7 +56,8 @@ class NatsServer:
     """A NATS server in a data folder, for one fleet.
 
     `port` 0 takes the folder's last port where that is free, else any free one. `agents` maps ids to public
-    nkeys; they are remembered in the folder. `mqtt_port` opens the MQTT listener.
+    nkeys; they are remembered in the folder. `mqtt_port` opens the MQTT listener (0: any free port), at which
+    `mqtt_devices` and whoever is added log in with a password that is made here.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class NatsServer:
         port: int = 0,
         mqtt_port: int | None = None,
         agents: Mapping[str, str] | None = None,
+        mqtt_devices: Iterable[str] = (),
     ) -> None:
         self.folder = folder / "nats"
         self.fleet = check_id(fleet)
@@ -73,9 +76,12 @@ class NatsServer:
         self.on_restart: Callable[[int], None] | None = None
         self.restarts = 0
         self._port = port
-        self._mqtt_port = mqtt_port
+        self._given_devices = tuple(mqtt_devices)
+        self._mqtt_port = 0 if mqtt_port is None and self._given_devices else mqtt_port
         self._given = dict(agents or {})
         self._agents: dict[str, str] = {}
+        self._passwords: dict[str, str] = {}
+        self._users: dict[str, str] = {}
         self._secrets: dict[str, str] = {}
         self._lock: IO[str] | None = None
         self._process: asyncio.subprocess.Process | None = None
@@ -95,6 +101,11 @@ class NatsServer:
         return f"nats://{_HOST}:{self._port}"
 
     @property
+    def mqtt_address(self) -> str:
+        """The URL of the MQTT listener, "" where there is none."""
+        return f"mqtt://{_HOST}:{self._mqtt_port}" if self._mqtt_port else ""
+
+    @property
     def observer_url(self) -> str:
         """The URL with which any NATS client may listen to everything; good once the server has started."""
         return f"nats://observer:{self._secrets['observer']}@{_HOST}:{self._port}"
@@ -105,12 +116,21 @@ class NatsServer:
         return self._agents
 
     @property
+    def mqtt_passwords(self) -> Mapping[str, str]:
+        """The passwords of the devices that speak MQTT, by id."""
+        return self._passwords
+
+    def agent_of(self, user: str) -> str | None:
+        """Give the agent that a user of the server is (its nkey, or a device's own id); None for others."""
+        return self._users.get(user)
+
+    @property
     def is_running(self) -> bool:
         """Whether the process is there now."""
         return self._process is not None and self._process.returncode is None
 
     def login(self, name: str) -> Login:
-        """Give the login of `control`, `observer` or `enrol`."""
+        """Give the login of `control`, `observer`, `enrol` or `watch`."""
         if name == "control":
             return Login("control", seed=self._secrets["control"])
         return Login(name, user=name, password=self._secrets[name])
@@ -166,10 +186,19 @@ class NatsServer:
             self._agents |= agents
             await self._reload()
 
-    async def remove_agent(self, agent: str) -> None:
-        """Let an agent in no more: its connection is closed and its key refused."""
+    async def add_mqtt_device(self, agent: str) -> str:
+        """Let in a device that speaks MQTT; gives its password. Raises as `add_agents` does."""
         async with self._changing:
-            if self._agents.pop(agent, None) is not None:
+            if agent not in self._passwords:
+                self._admit_device(agent)
+                await self._reload()
+            return self._passwords[agent]
+
+    async def remove_agent(self, agent: str) -> None:
+        """Let an agent in no more: its connection is closed, its key or password refused."""
+        async with self._changing:
+            known = [held.pop(agent, None) for held in (self._agents, self._passwords)]
+            if any(known):
                 await self._reload()
 
     # ---- folder ---------------------------------------------------------------------------------------
@@ -189,21 +218,26 @@ class NatsServer:
 
     def _load(self) -> None:
         self._secrets = self._read("secrets.json")
-        if not self._secrets:
-            self._secrets = {
-                "control": new_seed(),
-                "observer": secrets.token_urlsafe(12),
-                "enrol": secrets.token_urlsafe(12),
+        missing = {"control", "observer", "enrol", "watch"} - self._secrets.keys()
+        if missing:
+            self._secrets |= {
+                name: new_seed() if name == "control" else secrets.token_urlsafe(12) for name in missing
             }
             write_private(self.folder / "secrets.json", json.dumps(self._secrets))
         self._agents = self._read("agents.json")
+        self._passwords = self._read("devices.json")
         for agent, key in self._given.items():
             self._check_agent(agent, key)
         self._agents |= self._given
-        if not self._port:
-            last = self._read("port.json").get("port", "0")
-            self._port = int(last) if _is_free(int(last)) else _free_port()
-        write_private(self.folder / "port.json", json.dumps({"port": str(self._port)}))
+        for device in self._given_devices:
+            if device not in self._passwords:
+                self._admit_device(device)
+        last = self._read("port.json")
+        self._port = self._port or _chosen(last.get("port", "0"))
+        if self._mqtt_port == 0:
+            self._mqtt_port = _chosen(last.get("mqtt", "0"))
+        ports = {"port": str(self._port), "mqtt": str(self._mqtt_port or last.get("mqtt", "0"))}
+        write_private(self.folder / "port.json", json.dumps(ports))
 
     def _read(self, name: str) -> dict[str, str]:
         path = self.folder / name
@@ -215,8 +249,20 @@ class NatsServer:
             raise ConfigurationError(f"`{path}` is not JSON", code="C0507") from error
         return {str(key): str(value) for key, value in held.items()}
 
+    def _admit_device(self, agent: str) -> None:
+        permissions.check_agent_id(agent)
+        if agent in self._agents:
+            raise ConfigurationError(
+                f"agent `{agent}` is enrolled with a key", code="C0505", hint="remove it first"
+            )
+        self._passwords[agent] = secrets.token_urlsafe(18)
+
     def _check_agent(self, agent: str, key: str) -> None:
         permissions.check_agent_id(agent)
+        if agent in self._passwords:
+            raise ConfigurationError(
+                f"agent `{agent}` is a device that speaks MQTT", code="C0505", hint="remove it first"
+            )
         if not is_public_key(key):
             raise ConfigurationError(f"`{key[:60]}` is not a public nkey", code="C0505")
         if self._agents.get(agent, key) != key:
@@ -228,6 +274,9 @@ class NatsServer:
         known = permissions.users(
             self.fleet, self.bucket, public_key(self._secrets["control"]), self._secrets, self._agents
         )
+        devices = [
+            permissions.mqtt_user(self.fleet, agent, word) for agent, word in sorted(self._passwords.items())
+        ]
         configuration: dict[str, object] = {
             "server_name": f"ripstop-{self.fleet}",
             "host": _HOST,
@@ -237,11 +286,16 @@ class NatsServer:
             "max_payload": 4 << 20,
             "max_connections": 200_000,
             "jetstream": {"store_dir": str(self.folder.absolute()), "sync_interval": "always"},
-            "authorization": {"users": known},
+            "authorization": {"timeout": _LOGIN_S, "users": [*known, *devices]},
+            "accounts": {"SYS": {"users": [permissions.watch_user(self._secrets["watch"])]}},
+            "system_account": "SYS",
         }
         if self._mqtt_port is not None:
             configuration["mqtt"] = {"host": _HOST, "port": self._mqtt_port}
+        self._users = {key: agent for agent, key in self._agents.items()}
+        self._users |= {agent: agent for agent in self._passwords}
         write_private(self.folder / "agents.json", json.dumps(self._agents))
+        write_private(self.folder / "devices.json", json.dumps(self._passwords))
         write_private(self.folder / "server.json", json.dumps(configuration, indent=1))
 
     # ---- process --------------------------------------------------------------------------------------
@@ -336,6 +390,11 @@ class NatsServer:
             raise ConfigurationError(
                 f"the NATS server does not reload: {self._reload_lines[0].split('] ')[-1]}", code="C0506"
             )
+
+
+def _chosen(last: str) -> int:
+    """Give the last port where that is free, else any free one."""
+    return int(last) if _is_free(int(last)) else _free_port()
 
 
 def _is_free(port: int) -> bool:

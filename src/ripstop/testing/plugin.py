@@ -1,19 +1,27 @@
-"""The pytest plugin: `pytest_plugins = ["ripstop.testing.plugin"]` in a conftest gives these fixtures."""
+"""The pytest plugin: wherever ripstop and pytest are installed, tests have these fixtures.
+
+Nothing of ripstop is loaded before a test asks for a fixture.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
-from ripstop.core.clock import ManualClock
+if TYPE_CHECKING:
+    from ripstop.agent import Agent
+    from ripstop.core.clock import ManualClock
 
-from .stage import Stage
+    from .stage import Stage
 
 
 @pytest.fixture
 def ripstop_stage() -> Iterator[Stage]:
     """A `Stage`; its agents are closed after the test."""
+    from .stage import Stage
+
     stage = Stage()
     yield stage
     stage.close()
@@ -23,3 +31,9 @@ def ripstop_stage() -> Iterator[Stage]:
 def ripstop_clock(ripstop_stage: Stage) -> ManualClock:
     """The clock of the test's stage."""
     return ripstop_stage.clock
+
+
+@pytest.fixture
+def ripstop_agent(ripstop_stage: Stage) -> Callable[..., Agent]:
+    """Makes agents on the test's stage: `ripstop_agent("drone-1", "policies/payload_limit.json")`."""
+    return ripstop_stage.agent

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from math import inf
 from os import PathLike
 
 from ripstop.agent import Agent, Finding, NodeSettings
@@ -95,6 +96,32 @@ def assert_vetoed(agent: Agent, action: str, /, *, because: str = "", **context:
     said = [f"{reason.policy or 'agent'}: {reason.code}: {reason.text}" for reason in decision.reasons]
     if because and not any(because in text for text in said):
         raise AssertionError(f"`{action}` is vetoed, but not because of `{because}`: {'; '.join(said)}")
+    return decision
+
+
+def assert_limited(
+    agent: Agent, action: str, /, *, to: Mapping[str, tuple[float, float]], **context: Json
+) -> Decision:
+    """Assert that the agent would limit an action, and to what; give the decision.
+
+    Args:
+        agent: who decides; nothing is done or recorded.
+        action: what is asked for.
+        to: least and greatest value of each limited parameter, infinite where open.
+        context: what the action is asked for with.
+
+    Raises:
+        AssertionError: it is allowed, denied, or limited otherwise.
+    """
+    decision = agent.decide(action, **context)
+    found = {
+        limit.parameter: (-inf if limit.low is None else limit.low, inf if limit.high is None else limit.high)
+        for limit in decision.limits
+    }
+    if decision.verdict is not Verdict.LIMIT or found != dict(to):
+        raise AssertionError(
+            f"`{action}` is {decision.verdict.word} with {context}, limits {found}, expected a limit to {to}"
+        )
     return decision
 
 

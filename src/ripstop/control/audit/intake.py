@@ -55,8 +55,10 @@ class LedgerIntake:
     _asked: dict[str, int] = field(default_factory=dict)
 
     def trust(self, agents: Mapping[str, bytes]) -> None:
-        """Know these agents' public keys."""
+        """Know these agents' public keys; an empty one is that of a device that signs nothing."""
         for agent, public in agents.items():
+            if not public:
+                continue
             self._keyrings[agent] = Keyring({public[:8]: TrustedKey(public, Role.AGENT)})
 
     def take(self, agent: str, data: bytes, epoch: int) -> list[Effect]:

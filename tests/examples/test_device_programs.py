@@ -1,0 +1,212 @@
+"""The C and the JavaScript program decide along traces as the reference does: no difference at all."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from functools import partial
+from html import unescape
+from pathlib import Path
+
+import pytest
+
+from edge_programs import generator
+from examples.device_traces import DevicePrograms, device_vocabulary, drawn_pair, expected, parsed, shown
+from ripstop.backends import emit
+from ripstop.policy import load, make_bundle
+from ripstop.policy.bundle import Bundle
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = ROOT / "examples"
+TRACE = EXAMPLES / "traces" / "drone.csv"
+CC = shutil.which("gcc") or shutil.which("clang")
+NODE = shutil.which("node") or shutil.which("nodejs")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+needs_cc = pytest.mark.skipif(CC is None, reason="needs a C compiler")
+needs_node = pytest.mark.skipif(NODE is None, reason="needs Node")
+
+
+def written(folder: Path, documents: list[dict[str, object]]) -> list[Path]:
+    paths = []
+    for number, document in enumerate(documents):
+        paths.append(folder / f"p{number}.json")
+        paths[-1].write_text(json.dumps(document))
+    return paths
+
+
+def table(paths: list[Path], target: str, out: Path) -> None:
+    command = [sys.executable, EXAMPLES / "device_table.py", *paths, "--target", target, "-o", out]
+    subprocess.run(command, check=True, timeout=60)
+
+
+def c_program(folder: Path, paths: list[Path]) -> list[str]:
+    """Build `decide`; gives the command that runs it."""
+    assert CC is not None
+    (folder / "policy.h").write_bytes(emit([load(path) for path in paths], "c99"))
+    table(paths, "c99", folder / "device_table.h")
+    sources = [EXAMPLES / "c" / name for name in ("decide.c", "trace.c", "device.c")]
+    flags = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-ffp-contract=off"]
+    hardened = [
+        "-fsanitize=address,undefined",
+        "-fno-sanitize-recover=all",
+        "-fno-sanitize=float-divide-by-zero",
+    ]
+    folders = [f"-I{folder}", f"-I{EXAMPLES / 'c'}"]
+    made = folder / "decide"
+    subprocess.run([CC, *flags, *hardened, *folders, *sources, "-o", made, "-lm"], check=True, timeout=120)
+    return [str(made)]
+
+
+def js_program(folder: Path, paths: list[Path]) -> list[str]:
+    """Write the module and its table; gives the command that runs them."""
+    (folder / "policy.wasm").write_bytes(emit([load(path) for path in paths], "wasm"))
+    table(paths, "wasm", folder / "device_table.json")
+    files = [folder / "policy.wasm", folder / "device_table.json"]
+    return [str(each) for each in (NODE, EXAMPLES / "js" / "decide.mjs", *files)]
+
+
+def printed(command: list[str], trace: Path) -> list[str]:
+    run = subprocess.run([*command, str(trace)], capture_output=True, text=True, check=True, timeout=60)
+    assert run.stderr == ""
+    return run.stdout.splitlines()
+
+
+def assert_as_the_reference(lines: list[str], bundle: Bundle, text: str) -> None:
+    wanted = [(when, action, shown(decision)) for when, action, decision in expected(bundle, text)]
+    assert [parsed(line) for line in lines] == wanted
+
+
+def bundle_of(paths: list[Path]) -> Bundle:
+    return make_bundle([load(path) for path in paths])
+
+
+PROGRAMS = [
+    pytest.param(c_program, marks=needs_cc, id="c"),
+    pytest.param(js_program, marks=needs_node, id="js"),
+]
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_drawn_policies_along_drawn_traces_come_out_as_in_the_reference(program, seed, tmp_path):
+    rng = generator(seed)
+    documents, text = drawn_pair(rng, 400)
+    paths = written(tmp_path, documents)
+    trace = tmp_path / "trace.csv"
+    trace.write_text(text)
+    bundle = bundle_of(paths)
+    assert bundle.vocabulary == device_vocabulary()
+    lines = printed(program(tmp_path, paths), trace)
+    assert_as_the_reference(lines, bundle, text)
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_the_drones_policies_along_the_trace_that_comes_with_them(program, tmp_path):
+    paths = sorted((ROOT / "policies" / "drones").glob("*.yaml"))
+    lines = printed(program(tmp_path, paths), TRACE)
+    assert_as_the_reference(lines, bundle_of(paths), TRACE.read_text())
+    assert {line.split(" ")[2] for line in lines} == {"allow", "limit", "deny"}
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_bare_rule_takes_every_column_for_what_the_action_is_asked_for_with(program, tmp_path):
+    paths = [ROOT / "policies" / "payload_limit.json"]
+    text = "t_s,action,battery_percent,payload_kg\r\n1,go,25,0.5\r\n2,go,25,2\r\n3,go,,2\r\n4,go,nan,0\r\n"
+    trace = tmp_path / "trace.csv"
+    trace.write_text(text)
+    lines = printed(program(tmp_path, paths), trace)
+    assert [line.split(" ")[2] for line in lines] == ["allow", "deny", "deny", "deny"]
+    assert_as_the_reference(lines, bundle_of(paths), text.replace("\r", ""))
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", ""),
+        ("time,action\n1,go\n", "the first two columns are"),
+        ("t_s,action,a\n1,go\n", "as many cells as names"),
+        ("t_s,action,a\nnan,go,1\n", "seconds since 1970"),
+        ("t_s,action,a\n1e300,go,1\n", "seconds since 1970"),
+    ],
+)
+def test_a_trace_that_is_none_is_refused_with_a_word(program, text, complaint, tmp_path):
+    trace = tmp_path / "trace.csv"
+    trace.write_text(text)
+    command = program(tmp_path, [ROOT / "policies" / "payload_limit.json"])
+    run = subprocess.run([*command, str(trace)], capture_output=True, text=True, check=False, timeout=60)
+    assert run.returncode == 2
+    assert run.stdout == ""
+    assert complaint in run.stderr
+    assert run.stderr
+
+
+@pytest.mark.parametrize(
+    ("rule", "word"),
+    [
+        ({"historically": [{"<": [{"var": "a"}, 1]}, 5]}, "more than the last reading"),
+        ({"<": [{"var": "elsewhere"}, 1]}, ""),
+    ],
+)
+def test_what_a_device_cannot_tell_is_refused_when_the_table_is_made(rule, word, tmp_path):
+    document = {**DevicePrograms(generator(1)).document(0), "rule": rule, "limits": []}
+    paths = written(tmp_path, [document])
+    command = [sys.executable, EXAMPLES / "device_table.py", *paths, "--target", "wasm", "-o", tmp_path / "t"]
+    run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert run.returncode == 1
+    assert word in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+# ---- in a browser -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[str]:
+    """The page and its files, on the loopback."""
+    for path in (EXAMPLES / "js").iterdir():
+        shutil.copy(path, tmp_path)
+    handler = partial(_Quiet, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    extensions_map = {**http.server.SimpleHTTPRequestHandler.extensions_map, ".mjs": "text/javascript"}  # noqa: RUF012
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        pass
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+def test_the_page_decides_in_a_browser_as_the_reference_does(site: str, tmp_path: Path) -> None:
+    assert CHROMIUM is not None
+    documents, text = drawn_pair(generator(11), 300)
+    paths = written(tmp_path, documents)
+    js_program(tmp_path, paths)
+    (tmp_path / "trace.csv").write_text(text)
+    address = f"{site}/index.html?policy=policy.wasm&table=device_table.json&trace=trace.csv"
+    command = [
+        CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
+        "--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage",
+        "--enable-logging=stderr", f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=5000",
+        "--dump-dom", address,
+    ]  # fmt: skip
+    run = subprocess.run(
+        command, capture_output=True, text=True, check=True, timeout=90, env={**os.environ, "LANG": "C.UTF-8"}
+    )
+    assert [line for line in run.stderr.splitlines() if ":CONSOLE" in line] == []
+    found = re.search(r'<pre id="decisions"[^>]*>(.*?)</pre>', run.stdout, re.S)
+    assert found is not None
+    assert_as_the_reference(unescape(found[1]).splitlines(), bundle_of(paths), text)
