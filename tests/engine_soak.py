@@ -10,13 +10,12 @@ With `--progress` a later call with the same seed goes on where this one ended.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import random
 import sys
 import time
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -256,7 +255,7 @@ class Progress:
     batches: int = 0
     pairs: int = 0
     seconds: float = 0.0
-    counts: Counter[str] = dataclasses.field(default_factory=Counter)
+    counts: Counter[str] = field(default_factory=Counter)
 
     @classmethod
     def of(cls, path: Path | None, seed: int) -> Progress:
@@ -270,7 +269,7 @@ class Progress:
         """Write the file, whole or not at all."""
         if path is not None:
             draft = path.with_name(path.name + ".new")
-            draft.write_text(json.dumps(dataclasses.asdict(self)))
+            draft.write_text(json.dumps(vars(self)))
             draft.replace(path)
 
 
@@ -291,9 +290,9 @@ def main() -> None:
         at.keep(given.progress)
         if now - shown > 10 or at.pairs >= given.pairs:
             shown = now
-            left_s = (given.pairs - at.pairs) * (now - started) / (at.pairs - before)
+            left_s = max(given.pairs - at.pairs, 0) * (now - started) / (at.pairs - before)
             sys.stdout.write(
-                f"{at.pairs:>10,} of {given.pairs:,} pairs, {max(left_s, 0) / 60:.0f} min left; {dict(at.counts)}\n"
+                f"{at.pairs:>10,} of {given.pairs:,} pairs, {left_s / 60:.0f} min left: {dict(at.counts)}\n"
             )
             sys.stdout.flush()
 
