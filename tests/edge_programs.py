@@ -232,7 +232,7 @@ class Contexts:
 
     def context(self) -> dict[str, object]:
         rng = self.rng
-        badness = rng.choice([0.0, 0.0, 0.1, 0.4])
+        badness = rng.choice([0.0, 0.0, 0.0, 0.1, 0.4])
         made = {}
         for name in (*VOCABULARY.signals, "p", "q"):
             if rng.random() < badness:

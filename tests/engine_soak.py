@@ -1,14 +1,22 @@
-"""Holds every engine to the reference over drawn (policy, trace) pairs; run it for as long as you like.
+"""Holds every engine to the reference over drawn (program, trace) pairs; run it for as long as you like.
 
-.venv/bin/python tests/engine_soak.py --pairs 1000000 --seed 1
+.venv/bin/python tests/engine_soak.py --pairs 1000000 --seed 1 --progress soak.json
+
+A program is a bundle of one to three policies. A trace is what was observed up to a moment (late and repeated
+samples too) and the context of one action then. Temporal operators are held to the whole-trace reference.
+With `--progress` a later call with the same seed goes on where this one ended.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import sys
 import time
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -23,160 +31,269 @@ from ripstop.backends.edge.inputs import Surprise
 from ripstop.backends.wasm import WASM
 from ripstop.backends.wasm.host import WasmRunner
 from ripstop.policy import make_bundle, reference
+from ripstop.policy.reference_time import History
 
-ENGINES = ("python", "wasm", "c99", "columns")
+PROGRAMS = 40  # of a batch; their C code is compiled in one go
+TRACES = 200  # of a program
+LONGEST_WALK = 8  # observations
+CONTEXTS = 600  # of a batch
 
 
 class DisagreementError(AssertionError):
     """An engine says something else than the reference."""
 
 
-class Subject:
-    """One policy, made ready for every engine; the C code of many is compiled at once."""
+@dataclass(frozen=True)
+class Pair:
+    """A trace: the state that observing it gave, what the reference looks at, and the question asked then."""
 
-    def __init__(self, policy, number: int) -> None:
-        self.policy = policy
-        self.bundle = make_bundle([policy], VOCABULARY)
-        self.python = compile_policies([policy], vocabulary=VOCABULARY)
+    state: object
+    observed: object
+    context: dict[str, object]
+    t_us: int
+
+
+class Subject:
+    """One bundle, made ready for every engine."""
+
+    def __init__(self, policies, number: int) -> None:
+        self.policies = policies
+        self.bundle = make_bundle(policies, VOCABULARY)
+        self.numbers = {policy.id: reference.number_atoms(policy) for policy in policies}
+        self.python = compile_policies(policies, vocabulary=VOCABULARY)
         self.actions = [action for action in ACTIONS if self.bundle.guarding(action)]
         self.programs = {action: decision_program(self.bundle, action, COLUMNS) for action in self.actions}
-        self.raw = verdict_program([policy], COLUMNS)
+        self.raw = verdict_program(policies, COLUMNS)
         self.raw_columns = RawColumns(self.raw)
-        self.uses_remainder = "%" in str(policy.rule) or any("%" in str(each.when) for each in policy.limits)
+        self.is_temporal = any(policy.program.windows for policy in policies)
         self.wasm = {}
-        if not self.uses_remainder:
+        if not any("%" in str(policy.to_json()) for policy in policies):  # a gap that is declared
             self.wasm = {
                 action: WasmRunner(decision_program(self.bundle, action, WASM)) for action in self.actions
             }
-            self.wasm[None] = WasmRunner(verdict_program([policy], WASM))
+            self.wasm[None] = WasmRunner(verdict_program(policies, WASM))
         programs = [decision_program(self.bundle, action, C99) for action in self.actions]
-        self.header = build_header([*programs, verdict_program([policy], C99)], f"s{number}")
+        self.header = build_header([*programs, verdict_program(policies, C99)], f"s{number}")
         self.c99 = {}
 
 
 def draw(rng: random.Random, count: int) -> list[Subject]:
+    """Draw bundles and compile them; the C code of all is one library."""
     programs = Programs(rng, remainder=rng.random() < 0.3)
-    subjects = [Subject(programs.policy(number), number) for number in range(count)]
+    subjects = []
+    for number in range(count):
+        size = rng.choice([1, 1, 2, 3])
+        subjects.append(Subject([programs.policy(10 * number + each) for each in range(size)], number))
     runners = iter(build_runners([subject.header for subject in subjects]))
     for subject in subjects:
         subject.c99 = {action: next(runners) for action in (*subject.actions, None)}
     return subjects
 
 
-def trace(subject: Subject, contexts: Contexts, rng: random.Random):
-    state, t_us = subject.python.start(), 0
-    for _ in range(rng.choice([0, 1, 1, 2])):
-        t_us += rng.randint(0, 3_000_000)
-        state = subject.python.observe(state, contexts.context(), t_us)
-    keep = rng.choice([0.3, 0.8, 1.0])
-    context = {name: value for name, value in contexts.context().items() if rng.random() < keep}
-    return state, context, t_us + rng.choice([0, rng.randint(0, 6_000_000)])
+def walk(subject: Subject, contexts: list[dict[str, object]], rng: random.Random, count: int) -> list[Pair]:
+    """Draw traces that begin alike: observe, and ask in between."""
+    state, history, tracker = subject.python.start(), History(VOCABULARY), subject.python.track()
+    t_us, samples = 0, rng.choice([0, 1, 2, 5, LONGEST_WALK])
+    pairs = []
+    for index in range(count):
+        for _ in range(samples // count + (index < samples % count)):
+            t_us = max(0, t_us + rng.choice([0, -1_000_000, rng.randint(0, 3_000_000)]))
+            signals = some_of(rng.choice(contexts), rng)
+            state = subject.python.observe(state, signals, t_us)
+            tracker.observe(signals, t_us)
+            if subject.is_temporal:
+                history.observe(signals, t_us)
+        observed = replace(history, moments=[*history.moments], snapshots=[*history.snapshots])
+        at_us = max(t_us, state.t_us, 0) + rng.choice([0, 0, rng.randint(0, 6_000_000)])
+        context = some_of(rng.choice(contexts), rng)
+        pairs.append(Pair(state, observed if subject.is_temporal else state, context, at_us))
+    if held(tracker.state) != held(state):
+        raise DisagreementError(f"tracker: {held(tracker.state)} instead of {held(state)}")
+    return pairs
+
+
+def held(state) -> str:
+    return repr((state.readings, state.memories, state.t_us, state.dropped))
+
+
+def some_of(context: dict[str, object], rng: random.Random) -> dict[str, object]:
+    keep = rng.choice([0.3, 0.8, 1.0, 1.0, 1.0])
+    return context if keep == 1.0 else {name: context[name] for name in context if rng.random() < keep}
+
+
+def inputs_of(subject: Subject, action: str, pair: Pair) -> reference.Inputs:
+    """Give what the reference reads; each temporal operator is looked up in the whole trace once."""
+    inputs = reference.inputs_of(subject.bundle, action, pair.context, pair.t_us, pair.observed)
+    known: dict[str, object] = {}
+
+    def recall(rule):
+        key = str(rule)
+        if key not in known:
+            known[key] = inputs.recall(rule)
+        return known[key]
+
+    return replace(inputs, recall=recall)
 
 
 def as_said(decision):
-    return decision.verdict, decision.limits, decision.reasons, list(decision.evidence)
+    return (
+        decision.verdict,
+        decision.limits,
+        decision.reasons,
+        list(decision.evidence),
+        [(sample.signal, repr(sample.value)) for sample in decision.remembered],
+    )
 
 
-def said(run, limits: int):
-    return run.verdict, status_bits(run.statuses[0], limits)[0::2], run.codes[0]
+def said(policies, verdict, statuses, codes):
+    """Give what an engine says: the verdict; for each policy whether it permits, active limits, evidence."""
+    pairs = zip(policies, statuses, codes, strict=True)
+    return int(verdict), [(*status_bits(s, len(each.limits))[0::2], code) for each, s, code in pairs]
 
 
-def check(subject: Subject, traces, counts: dict[str, int]) -> None:
-    limits = len(subject.policy.limits)
+def check(subject: Subject, pairs: list[Pair], counts: Counter[str]) -> None:
+    """Hold every engine to the reference over some traces.
+
+    Raises:
+        DisagreementError: for the first that says something else.
+    """
     for action in subject.actions:
         program = subject.programs[action]
+        guarding = subject.bundle.guarding(action)
         rows, wanted = [], []
-        for state, context, t_us in traces:
-            inputs = reference.inputs_of(subject.bundle, action, context, t_us, state)
-            outcome = reference.outcome_of(subject.policy, inputs)
-            decision = reference.decide(subject.bundle, action, context, t_us, state)
-            settled = program.settled is not None
-            expected = (
-                decision.verdict,
-                () if settled else (bool(outcome.verdict), outcome.active),
-                () if settled else outcome.code,
-            )
-            counts[decision.verdict.word] = counts.get(decision.verdict.word, 0) + 1
-            decided = subject.python.decide(action, context, t_us, state)
+        for pair in pairs:
+            inputs = inputs_of(subject, action, pair)
+            outcomes = [reference.outcome_of(each, inputs, subject.numbers[each.id]) for each in guarding]
+            decision = reference.decision_of(inputs, outcomes, pair.observed)
+            counts[decision.verdict.word] += 1
+            counts["unknown somewhere"] += any(reason.code == "unknown" for reason in decision.reasons)
+            decided = subject.python.decide(action, pair.context, pair.t_us, pair.state)
             if as_said(decided) != as_said(decision):
                 raise DisagreementError(f"python: {decided} instead of {decision}")
-            if settled:
+            if program.settled is not None:
                 continue
             try:
                 values = decision_values(program, inputs)
             except Surprise:
-                counts["left to the reference"] = counts.get("left to the reference", 0) + 1
+                counts["left to the reference"] += 1
                 continue
+            told = [(bool(outcome.verdict), outcome.active, outcome.code) for outcome in outcomes]
             rows.append(values)
-            wanted.append((expected, context, t_us))
+            wanted.append(((int(decision.verdict), told), pair))
             for engine, runners in (("wasm", subject.wasm), ("c99", subject.c99)):
-                if action in runners and (found := said(runners[action](values), limits)) != expected:
-                    raise DisagreementError(
-                        f"{engine}: {found} instead of {expected} at {t_us} for {context}"
-                    )
+                if action in runners:
+                    run = runners[action](values)
+                    compare(engine, said(guarding, *run), wanted[-1])
         if rows:
-            found = run_decisions(program, list(np.array(rows).T), len(rows))
-            (column,) = found.policies
-            for row, (expected, context, t_us) in enumerate(wanted):
-                status = column.status(row)
-                got = int(found.verdicts[row]), status_bits(status, limits)[0::2], column.code(row)
-                if got != expected:
-                    raise DisagreementError(f"columns: {got} instead of {expected} at {t_us} for {context}")
-    check_raw(subject, traces, counts)
+            check_columns(program, rows, wanted)
+    check_raw(subject, pairs, counts)
 
 
-def check_raw(subject: Subject, traces, counts: dict[str, int]) -> None:
-    for _, context, t_us in traces:
-        expected = reference.verdict(subject.policy, context, t_us)
-        if subject.python.verdict(context, t_us) is not expected:
-            raise DisagreementError(f"python: not {expected} raw for {context}")
+def compare(engine: str, found: object, wanted: tuple[object, Pair]) -> None:
+    expected, pair = wanted
+    if found != expected:
+        raise DisagreementError(
+            f"{engine}: {found} instead of {expected} at {pair.t_us} for {pair.context}, {held(pair.state)}"
+        )
+
+
+def check_columns(program, rows, wanted) -> None:
+    found = run_decisions(program, list(np.array(rows).T), len(rows))
+    policies = [column.policy.policy for column in found.policies]
+    for row, each in enumerate(wanted):
+        statuses = [column.status(row) for column in found.policies]
+        codes = [column.code(row) for column in found.policies]
+        compare("columns", said(policies, found.verdicts[row], statuses, codes), each)
+
+
+def check_raw(subject: Subject, pairs: list[Pair], counts: Counter[str]) -> None:
+    """Hold the raw verdicts of every engine to the reference; of several policies it is their meet."""
+    rows, wanted = [], []
+    for pair in pairs:
+        expected = min(reference.verdict(each, pair.context, pair.t_us) for each in subject.policies)
+        if subject.python.verdict(pair.context, pair.t_us) is not expected:
+            raise DisagreementError(f"python: not {expected} raw for {pair.context}")
         try:
-            values = raw_values(subject.raw, context, t_us)
+            values = raw_values(subject.raw, pair.context, pair.t_us)
         except Surprise:
-            counts["left to the reference"] = counts.get("left to the reference", 0) + 1
+            counts["left to the reference"] += 1
             continue
-        columns = [np.array([value]) for value in values]
-        found = {
-            "c99": subject.c99[None](values).verdict,
-            "columns": subject.raw_columns(columns, 1)[0],
-        }
+        rows.append(values)
+        wanted.append((expected, pair))
+        compare("c99 raw", subject.c99[None](values).verdict, wanted[-1])
         if None in subject.wasm:
-            found["wasm"] = subject.wasm[None](values).verdict
-        for engine, verdict in found.items():
-            if verdict != expected:
-                raise DisagreementError(f"{engine}: {verdict} instead of {expected} raw for {context}")
+            compare("wasm raw", subject.wasm[None](values).verdict, wanted[-1])
+    if rows:
+        columns = list(np.array(rows, dtype=np.float64).T)
+        for found, each in zip(subject.raw_columns(columns, len(rows)).tolist(), wanted, strict=True):
+            compare("columns raw", found, each)
 
 
-def soak_batch(seed: int, programs: int, traces: int, counts: dict[str, int]) -> int:
+def soak_batch(seed: int, programs: int, traces: int, counts: Counter[str]) -> int:
     """Check one batch and give how many pairs it held."""
     rng = generator(seed)
-    contexts = Contexts(rng)
-    try:
-        subjects = draw(rng, programs)
-        for subject in subjects:
-            check(subject, [trace(subject, contexts, rng) for _ in range(traces)], counts)
-    except DisagreementError as error:
-        rule = {"rule": subject.policy.rule, "limits": [each.when for each in subject.policy.limits]}
-        raise DisagreementError(f"seed {seed}: {error}\n{rule}") from None
+    drawn = Contexts(rng)
+    contexts = [drawn.context() for _ in range(min(CONTEXTS, programs * traces))]
+    subjects = draw(rng, programs)
+    for subject in subjects:
+        try:
+            pairs: list[Pair] = []
+            while len(pairs) < traces:
+                pairs += walk(subject, contexts, rng, min(rng.choice([1, 4, 12]), traces - len(pairs)))
+            check(subject, pairs, counts)
+        except DisagreementError as error:
+            documents = [policy.to_json() | {"vocabulary": "edge"} for policy in subject.policies]
+            raise DisagreementError(f"seed {seed}: {error}\n{json.dumps(documents)}") from None
     return programs * traces
+
+
+@dataclass
+class Progress:
+    """How far a soak has come, kept in a file."""
+
+    seed: int
+    batches: int = 0
+    pairs: int = 0
+    seconds: float = 0.0
+    counts: Counter[str] = field(default_factory=Counter)
+
+    @classmethod
+    def of(cls, path: Path | None, seed: int) -> Progress:
+        """Go on from a file, where it is about the same seed."""
+        known = json.loads(path.read_text()) if path is not None and path.exists() else {"seed": None}
+        if known["seed"] != seed:
+            return cls(seed)
+        return cls(**known | {"counts": Counter(known["counts"])})
+
+    def keep(self, path: Path | None) -> None:
+        """Write the file, whole or not at all."""
+        if path is not None:
+            draft = path.with_name(path.name + ".new")
+            draft.write_text(json.dumps(vars(self)))
+            draft.replace(path)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pairs", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--progress", type=Path, help="a file that tells how far it came")
     given = parser.parse_args()
-    done, batch, counts = 0, 0, {}
+    at = Progress.of(given.progress, given.seed)
     started = shown = time.monotonic()
-    while done < given.pairs:
-        done += soak_batch(given.seed * 1_000_003 + batch, 40, 200, counts)
-        batch += 1
+    before_s, before = at.seconds, at.pairs
+    while at.pairs < given.pairs:
+        at.pairs += soak_batch(given.seed * 1_000_003 + at.batches, PROGRAMS, TRACES, at.counts)
+        at.batches += 1
         now = time.monotonic()
-        if now - shown > 10 or done >= given.pairs:
+        at.seconds = before_s + now - started
+        at.keep(given.progress)
+        if now - shown > 10 or at.pairs >= given.pairs:
             shown = now
-            share = done / given.pairs
-            left_s = (now - started) / share * (1 - share)
-            sys.stdout.write(f"{done:>10,} of {given.pairs:,} pairs, {left_s / 60:.0f} min left; {counts}\n")
+            left_s = max(given.pairs - at.pairs, 0) * (now - started) / (at.pairs - before)
+            sys.stdout.write(
+                f"{at.pairs:>10,} of {given.pairs:,} pairs, {left_s / 60:.0f} min left: {dict(at.counts)}\n"
+            )
             sys.stdout.flush()
 
 

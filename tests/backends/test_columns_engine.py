@@ -74,3 +74,18 @@ def test_a_row_that_holds_something_else_is_left_to_the_reference():
 def test_columns_of_several_lengths_are_refused():
     with pytest.raises(ValueError, match="as many rows"):
         compile_policies(load(RULE_A), "columns").verdicts({"battery": [1.0], "payload": [1.0, 2.0]})
+
+
+@pytest.mark.parametrize("name", ["s0", "s3", "z"])
+def test_what_cannot_be_used_is_unknown_also_where_a_later_part_would_settle_the_row(name):
+    parts = [{"<": [{"var": f"s{index}"}, 0.95]} for index in range(6)]
+    policy = load({"and": [*parts, {"<": [{"var": "z"}, 0.05]}]})
+    compiled = compile_policies(policy, "columns")
+    rng = np.random.default_rng(1)
+    columns = {each: rng.random(4000) for each in (*(f"s{index}" for index in range(6)), "z")}
+    compiled.verdicts(columns)
+    for row in range(0, 4000, 173):  # one bad value in a table, so that no other row tells of it
+        spoilt = {each: column.copy() for each, column in columns.items()}
+        spoilt[name][row] = np.nan
+        context = {each: float(column[row]) for each, column in spoilt.items()}
+        assert compiled.verdicts(spoilt)[row] == reference.verdict(policy, context)

@@ -1,5 +1,7 @@
 """Every engine held to the reference over drawn policies and traces: verdict, limits, evidence, UNKNOWN."""
 
+from collections import Counter
+
 import pytest
 
 from engine_soak import soak_batch
@@ -10,7 +12,7 @@ from ripstop.policy.operators import OPERATORS
 
 @pytest.mark.parametrize("seed", [101, 102, 103])
 def test_every_engine_says_what_the_reference_says(seed):
-    counts = {}
+    counts = Counter()
     assert soak_batch(seed, 12, 60, counts) == 720
     assert counts["allow"] > 100
     assert counts["deny"] > 100

@@ -4,7 +4,7 @@ import json
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ripstop.backends import compile as compile_policies
@@ -130,7 +130,13 @@ def test_the_reference_says_what_looking_at_every_microsecond_says(rule, trace, 
         assert history.value(written, t_us + later) == counted(history, written, t_us + later)
 
 
+LATE_TWICE = [({}, 0), ({"a": 1, "b": 1}, -2), ({"b": 1}, 1)]
+"""Two samples of `b`, of distinct times, that both count from a later moment on."""
+
+
 @given(rules, traces, st.lists(st.integers(0, 12), min_size=1, max_size=3), st.booleans())
+@example({"once": [{"once": [{">": [B, {"previous": B}]}, US]}, US]}, LATE_TWICE, [2], False)
+@example({"once": [{">": [B, {"previous": B}]}, US]}, LATE_TWICE, [0, 1, 2], True)
 def test_the_memory_says_what_the_whole_trace_says(rule, trace, waits, restarts):
     policy = loaded(rule)
     compiled = compile_policies(policy)

@@ -9,6 +9,7 @@ from typing import NamedTuple, overload
 
 from ripstop.core.canonical import Json
 from ripstop.core.sample import Sample
+from ripstop.core.value import quick
 
 
 class Verdict(IntEnum):
@@ -135,6 +136,7 @@ def _every_other_bit(code: int) -> int:
     return int(bin(code)[:1:-1][::2][::-1] or "0", 2)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What was decided about one action, and everything needed to decide it again.

@@ -172,10 +172,16 @@ def atoms(rule: Json) -> Iterator[Json]:
 def number_atoms(policy: Policy) -> Callable[[Json], int]:
     """Number a policy's atoms by their first occurrence in the canonical document (limits, then the rule)."""
     numbers: dict[bytes, int] = {}
+    known: dict[int, tuple[int, Json]] = {}  # the policy's own parts, by identity
     for rule in (*(limit.when for limit in policy.limits), policy.rule):
         for atom in atoms(rule):
-            numbers.setdefault(canonical_json(atom), len(numbers))
-    return lambda atom: numbers[canonical_json(atom)]
+            known[id(atom)] = numbers.setdefault(canonical_json(atom), len(numbers)), atom
+
+    def number(atom: Json) -> int:
+        found = known.get(id(atom))
+        return numbers[canonical_json(atom)] if found is None else found[0]
+
+    return number
 
 
 @dataclass(slots=True)
@@ -290,11 +296,15 @@ def denial(policy: Policy) -> Reason:
     return Reason(policy.id, "denied", policy.description or text)
 
 
+def _number_nothing(atom: Json) -> int:
+    return 0
+
+
 def verdict(policy: Policy, context: Mapping[str, Json], t_us: int = 0) -> Verdict:
     """Evaluate the rule alone, raw: ALLOW, DENY or UNKNOWN; ranges and ages are not checked."""
     inputs = Inputs(Bundle((policy,), policy.vocabulary), "", context, t_us, {}, ranged=False)
     try:
-        holds = Evaluation(PolicyMachine(inputs.look), number_atoms(policy)).truth(policy.rule)
+        holds = Evaluation(PolicyMachine(inputs.look), _number_nothing).truth(policy.rule)
     except Unknown:
         return Verdict.UNKNOWN
     return Verdict.ALLOW if holds is (policy.effect == "require") else Verdict.DENY
@@ -336,8 +346,13 @@ def decide(
 ) -> Decision:
     """Decide about an action: the meet over the policies that guard it."""
     inputs = inputs_of(bundle, action, context, t_us, state)
+    return decision_of(inputs, [outcome_of(policy, inputs) for policy in bundle.guarding(action)], state)
+
+
+def decision_of(inputs: Inputs, outcomes: Sequence[Outcome], state: Observed | None) -> Decision:
+    """Compose what the guarding policies come to."""
+    bundle, action, context, t_us = inputs.bundle, inputs.action, inputs.context, inputs.t_us
     guarding = bundle.guarding(action)
-    outcomes = [outcome_of(policy, inputs) for policy in guarding]
     composed = judge(meet(bundle, action, guarding, outcomes), context)
     read = [name for name in signals_read(bundle, action, guarding) if name not in context]
     observed = () if state is None else tuple(filter(None, map(state.sample, read)))

@@ -51,7 +51,10 @@ def conditions_of(entry: Watched, vocabulary: Vocabulary) -> tuple[Condition, ..
 
 @dataclass(slots=True)
 class History:
-    """Every observation: the readings after each moment, in order."""
+    """Every observation: the readings after each one and the moment from which it counts, in order.
+
+    Several may count from one moment; its readings are those after the last of them.
+    """
 
     vocabulary: Vocabulary
     moments: list[int] = field(default_factory=list)
@@ -61,11 +64,8 @@ class History:
         """Take samples; late ones count from the latest moment on, those of one moment replace."""
         before = self.snapshots[-1] if self.snapshots else State(self.vocabulary)
         after = before.observe(signals, t_us)
-        if self.moments and self.moments[-1] == after.t_us:
-            self.snapshots[-1] = after
-        else:
-            self.moments.append(after.t_us)
-            self.snapshots.append(after)
+        self.moments.append(after.t_us)
+        self.snapshots.append(after)
 
     @property
     def readings(self) -> Mapping[str, Reading]:

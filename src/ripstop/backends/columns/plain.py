@@ -1,9 +1,11 @@
 """From nodes to NumPy where everything that is reached can be used, and no evidence is wanted.
 
 A rule becomes nested closures once; they run over a `View` of the columns. Once few rows are left that a
-chain has not settled, its other parts run over these alone. A long chain learns from a sample of the first
-table which parts settle most rows, and begins with them. Anything unusable raises `Unusable`, and the rule is
-evaluated again by `evaluate.Watched`.
+chain has not settled, its other parts run over these alone. Anything unusable raises `Unusable`, and the rule
+is evaluated again by `evaluate.Watched`.
+
+INVARIANT: the parts of a chain run in their order. An input is checked where a row first reads it, so a part
+that came too early would settle rows in which an earlier part cannot be evaluated.
 """
 
 from __future__ import annotations
@@ -40,7 +42,6 @@ from ripstop.backends.edge.nodes import (
 # putting them back costs as much as comparing them four times.
 _FEWER = 6
 _MORE_PARTS = 4
-_SAMPLE = 1024
 
 
 class Unusable(Exception):  # noqa: N818 (a jump, not an error)
@@ -153,33 +154,15 @@ def _chain(parts: Sequence[TruthOf], *, is_and: bool) -> TruthOf:
 
 
 class _LongChain:
-    """Many parts, in an order that settles rows early; the order changes nothing but the time."""
+    """Many parts: those that come late run over the rows that are left."""
 
     def __init__(self, parts: Sequence[TruthOf], is_and: bool) -> None:
         self._parts = list(parts)
         self._is_and = is_and
         self._join = np.logical_and if is_and else np.logical_or
-        self._is_ordered = False
 
     def __call__(self, view: View) -> Rows:
-        if not self._is_ordered and view.rows >= _SAMPLE:
-            self._order(view.among(np.linspace(0, view.rows - 1, _SAMPLE, dtype=np.intp)))
         return self._from(view, 0)
-
-    def _order(self, sample: View) -> None:
-        """Begin with the part that settles most rows, go on with the one that settles most of the rest."""
-        settled = [part(sample) != self._is_and for part in self._parts]
-        rest = np.ones(sample.rows, dtype=np.bool_)
-        left = list(range(len(self._parts)))
-        ordered = []
-        while left:
-            best = max(left, key=lambda index: int(np.count_nonzero(settled[index] & rest)))
-            left.remove(best)
-            rest &= ~settled[best]
-            if not rest.any():  # the others, too, by what they settle
-                rest[:] = True
-            ordered.append(self._parts[best])
-        self._parts, self._is_ordered = ordered, True
 
     def _from(self, view: View, start: int) -> Rows:
         parts = self._parts

@@ -333,16 +333,10 @@ class Compiled:
         )
 
     def _number(self, policy: Policy) -> Callable[[Json], int]:
-        """Give a policy's numbering of atoms, by the identity of the rule's parts."""
+        """Give a policy's numbering of atoms, made once."""
         known = self._numbers.get(policy.digest)
         if known is None:
-            number = reference.number_atoms(policy)
-            by_identity = {
-                id(atom): number(atom)
-                for rule in (policy.rule, *(limit.when for limit in policy.limits))
-                for atom in reference.atoms(rule)
-            }
-            known = self._numbers[policy.digest] = lambda atom: by_identity[id(atom)]
+            known = self._numbers[policy.digest] = reference.number_atoms(policy)
         return known
 
     def _plan(self, action: str) -> _Plan:

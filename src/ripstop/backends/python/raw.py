@@ -3,22 +3,20 @@
     def verdict(c, t=0):                         # battery < 30 implies payload <= 1
         try:
             v0 = c["battery"]
-            if type(v0) is int: ...              # the same again, with bounds and literals that are integers
-            if v0 < 30.0:
-                if not v0 >= -2.0**53: raise _Deopt
-                v1 = c["payload"]
-                if v1 <= 1.0:
-                    if not v1 >= -2.0**53: raise _Deopt
-                    return _yes
-                if not v1 <= 2.0**53: raise _Deopt
-                return _no
-            if not v0 <= 2.0**53: raise _Deopt
-            return _yes
+            if v0.__class__ is int: ...          # the same again, with bounds and literals that are integers
+            elif v0 < 30.0:
+                if v0 >= -2.0**53:
+                    v1 = c["payload"]
+                    if v1 <= 1.0:
+                        if v1 >= -2.0**53: return _yes
+                    elif v1 <= 2.0**53: return _no
+            elif v0 <= 2.0**53: return _yes
         except _surprises: pass
         return _slow(c, t)
 
 It returns only through comparisons that came out true: a NaN, an infinity, a missing key or a text makes
-none true, and the reference semantics decide. A name is read once on each path.
+none true, and the reference semantics decide. A name is read once on each path. What does not come true
+falls through to the last line; where other statements follow (a part of a large rule, a loop) it jumps.
 
 CPython (3.11 on) compares two floats, or two small integers, several times faster than a float with an
 integer, and only where the jump behind the comparison is short. So the first number that meets an integer
@@ -35,7 +33,7 @@ from typing import Protocol, TypeAlias
 from ripstop.backends.python.branches import Brancher, Leaf, assign, either, leaves
 from ripstop.backends.python.lowering import Emitter, element_slots
 from ripstop.backends.python.plan import SURPRISES
-from ripstop.backends.python.slots import SAFE, Held, Slot, Unsupported, assign_slots, name
+from ripstop.backends.python.slots import SAFE, Held, Slot, Unsupported, assign_slots, class_of, name
 from ripstop.backends.python.surprises import HELPERS
 from ripstop.core.canonical import Json
 from ripstop.core.decision import Verdict
@@ -53,6 +51,7 @@ class RawVerdict(Protocol):
 
 MOST_LEAVES = 128
 Ends: TypeAlias = tuple[list[ast.stmt], list[ast.stmt]]
+_Checked: TypeAlias = Callable[[ast.expr, list[ast.stmt]], list[ast.stmt]]
 _MOST_IN_A_ROW = 16  # leaves of a part of a rule that is built part by part
 
 _ORDERS: Mapping[str, ast.cmpop] = {"<": ast.Lt(), "<=": ast.LtE(), ">": ast.Gt(), ">=": ast.GtE()}
@@ -97,8 +96,16 @@ def _load(slot: Slot) -> ast.expr:
     return ast.Subscript(name("c"), ast.Constant(slot.name), ast.Load())
 
 
-def _leave_unless(test: ast.expr) -> ast.stmt:
-    return ast.If(ast.UnaryOp(ast.Not(), test), [ast.Raise(name("_Deopt"))], [])
+def _leave_unless(test: ast.expr, body: list[ast.stmt] | None = None) -> list[ast.stmt]:
+    """Jump to the exact evaluator unless a test comes true; then do something, if that is not nothing."""
+    if body is None or isinstance(body[0], ast.Pass):
+        return [ast.If(ast.UnaryOp(ast.Not(), test), [ast.Raise(name("_Deopt"))], [])]
+    return [ast.If(test, body, [ast.Raise(name("_Deopt"))])]
+
+
+def _fall_unless(test: ast.expr, body: list[ast.stmt]) -> list[ast.stmt]:
+    """Do something if a test comes true, else go on behind it: to the exact evaluator, in the end."""
+    return [ast.If(test, body, [])]
 
 
 def _compared(expr: Expr, op: str = "read") -> tuple[str, str, float] | None:
@@ -123,11 +130,13 @@ class _Raw(Brancher):
     The evidence code of the tree tells which atoms are settled; above the atoms' bits, it tells which slots
     have been read. `is_whole` says whether literals are integers where they can be; None while that is open:
     the first number that is compared with an integer decides it. `loaded` has been read, but not checked.
+    `falls` says that nothing follows the tree: what does not come true need not jump.
     """
 
     slots: Mapping[str, Slot] = field(default_factory=dict)
     is_whole: bool | None = None
     loaded: Slot | None = None
+    falls: bool = False
     order: Mapping[str, int] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -137,6 +146,7 @@ class _Raw(Brancher):
     def rule(self, expr: Expr, then: Leaf, other: Leaf, code: int = 0) -> list[ast.stmt]:
         """Build a tree; where it would be too large, one part after the other, joined where they agree."""
         if sum(leaves(expr)) <= MOST_LEAVES:
+            self.falls = True
             return self.tree(expr, then, other, code)
         first = expr
         while first.op in LOGIC:
@@ -165,7 +175,7 @@ class _Raw(Brancher):
         for self.is_whole in (True, False):
             bodies.append(build())
         self.is_whole = None
-        is_int = ast.Compare(ast.Call(name("type"), [name(slot.variable)], []), [ast.Is()], [name("int")])
+        is_int = ast.Compare(class_of(name(slot.variable)), [ast.Is()], [name("int")])
         return either(is_int, *bodies)
 
     def _in_a_row(self, expr: Expr, then: Leaf, other: Leaf, code: int) -> list[ast.stmt]:
@@ -231,12 +241,15 @@ class _Raw(Brancher):
 
         compared = _compared(expr)
         if compared is not None and self.slots[compared[0]].held is Held.NUMBER:
-            slot, is_fresh = self.slots[compared[0]], bool(fresh)
-            if self.is_whole is None and is_fresh and self._chooser(expr) is not None:
-                both = self._either_sort(slot, lambda: self._settled(slot, compared, ends(), is_fresh))
+            slot, checked = self.slots[compared[0]], None
+            if fresh:
+                checked = _fall_unless if self.falls else _leave_unless
+            if self.is_whole is None and fresh and self._chooser(expr) is not None:
+                both = self._either_sort(slot, lambda: self._settled(slot, compared, ends(), checked))
                 return [*statements, *both]
-            return [*statements, *self._settled(slot, compared, ends(), is_fresh)]
-        statements.extend(_leave_unless(slot.check(ranged=False)) for slot in fresh)
+            return [*statements, *self._settled(slot, compared, ends(), checked)]
+        for slot in fresh:
+            statements.extend(_leave_unless(slot.check(ranged=False)))
         if expr.op in ("all", "some", "none"):
             return [*statements, *self._quantifier_tree(expr, ends())]
         test, before = self.test(expr)
@@ -247,17 +260,17 @@ class _Raw(Brancher):
         slot: Slot,
         compared: tuple[str, str, float],
         ends: Ends,
-        is_fresh: bool,
+        checked: _Checked | None,
     ) -> list[ast.stmt]:
-        """Compare a number with a literal; a fresh one has to pass a bound on either side, too."""
+        """Compare a number with a literal; one that is `checked` has to pass a bound on either side, too."""
         _, order, limit = compared
         value, is_below = name(slot.variable), order[0] == "<"
         literal = int(limit) if self.is_whole and limit == int(limit) else float(limit)
         test = ast.Compare(value, [_ORDERS[order]], [ast.Constant(literal)])
-        if not is_fresh:
+        if checked is None:
             return either(test, *ends)
-        checks = [_leave_unless(self._bounded(value, is_above=is_below is side)) for side in (True, False)]
-        return [ast.If(test, [checks[0], *ends[0]], [checks[1], *ends[1]])]
+        sides = [self._bounded(value, is_above=is_below is side) for side in (True, False)]
+        return [ast.If(test, *[checked(side, end) for side, end in zip(sides, ends, strict=True)])]
 
     def _bounded(self, value: ast.expr, *, is_above: bool) -> ast.expr:
         order, sign = (ast.GtE(), -1) if is_above else (ast.LtE(), 1)
@@ -280,17 +293,25 @@ class _Raw(Brancher):
         hit, miss = ends if atom.op == "some" else ends[::-1]
         if atom.op == "all":
             miss = either(items, *ends)  # of nothing, nothing is true
+        each, key = slot.variable, ast.Constant(path[0]) if path else None
+        value = [] if key is None else [assign(each, ast.Subscript(name(each), key, ast.Load()))]
+
+        def loop(on_hit: list[ast.stmt], going: list[ast.stmt], checked: _Checked) -> ast.For:
+            inner = (going, on_hit) if atom.op == "all" else (on_hit, going)
+            settled = self._settled(slot, compared, inner, checked)
+            return ast.For(ast.Name(each, ast.Store()), items, [*value, *settled], [], lineno=0)
+
+        if isinstance(hit[0], ast.Return) and self.falls:
+            falling = loop(hit, [ast.Continue()], _fall_unless)
+            falling.body.append(ast.Break())
+            falling.orelse = miss
+            return [falling]
+        if isinstance(hit[0], ast.Return):
+            return [loop(hit, [ast.Pass()], _leave_unless), *miss]
         found = f"{item}_found"
-        is_final = isinstance(hit[0], ast.Return)
-        on_hit = hit if is_final else [assign(found, ast.Constant(True)), ast.Break()]
-        going: list[ast.stmt] = [ast.Pass()]
-        inner = (going, on_hit) if atom.op == "all" else (on_hit, going)
-        value = ast.Subscript(name(item), ast.Constant(path[0]), ast.Load()) if path else name(item)
-        each = [assign(slot.variable, value), *self._settled(slot, compared, inner, True)]
-        loop = ast.For(ast.Name(item, ast.Store()), items, each, [], lineno=0)
-        if is_final:
-            return [loop, *miss]
-        return [assign(found, ast.Constant(False)), loop, *either(name(found), hit, miss)]
+        noted: list[ast.stmt] = [assign(found, ast.Constant(True)), ast.Break()]
+        noting = loop(noted, [ast.Pass()], _leave_unless)
+        return [assign(found, ast.Constant(False)), noting, *either(name(found), hit, miss)]
 
     def _slots_of(self, expr: Expr) -> list[Slot]:
         return [self.slots[str(part.path[0])] for part in expr.walk() if part.op == "read"]
