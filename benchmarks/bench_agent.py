@@ -12,13 +12,19 @@ import argparse
 import json
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from time import process_time
+from statistics import median
+from time import perf_counter, process_time
 
-from ripstop.agent import Agent, AgentNode, CircuitBreaker, FileLedger, Monitor, NodeSettings
+from ripstop.agent import Agent, AgentNode, CircuitBreaker, FileLedger, Monitor, NodeSettings, Store
+from ripstop.core.canonical import canonical_json
 from ripstop.core.chance import stream
 from ripstop.core.clock import Instant
+from ripstop.core.messages import Bundle
 from ripstop.core.node import Connected, Started
+from ripstop.core.wire.bundle import open_bundle, seal_bundle
+from ripstop.core.wire.envelope import Ed25519Signer, Keyring, Role, TrustedKey, open_envelope
 from ripstop.policy import load, load_vocabulary
 
 ROOT = Path(__file__).parents[1]
@@ -67,6 +73,38 @@ def flight(made: AgentNode) -> Callable[[], object]:
         made.observe(readings, Instant(second * SECOND, (second - 1) * SECOND, "b"))
 
     return observe
+
+
+def releases(folder: Path) -> dict[str, float]:
+    """Check a bundle of the drone policies; install one of new content each time, in slots on the disk."""
+    key = Ed25519Signer(b"\1" * 32, Role.RELEASE)
+    ring = Keyring({key.key_id: TrustedKey(key.public, key.role)})
+    policies = [load(path) for path in sorted((ROOT / "policies" / "drones").glob("*.yaml"))]
+
+    def sealed(number: int) -> bytes:
+        texts = [
+            canonical_json(p.to_json() | {"description": f"release {number}"}).decode() for p in policies
+        ]
+        return seal_bundle(key, Bundle("fleet", number, "", 0, 0, 0, tuple(texts)))
+
+    first, coming = sealed(1), iter([sealed(number) for number in range(2, 82)])
+    agent = Agent("a", policies, ledger=Store(folder, ring))
+    agent.install(first)
+    walls = []
+
+    def swap() -> None:
+        bundle = next(coming)
+        began = perf_counter()
+        agent.install(bundle)
+        walls.append(perf_counter() - began)
+
+    figures = {
+        "bundle, verify": best(lambda: open_bundle(partial(open_envelope, ring, "fleet"), first), 100),
+        "bundle, verify, compile and swap": best(swap, 16),
+    }
+    figures["the same, with waiting for the disk (median)"] = median(walls) * 1e6
+    agent.close()
+    return figures
 
 
 def measure() -> dict[str, float]:
@@ -119,6 +157,7 @@ def measure() -> dict[str, float]:
             append()
             ledger.sync()
 
+        figures |= releases(Path(folder) / "store")
         figures["ledger file, append"] = best(append, 100) / 64
         figures["ledger file, append and sync in batches of 64"] = best(durable, 20) / 64
         ledger.close()

@@ -24,6 +24,7 @@ from ripstop.core.messages import (
 from ripstop.core.node import Message, Send, Store
 from ripstop.core.subjects import Subjects
 from ripstop.core.vocabulary import ActionSpec, SignalSpec, Vocabulary
+from ripstop.core.wire.bundle import seal_bundle
 from ripstop.core.wire.envelope import (
     Ed25519Signer,
     EnvelopeType,
@@ -170,8 +171,9 @@ class World:
 
     def bundle(self, counter, policies=(POLICY,), key=RELEASE, **more):
         texts = tuple(canonical_json(policy).decode() for policy in policies)
-        made = Bundle("city", counter, "c0ffee", 0, more.get("expires_us", 0), 0, texts)
-        return seal(key, EnvelopeType.BUNDLE, Header("city", "fleet"), pack(made))
+        fleet, issued_us = more.pop("fleet", "city"), more.pop("issued_us", 0)
+        made = Bundle(fleet, counter, "c0ffee", issued_us, more.pop("expires_us", 0), 0, texts)
+        return seal_bundle(key, replace(made, **more))
 
     def store(self, key, data):
         self.say(Store(key, data))

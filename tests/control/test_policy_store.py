@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,8 @@ from ripstop.control.store.keys import FleetKeys
 from ripstop.control.store.releases import ReleaseShelf, bundle_digest
 from ripstop.control.store.store import PolicyStore, Refused
 from ripstop.core.errors import ConfigurationError
-from ripstop.core.messages import Bundle
-from ripstop.core.wire.envelope import EnvelopeType, Keyring, open_envelope
-from ripstop.core.wire.record import unpack
+from ripstop.core.wire.bundle import open_bundle
+from ripstop.core.wire.envelope import Keyring, open_envelope
 
 ROOT = Path(__file__).parents[2]
 KEYS = FleetKeys.from_seed(2, "fleet")
@@ -42,7 +42,7 @@ def commit(folder, name, text):
 
 def bundle_of(issued):
     ring = Keyring({key.public[:8]: key for key in KEYS.trusted()})
-    return unpack(Bundle, open_envelope(ring, "fleet", EnvelopeType.BUNDLE, issued.sealed).body)
+    return open_bundle(partial(open_envelope, ring, "fleet"), issued.sealed)
 
 
 def drop_description(text):

@@ -5,6 +5,7 @@ from .breaker import BreakerOpen, BreakerSettings, BreakerState
 from .bulkhead import Bulkhead, BulkheadFull, RetryBudget
 from .circuit import CircuitBreaker, Circuits, Outcomes
 from .detect import Cause, Coupling, ForecastMonitor, Monitor, Witnesses
+from .disk import Store
 from .ledger import FileLedger, MemoryLedger
 from .monitor import EWMA, Finding
 from .node import AgentNode
@@ -39,5 +40,6 @@ __all__ = [
     "PolicyVM",
     "Restored",
     "RetryBudget",
+    "Store",
     "Witnesses",
 ]

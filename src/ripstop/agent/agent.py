@@ -9,9 +9,8 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from functools import wraps
+from functools import partial, wraps
 from os import PathLike
-from pathlib import Path
 from threading import RLock
 from types import TracebackType
 from typing import ParamSpec, TypeVar, cast
@@ -20,18 +19,21 @@ from ripstop.core.canonical import Json
 from ripstop.core.clock import Clock, Instant, SystemClock
 from ripstop.core.decision import Decision, Limit, Reason, Verdict
 from ripstop.core.errors import ConfigurationError
+from ripstop.core.intent import Release
 from ripstop.core.node import Effects, Event, Node, Started
 from ripstop.core.vocabulary import Vocabulary
+from ripstop.core.wire.envelope import open_envelope
 
 from .breaker import BreakerState, Transition
 from .calling import action_of, bound, is_json
 from .circuit import CircuitBreaker, Circuits
-from .ledger import FileLedger, MemoryLedger
+from .disk import Ledger, Store
+from .ledger import MemoryLedger
 from .monitor import Finding
 from .node import AgentNode
 from .restraint import Restraint
 from .settings import NodeSettings, Restored
-from .solo import Ledger, Solo, found_damage
+from .solo import Solo, found_damage
 from .vetoes import ActionVetoed, BreakerVetoed, is_restrained_by_breaker
 from .vm import Policies
 from .voice import Burden
@@ -47,7 +49,8 @@ class Agent:
         name: its id in the fleet.
         policies: a file's path, a policy, a document, or a sequence of these.
         vocabulary: what it speaks; that of its policies by default.
-        ledger: folder of its ledger; without one the ledger is in memory.
+        ledger: folder of its ledger and its releases, or a `Store`, which also says whose releases it takes;
+            without one all is in memory.
         settings: cadences, what is watched, what the breaker denies; its `agent` must be `name`.
         clock: for tests and virtual time.
     """
@@ -58,7 +61,7 @@ class Agent:
         policies: Policies = (),
         *,
         vocabulary: Vocabulary | None = None,
-        ledger: str | PathLike[str] | None = None,
+        ledger: str | PathLike[str] | Store | None = None,
         settings: NodeSettings | None = None,
         clock: Clock | None = None,
     ) -> None:
@@ -67,8 +70,12 @@ class Agent:
             raise ConfigurationError(
                 f"the settings are those of `{settings.agent}`, expected `{name}`", code="C0304"
             )
-        disk = MemoryLedger(name) if ledger is None else FileLedger(Path(ledger), name)
-        node = AgentNode(settings, policies, vocabulary=vocabulary, restored=Restored.read(disk))
+        store = ledger if isinstance(ledger, Store) else Store(ledger)
+        disk = store.open(name)
+        opener = None if store.trust is None else partial(open_envelope, store.trust, settings.fleet)
+        node = AgentNode(
+            settings, policies, vocabulary=vocabulary, opener=opener, restored=Restored.read(disk)
+        )
         self._begin(node, disk, clock or SystemClock())
         now = self.clock.now()
         self._perform(self.node.step(Started(self.incarnation), now), now)
@@ -233,6 +240,23 @@ class Agent:
         with self._lock:
             now = self._now()
             self._perform(self.node.note_circuit(action, transition, now), now)
+
+    # ---- releases ---------------------------------------------------------------------------------------
+
+    def install(self, bundle: bytes) -> Release:
+        """Take a signed release, by whatever road it came; what is refused leaves the last good one in force.
+
+        Raises:
+            WireError: forged, foreign, truncated, older, expired, or by a key that is not trusted.
+            PolicyError: it does not load.
+        """
+        with self._lock:
+            now = self._now()
+            error, effects = self.node.install(bundle, now)
+            self._perform(effects, now)
+            if error is not None:
+                raise error
+            return self.node.release
 
     # ---- sensing ----------------------------------------------------------------------------------------
 

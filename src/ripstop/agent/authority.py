@@ -89,6 +89,11 @@ class Authority:
         """The highest epoch seen."""
         return self._epoch
 
+    @property
+    def heard_us(self) -> int | None:
+        """When the last beat was sent that the ground has echoed, monotonic; None where none was."""
+        return self._sent_us[-1] if self._sent_us else None
+
     def reseed(self, chance: SplitMix64) -> None:
         """Draw nonces from another stream: no life's nonces may repeat those of an earlier one."""
         self._chance = chance

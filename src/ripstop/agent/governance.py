@@ -13,7 +13,7 @@ from ripstop.core.clock import Instant
 from ripstop.core.errors import RipstopError, WireError
 from ripstop.core.intent import Intent, Position, Release
 from ripstop.core.journal import RecordKind, restrictions_digest
-from ripstop.core.messages import AckStatus, Bundle
+from ripstop.core.messages import AckStatus
 from ripstop.core.node import Append, Drop, Effect, Fetch, Scalar, SetTimer
 from ripstop.core.subjects import Subjects
 from ripstop.core.vocabulary import Vocabulary
@@ -23,6 +23,7 @@ from ripstop.core.wire.record import pack, unpack
 from .authority import Authority, RefusedError
 from .chronicle import Chronicle
 from .peers import Peers
+from .releases import Age, Releases
 from .restraint import Restraint, restraint_policy
 from .settings import BUNDLE, STATE, NodeSettings, Opener, Restored, SavedScope, SavedState
 from .standing import Held, Standing, Status, stand
@@ -45,7 +46,8 @@ class Governance:
         self._names = Subjects(settings.fleet)
         self._states = self._bundles = 0
         self._synced_states = self._synced_bundles = 0
-        self._expires_us = 0
+        self.releases = Releases(settings, vm, opener)
+        self.age = Age()
 
     def attach(
         self,
@@ -148,24 +150,29 @@ class Governance:
 
     # ---- releases ---------------------------------------------------------------------------------------
 
-    def take_bundle(self, data: bytes, now: Instant, out: list[Effect], *, is_own: bool = False) -> None:
-        """Take a signed bundle; one that is older, expired or does not load leaves the last good one."""
+    def take_bundle(
+        self, data: bytes, now: Instant, out: list[Effect], *, is_own: bool = False
+    ) -> RipstopError | None:
+        """Take a signed bundle; one that is refused leaves the last good one, and is reported and given back.
+
+        INVARIANT: it is compiled first, persisted second, and in force third: a crash leaves a good one.
+        """
         try:
-            bundle = self._read_bundle(data, now, is_own)
+            bundle = self.releases.read(data, now, is_own=is_own)
             if bundle is None:
-                return
-            self.vm.adopt(bundle)
+                return None
+            self.releases.adopt(bundle, now)
         except RipstopError as error:
             fields: dict[str, Scalar] = {
                 "code": error.code, "reason": error.message, "counter": self.vm.release.counter,
             }  # fmt: skip
             self._chronicle.tell_seldom("release.refused", fields, now, out)
-            return
-        self._expires_us = bundle.expires_us
+            return error
         self._speak(self.vm.vocabulary)
         if not is_own:
             self._bundles += 1
             out.append(Append(BUNDLE, data))
+            self.save(now, out)
         self.refresh(now, out, is_changed=True)
         fields = {
             "counter": bundle.counter,
@@ -173,27 +180,17 @@ class Governance:
             "commit": bundle.commit,
         }
         self._chronicle.tell_here("release.applied", fields, now, out)
+        return None
 
-    def _read_bundle(self, data: bytes, now: Instant, is_own: bool) -> Bundle | None:
-        if self._open is None:
-            raise WireError("no key is trusted here", code="W0202")
-        bundle = unpack(Bundle, self._open(EnvelopeType.BUNDLE, data).body)
-        current = self.vm.release.counter
-        if bundle.fleet != self._settings.fleet:
-            raise WireError(f"a bundle for fleet `{bundle.fleet}`", code="W0205")
-        if bundle.counter == current and current:
-            return None
-        if bundle.counter < current:
-            raise WireError(f"release {bundle.counter} is older than {current}", code="W0601")
-        if not is_own and bundle.expires_us and now.wall_us >= bundle.expires_us:
-            raise WireError(f"release {bundle.counter} has expired", code="W0602")
-        return bundle
-
-    def check_expiry(self, now: Instant, out: list[Effect]) -> None:
-        """Report a release that has expired; it stays in force, since no policy would be worse."""
-        if self._expires_us and now.wall_us >= self._expires_us:
-            self._expires_us = 0
-            self._chronicle.tell("release.expired", {"counter": self.vm.release.counter}, now, out)
+    def confirm(self, heard_us: int | None, now: Instant, out: list[Effect]) -> None:
+        """Take a sign that the ground was there at `heard_us`, unless it wants another release."""
+        wanted = max((held.intent.release.counter for held in self.authority.held.values()), default=0)
+        if heard_us is None or wanted > self.vm.release.counter:
+            return
+        if self.releases.confirm(heard_us, now):
+            self.save(now, out)
+        if Restraint.STALE in self.restraints:
+            self.refresh(now, out)
 
     # ---- what holds now ---------------------------------------------------------------------------------
 
@@ -206,6 +203,11 @@ class Governance:
         else:
             del self.restraints[restraint]
         self.refresh(now, out)
+
+    def is_due(self, now_us: int) -> bool:
+        """Whether what holds has changed by time alone since it was worked out."""
+        lease_us, age_us = self.standing.next_us, self.age.next_us
+        return (lease_us is not None and now_us >= lease_us) or (age_us is not None and now_us >= age_us)
 
     def refresh(self, now: Instant, out: list[Effect], *, is_changed: bool = False) -> None:
         """Work out what holds now and put it in force."""
@@ -220,11 +222,12 @@ class Governance:
             self.restraints[Restraint.SILENCE] = "tightened"
         else:
             self.restraints.pop(Restraint.SILENCE, None)
+        guards = self._grow_old(now, out)
         own = [
-            restraint_policy(restraint, self.vm.vocabulary, self._settings.breaker_actions)
+            restraint_policy(restraint, self.vm.vocabulary, guards.get(restraint))
             for restraint in sorted(self.restraints, key=lambda r: r.value)
         ]
-        restrictions = (*standing.documents, *filter(None, own))
+        restrictions = (*standing.documents, *own)
         if restrictions != self.vm.restrictions or is_changed:
             self.vm.restrict(restrictions)
             is_changed = True
@@ -238,6 +241,25 @@ class Governance:
             self._pace(now, out)
         if standing.next_us is not None and standing.next_us != before.next_us:
             out.append(SetTimer("lease", standing.next_us))
+
+    def _grow_old(self, now: Instant, out: list[Effect]) -> dict[Restraint, tuple[str, ...] | None]:
+        """Let the release's age restrain; give which actions each restraint denies where not all."""
+        before, age = self.age, self.releases.age(now)
+        self.age = age
+        for restraint in (Restraint.EXPIRED, Restraint.STALE, Restraint.UNTRUSTED):
+            if restraint in age.restraints:
+                self.restraints[restraint] = "on"
+            else:
+                self.restraints.pop(restraint, None)
+        counter = self.vm.release.counter
+        if age.is_expired and not before.is_expired:
+            self._chronicle.tell("release.expired", {"counter": counter}, now, out)
+        if age.stale != before.stale:
+            fields: dict[str, Scalar] = {"policies": age.stale, "counter": counter}
+            self._chronicle.tell("policies.stale", fields, now, out)
+        if age.next_us is not None and age.next_us != before.next_us:
+            out.append(SetTimer("age", age.next_us))
+        return {Restraint.BREAKER: self._settings.breaker_actions, **age.restraints}
 
     def _tell_changes(self, before: Standing, after: Standing, now: Instant, out: list[Effect]) -> None:
         for name in sorted(before.statuses.keys() | after.statuses.keys()):
@@ -277,14 +299,15 @@ class Governance:
             SavedScope(held.envelope, held.since_us, held.is_proven) for held in self.authority.held.values()
         )
         self._states += 1
-        saved = SavedState(1, self._chronicle.records.incarnation, now.boot, scopes)
+        incarnation, releases = self._chronicle.records.incarnation, self.releases
+        saved = SavedState(2, incarnation, now.boot, scopes, releases.floor, *releases.confirmed)
         out.append(Append(STATE, pack(saved)))
 
     def on_synced(self, out: list[Effect]) -> None:
         """Forget the states and bundles that newer ones on stable storage have replaced."""
         for stream, number, known in (
             (STATE, self._states, self._synced_states),
-            (BUNDLE, self._bundles, self._synced_bundles),
+            (BUNDLE, self._bundles, self._synced_bundles - 1),  # and the one before the last
         ):
             if known > 1:
                 out.append(Drop(stream, known - 1))
@@ -294,11 +317,15 @@ class Governance:
                 self._synced_bundles = number
 
     def restore(self, restored: Restored, now: Instant, out: list[Effect]) -> None:
-        """Take over what the disk holds: the bundle, and the intents with what is left of their leases."""
-        self._states, self._bundles = restored.states, restored.bundles
-        if restored.bundle:
-            self.take_bundle(restored.bundle, now, out, is_own=True)
+        """Take over what the disk holds: the last good bundle, and intents with what is left of leases."""
+        self._states, self._bundles = restored.states, restored.bundle_count
         saved = restored.saved
+        self.releases.restore(saved, now)
+        refusals = (self.take_bundle(data, now, out, is_own=True) for data in restored.bundles)
+        # INVARIANT: what was governed by a release is never without one: no older policies step in.
+        self.releases.is_untrusted = bool(restored.bundles) and all(refusals)
+        if self.releases.is_untrusted:
+            self._chronicle.tell("release.lost", {"bundles": len(restored.bundles)}, now, out)
         if saved is None and restored.state:
             self._chronicle.tell("state.damaged", {"states": restored.states}, now, out)
         for scope in saved.scopes if saved else ():

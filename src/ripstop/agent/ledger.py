@@ -9,6 +9,9 @@ perhaps torn bytes behind it. So on opening, the first record that does not veri
   aside as `<stream>.log.damaged-<n>`, the sound records before the damage go on as the stream, and it is
   reported.
 
+The stream `bundle` holds whole contents, of which the last counts: it is kept in two slots that take turns
+(`agent.slots`), and `append` syncs it.
+
 `drop` forgets a prefix: the file is written anew without it once that saves enough, and swapped in
 atomically. Layout, little-endian:
 
@@ -32,12 +35,15 @@ from threading import Lock
 from ripstop.core.errors import ConfigurationError
 from ripstop.core.wire.chain import genesis, link
 
+from .slots import Slots, write_whole
+
 _HEAD_MAGIC, _RECORD_MAGIC = b"RSL1", b"RSR1"
 _HEAD = struct.Struct("<4sQ32sI")
 _RECORD = struct.Struct("<4sIQ32sI")
 _NUMBER = struct.Struct("<Q32s")
 MAX_RECORD = 1 << 24
 _COMPACT_BYTES = 1 << 20
+_SLOTTED = "bundle"
 
 
 class LedgerError(ConfigurationError):
@@ -78,6 +84,7 @@ class MemoryLedger:
         self._owner = owner
         self._most = most
         self._streams: dict[str, tuple[int, bytes, deque[bytes]]] = {}
+        self.recoveries: list[Recovery] = []
 
     def append(self, stream: str, data: bytes) -> None:
         """Append a record."""
@@ -151,9 +158,11 @@ class FileLedger:
             self._claim()
             for path in sorted(self.folder.glob("*.log")):
                 self._files[path.stem] = self._open(path.stem)
+            self._slots = Slots(self.folder, _SLOTTED)
         except BaseException:
             self._release()
             raise
+        self.recoveries += [Recovery(_SLOTTED, 0, damaged=name) for name in self._slots.damaged]
 
     def _claim(self) -> None:
         try:
@@ -185,6 +194,9 @@ class FileLedger:
         if len(data) > MAX_RECORD:
             raise LedgerError(f"a record of {len(data)} bytes is too long", code="C0404")
         with self._lock:
+            if stream == _SLOTTED:
+                self._slots.put(data)
+                return
             held = self._files.get(stream)
             if held is None:
                 held = self._files[stream] = self._create(stream)
@@ -248,6 +260,10 @@ class FileLedger:
     def tail(self, stream: str) -> Tail:
         """Give what a stream still holds, read from its file."""
         with self._lock:
+            if stream == _SLOTTED:
+                contents = self._slots.contents
+                first = contents[0].number if contents else 1
+                return Tail(first, b"", tuple(content.data for content in contents))
             held = self._files.get(stream)
             if held is None:
                 return Tail(1, genesis(self._owner), ())
@@ -263,30 +279,16 @@ class FileLedger:
 
     def _create(self, stream: str) -> _File:
         previous = genesis(self._owner)
-        self._write_anew(stream, _head(0, previous))
+        write_whole(self._path(stream), _head(0, previous))
         handle = os.open(self._path(stream), os.O_RDWR)
         return _File(handle, _HEAD.size, 0, 0, previous, [])
-
-    def _write_anew(self, stream: str, content: bytes) -> None:
-        """Put a file in place atomically: written beside it, synced, renamed, the folder synced."""
-        beside = self.folder / f"{stream}.new"
-        with beside.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(self._path(stream))
-        folder = os.open(self.folder, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
     def _compact(self, stream: str, held: _File, count: int, begin: int) -> None:
         raw = os.pread(held.handle, held.size, 0)
         last = held.offsets[count - 1]
         dropped_link: bytes = _RECORD.unpack_from(raw, last)[3]
         kept = raw[begin : held.size]
-        self._write_anew(stream, _head(held.base + count, dropped_link) + kept)
+        write_whole(self._path(stream), _head(held.base + count, dropped_link) + kept)
         os.close(held.handle)
         held.handle = os.open(self._path(stream), os.O_RDWR)
         shift = begin - _HEAD.size

@@ -17,7 +17,7 @@ from ripstop.core.canonical import Json
 from ripstop.core.chance import stream
 from ripstop.core.clock import Instant
 from ripstop.core.decision import Decision
-from ripstop.core.errors import WireError
+from ripstop.core.errors import RipstopError, WireError
 from ripstop.core.intent import Position, Release
 from ripstop.core.journal import RecordKind
 from ripstop.core.messages import Item, PeerKind, PeerMessage
@@ -107,7 +107,7 @@ class AgentNode:
         self._spoken = self.vm.vocabulary.digest
         self._offset_us: int | None = None
         agent = settings.agent
-        self._routes: dict[str, Callable[[bytes, Instant, list[Effect]], None]] = {
+        self._routes: dict[str, Callable[[bytes, Instant, list[Effect]], object]] = {
             self._names.tick: self._pulse.tick,
             self._names.bundle: self._governance.take_bundle,
             self._names.of("receipt", agent): self._chronicle.on_receipt,
@@ -115,6 +115,7 @@ class AgentNode:
         }
         self._peer_prefix = self._names.peers_of(agent)[:-1]
         self._timers: dict[str, Callable[[Instant, list[Effect]], None]] = {
+            "age": self._governance.refresh,
             "beat": self._pulse.beat,
             "fetch": self._pulse.fetch,
             "lease": self._governance.refresh,
@@ -336,13 +337,18 @@ class AgentNode:
         """Decide on an action that is about to be taken; the decision goes into the ledger."""
         out: list[Effect] = []
         now = self._steady(now, out)
-        next_us = self.standing.next_us
-        if next_us is not None and now.mono_us >= next_us:
+        if self._governance.is_due(now.mono_us):
             self._governance.refresh(now, out)
         decision = self.vm.decide(action, context, now.wall_us)
         self.vm.commit(decision)
         self._chronicle.record(RecordKind.DECISION, decision.to_json(), now, out)
         return decision, tuple(out)
+
+    def install(self, bundle: bytes, now: Instant) -> tuple[RipstopError | None, Effects]:
+        """Take a signed release by another road than the wire; give why it was refused, if it was."""
+        out: list[Effect] = []
+        error = self._governance.take_bundle(bundle, self._steady(now, out), out)
+        return error, tuple(out)
 
     def tell(self, name: str, fields: Mapping[str, Scalar], now: Instant) -> Effects:
         """Record something that the application wants on file, and tell the ground."""

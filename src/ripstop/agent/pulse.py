@@ -62,7 +62,6 @@ class Pulse:
         )  # fmt: skip
         self.voice.beat(beat, out)
         self.governance.take_ripe(now, out)
-        self.governance.check_expiry(now, out)
         self._set(now, out)
 
     def pace(self, now: Instant, out: list[Effect]) -> None:
@@ -93,6 +92,8 @@ class Pulse:
         if outcome.is_duplicated:
             self._tell_of_double(now, out)
         self.governance.take_ripe(now, out)
+        if not outcome.is_behind:
+            self.governance.confirm(self.authority.heard_us, now, out)
 
     def _tell_of_double(self, now: Instant, out: list[Effect]) -> None:
         """Another device beats under this id: told, never acted on, since either may be the honest one."""

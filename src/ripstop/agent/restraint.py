@@ -5,6 +5,7 @@ Each is a policy document like any other that restricts: it can only tighten, an
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 
 from ripstop.core.canonical import Json, canonical_json
@@ -17,6 +18,9 @@ class Restraint(Enum):
     BREAKER = "breaker"
     SILENCE = "silence"
     LEDGER = "ledger"
+    EXPIRED = "expired"
+    STALE = "stale"
+    UNTRUSTED = "untrusted"
 
     @property
     def policy_id(self) -> str:
@@ -33,17 +37,19 @@ _TEXTS = {
     Restraint.BREAKER: "breaker is open",
     Restraint.SILENCE: "a mitigation's lease ended in silence",
     Restraint.LEDGER: "the ledger cannot be written",
+    Restraint.EXPIRED: "the release has expired",
+    Restraint.STALE: "its policy has had no word from the ground for too long",
+    Restraint.UNTRUSTED: "no release on the disk can be trusted",
 }
 TEXTS = {restraint.policy_id: restraint.text for restraint in Restraint}
 
 
 def restraint_policy(
-    restraint: Restraint, vocabulary: Vocabulary, breaker_actions: tuple[str, ...] | None
+    restraint: Restraint, vocabulary: Vocabulary, actions: Sequence[str] | None = None
 ) -> str:
-    """Give the policy document, in canonical JSON: it denies what it guards.
+    """Give the policy document, in canonical JSON: it denies `actions`, less the failsafes.
 
-    The breaker guards the actions that it was given, less the failsafes; everything else guards all actions
-    but the failsafes.
+    None is all actions but the failsafes.
     """
     document: dict[str, Json] = {
         "ripstop": 1,
@@ -52,7 +58,7 @@ def restraint_policy(
         "tier": "safety",
         "rule": False,
     }
-    if restraint is Restraint.BREAKER and breaker_actions is not None:
+    if actions is not None:
         failsafes = vocabulary.failsafes
-        document["guards"] = [action for action in breaker_actions if action not in failsafes]
+        document["guards"] = [action for action in actions if action not in failsafes]
     return canonical_json(document).decode()

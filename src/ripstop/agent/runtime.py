@@ -28,10 +28,10 @@ from ripstop.core.wire.envelope import open_envelope
 from ripstop.links import Identity, LinkSettings, NatsLink, NodeDriver
 
 from .agent import Agent
-from .ledger import FileLedger, MemoryLedger
+from .disk import Ledger, Store
 from .node import AgentNode
 from .settings import NodeSettings, Restored
-from .solo import Ledger, found_damage
+from .solo import found_damage
 from .vm import Policies
 
 log = logging.getLogger("ripstop.agent")
@@ -113,7 +113,7 @@ class AgentRuntime:
                 code="C0304",
             )
         clock = clock or SystemClock()
-        disk = MemoryLedger(identity.agent) if ledger is None else FileLedger(ledger, identity.agent)
+        disk = Store(ledger).open(identity.agent)
         node = AgentNode(
             settings,
             policies,

@@ -82,22 +82,32 @@ class SavedScope:
 
 @dataclass(frozen=True, slots=True)
 class SavedState:
-    """What an agent must not forget: which life this is, its intents, the boot of their lease starts."""
+    """What an agent must not forget: which life this is, its intents, the boot of their lease starts.
+
+    `floor` is the least counter of a release that it may still accept. `heard_mono_us` and `heard_wall_us`
+    are when the ground last confirmed the release in force (0: never).
+    """
 
     version: int
     incarnation: int
     boot: str
     scopes: tuple[SavedScope, ...]
+    floor: int = 0
+    heard_mono_us: int = 0
+    heard_wall_us: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What the disk holds from before: the last state and bundle, and the ledger's records still held."""
+    """What the disk holds from before: the last state and bundles, and the ledger's records still held.
+
+    `bundles` are those still held, the newest first; `bundle_count` is how many there ever were.
+    """
 
     state: bytes = b""
     states: int = 0
-    bundle: bytes = b""
-    bundles: int = 0
+    bundles: tuple[bytes, ...] = ()
+    bundle_count: int = 0
     ledger: Tail | None = None
 
     @property
@@ -121,7 +131,7 @@ class Restored:
         return cls(
             state.records[-1] if state.records else b"",
             state.last,
-            bundle.records[-1] if bundle.records else b"",
+            bundle.records[::-1],
             bundle.last,
             disk.tail(LEDGER),
         )

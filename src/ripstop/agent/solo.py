@@ -7,18 +7,18 @@ called, and what a sync came to is seen then.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from ripstop.core.clock import Instant
 from ripstop.core.node import Append, Drop, Effect, Effects, Report, Scalar, SetTimer, Sync, Synced, Timer
 
-from .ledger import FileLedger, MemoryLedger
+from .disk import Ledger
+from .ledger import MemoryLedger
 from .node import AgentNode
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
 
-Ledger: TypeAlias = MemoryLedger | FileLedger
 log = logging.getLogger("ripstop.agent")
 
 
@@ -129,9 +129,8 @@ class Solo:
 
 def found_damage(disk: Ledger) -> list[dict[str, Scalar]]:
     """Give what opening a ledger had to mend, as fields to be told."""
-    recoveries = disk.recoveries if isinstance(disk, FileLedger) else []
     return [
         {"stream": found.stream, "records": found.records, "torn": found.torn, "damaged": found.damaged}
-        for found in recoveries
+        for found in disk.recoveries
         if found.torn or found.damaged
     ]

@@ -25,7 +25,7 @@ from ripstop.core.journal import restrictions_digest
 from ripstop.core.messages import Bundle as WireBundle
 from ripstop.core.sample import Sample
 from ripstop.core.vocabulary import Vocabulary
-from ripstop.policy import Policy, State, load, make_bundle
+from ripstop.policy import Policy, State, load, load_vocabulary, make_bundle
 
 PolicyLike: TypeAlias = "str | PathLike[str] | Policy | Mapping[str, Json]"
 Policies: TypeAlias = "PolicyLike | Sequence[PolicyLike]"
@@ -67,9 +67,17 @@ def _read(text: str, key: _Key) -> Policy:
     if not is_canonical or not isinstance(document, dict):
         raise PolicyError("a policy document on the wire is not canonical JSON", code="E0102")
     named = document.get("vocabulary")
+    if isinstance(named, dict):  # a release's policies mostly have one vocabulary, and it outlives releases
+        rest = {name: value for name, value in document.items() if name != "vocabulary"}
+        return load(rest, _read_vocabulary(canonical_json(named).decode()))
     own = key.held
     fits = isinstance(own, Vocabulary) and isinstance(named, str) and own.descends_from(named)
     return load(document, own if fits and isinstance(own, Vocabulary) else None)
+
+
+@lru_cache(maxsize=16)
+def _read_vocabulary(text: str) -> Vocabulary:
+    return load_vocabulary(json.loads(text))
 
 
 @lru_cache(maxsize=64)

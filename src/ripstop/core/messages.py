@@ -161,9 +161,24 @@ class Receipt:
     checkpoint: bytes
 
 
+class SafeMode(Enum):
+    """What holds once policies have become too old: they go on (KEEP), deny what they guard, or bring home.
+
+    FAILSAFE denies as DENY does, and orders the failsafe actions.
+    """
+
+    KEEP = "keep"
+    DENY = "deny"
+    FAILSAFE = "failsafe"
+
+
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A release's content: the policy documents in canonical JSON, vocabularies resolved, safety first."""
+    """A release's content: the policy documents in canonical JSON, vocabularies resolved, safety first.
+
+    `expires_us` (wall time, 0: never) begins `safe_mode`. `minimum` is the least counter that a device may
+    accept from now on. It travels as a signed manifest beside its documents: see `core.wire.bundle`.
+    """
 
     fleet: str
     counter: int
@@ -172,6 +187,7 @@ class Bundle:
     expires_us: int
     minimum: int
     policies: tuple[str, ...]
+    safe_mode: SafeMode = SafeMode.DENY
 
 
 @dataclass(frozen=True, slots=True)

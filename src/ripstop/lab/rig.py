@@ -147,7 +147,7 @@ def build(
         vocabulary = replace(vocabulary, unguarded="allow")
     keys = trust.keys
     release = trust.release or _release(keys, documents)
-    held = Restored(bundle=release.sealed, bundles=1) if layers.local else None
+    held = Restored(bundles=(release.sealed,), bundle_count=1) if layers.local else None
     names = agent_names(agents)
     nodes = [
         AgentNode(

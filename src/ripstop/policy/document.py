@@ -11,6 +11,7 @@ rule: {"<": [{"var": "payload_kg"}, 2]}
 limits: [{when: {"<": [{"var": "battery_percent"}, 20]}, limit: {payload_kg: {max: 0}}}]
 budgets: [{at_most: 5, within_s: 600}]
 on_unknown: deny                 # or allow, or {last_valid: {max_age_s: 30}}
+max_staleness: {age_s: 86400, mode: deny}  # without word from the ground; or keep, failsafe. Without: never
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from dataclasses import dataclass
 
 from ripstop.core.canonical import Json, digest
 from ripstop.core.decision import Limit
+from ripstop.core.messages import SafeMode
 from ripstop.core.vocabulary import OPEN, Vocabulary
 from ripstop.policy.budgets import Budget, key_of_budget, read_budgets
 from ripstop.policy.checker import Checker, Names
@@ -47,6 +49,7 @@ KEYS = (
     "limits",
     "budgets",
     "on_unknown",
+    "max_staleness",
 )
 _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]{0,127}\Z")
 
@@ -61,6 +64,18 @@ class OnUnknown:
     def to_json(self) -> Json:
         """Give it as a document writes it."""
         return {"last_valid": {"max_age_s": self.max_age_s}} if self.mode == "last_valid" else self.mode
+
+
+@dataclass(frozen=True, slots=True)
+class MaxStaleness:
+    """How long a policy is trusted without word from the ground, and what then holds of what it guards."""
+
+    age_s: float
+    mode: SafeMode = SafeMode.DENY
+
+    def to_json(self) -> Json:
+        """Give it as a document writes it."""
+        return {"age_s": self.age_s, "mode": self.mode.value}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +120,7 @@ class Policy:
     is_bare: bool = False
     lints: tuple[Finding, ...] = ()
     digest: str = ""
+    max_staleness: MaxStaleness | None = None
 
     def guards_action(self, action: str, vocabulary: Vocabulary) -> bool:
         """Whether the policy has a say on an action; every action leaves the failsafes out."""
@@ -127,6 +143,7 @@ class Policy:
             "limits": [limit.to_json() for limit in self.limits] or None,
             "budgets": [budget.to_json() for budget in self.budgets] or None,
             "on_unknown": self.on_unknown.to_json(),
+            "max_staleness": None if self.max_staleness is None else self.max_staleness.to_json(),
         }
         return {key: value for key, value in full.items() if value is not None} | {"rule": self.rule}
 
@@ -174,6 +191,7 @@ def read_document(node: Node, vocabulary: Vocabulary, findings: Findings) -> Pol
     budgets = read_budgets(fields.entries.get("budgets"), _costs(parts), findings)
     applies_to = _applies_to(parts)
     on_unknown = _on_unknown(fields)
+    max_staleness = _max_staleness(fields, tier)
     effect, description = (
         fields.choice("effect", ("require", "forbid"), "require"),
         fields.text("description"),
@@ -195,6 +213,7 @@ def read_document(node: Node, vocabulary: Vocabulary, findings: Findings) -> Pol
             on_unknown,
             description,
             lints=findings.lints,
+            max_staleness=max_staleness,
         )
     )
 
@@ -408,3 +427,15 @@ def _on_unknown(fields: Fields) -> OnUnknown:
     ages = Fields(inner, fields.findings, ("max_age_s",), "`last_valid`")
     ages.require("max_age_s")
     return OnUnknown("last_valid", ages.positive("max_age_s") or 0.0)
+
+
+def _max_staleness(fields: Fields, tier: str) -> MaxStaleness | None:
+    node = fields.entries.get("max_staleness")
+    if node is None:
+        return None
+    part = Fields(node, fields.findings, ("age_s", "mode"), "`max_staleness`")
+    part.require("age_s")
+    mode = SafeMode(part.choice("mode", [mode.value for mode in SafeMode], SafeMode.DENY.value))
+    if mode is SafeMode.FAILSAFE and tier != "safety":
+        fields.findings.error("E0309", "only a safety policy may order the failsafe actions", node)
+    return MaxStaleness(part.positive("age_s") or 0.0, mode)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ripstop.core.canonical import MAX_SAFE_INTEGER, Json
+from ripstop.core.messages import SafeMode
 from ripstop.core.vocabulary import SIGNAL_TYPES
 from ripstop.policy.document import VERSION
 from ripstop.policy.operators import ALIASES, OPERATORS, Operator
@@ -88,6 +89,10 @@ def _document() -> dict[str, Json]:
         "budgets": {"type": "array", "items": {"$ref": "#/$defs/budget"}},
         "on_unknown": _described(
             words, {"anyOf": [{"enum": ["deny", "allow"]}, _object({"last_valid": age}, ["last_valid"])]}
+        ),
+        "max_staleness": _described(
+            "How long it is trusted without word from the ground, and what holds then.",
+            _object({"age_s": _POSITIVE, "mode": {"enum": [mode.value for mode in SafeMode]}}, ["age_s"]),
         ),
     }
     needed: list[Json] = [{"required": [key]} for key in ("rule", "limits", "budgets")]

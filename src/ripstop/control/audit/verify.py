@@ -11,6 +11,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from ripstop.core.errors import ConfigurationError, RipstopError, WireError
@@ -18,6 +19,7 @@ from ripstop.core.intent import Intent
 from ripstop.core.journal import Entry, RecordKind, read_entry, restrictions_digest
 from ripstop.core.messages import Bundle, Receipt, Segment
 from ripstop.core.vocabulary import Vocabulary
+from ripstop.core.wire.bundle import open_bundle
 from ripstop.core.wire.chain import check_segment, genesis, link
 from ripstop.core.wire.envelope import EnvelopeType, Keyring, open_envelope
 from ripstop.core.wire.record import unpack
@@ -165,7 +167,7 @@ class _Verifier:
         return open_envelope(self._trust.ground_keys(), self._trust.fleet, kind, data).body
 
     def _bundle(self, record: bytes, where: str) -> None:
-        bundle = unpack(Bundle, self._opened(EnvelopeType.BUNDLE, record))
+        bundle = open_bundle(partial(open_envelope, self._trust.ground_keys(), self._trust.fleet), record)
         earlier = self._bundles.setdefault(bundle.counter, bundle)
         if earlier.policies != bundle.policies:
             self._result.find("release.forked", where, f"two contents of release {bundle.counter}")

@@ -11,9 +11,9 @@ from pathlib import Path
 from ripstop.core.canonical import digest
 from ripstop.core.errors import ConfigurationError
 from ripstop.core.intent import Release
-from ripstop.core.messages import Bundle
-from ripstop.core.wire.envelope import Ed25519Signer, EnvelopeType, Header, seal
-from ripstop.core.wire.record import pack
+from ripstop.core.messages import Bundle, SafeMode
+from ripstop.core.wire.bundle import seal_bundle
+from ripstop.core.wire.envelope import Ed25519Signer
 
 _YEAR_US = 365 * 86_400_000_000
 
@@ -37,11 +37,15 @@ class Issued:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a bundle says of itself besides its policies: when issued, for how long, the least counter."""
+    """What a bundle says of itself besides its policies: when issued, for how long, the least counter.
+
+    Once it has expired, `safe_mode` holds.
+    """
 
     issued_us: int
     valid_us: int = _YEAR_US
     minimum: int = 0
+    safe_mode: SafeMode = SafeMode.DENY
 
 
 def issue(
@@ -56,11 +60,9 @@ def issue(
         expires_us=terms.issued_us + terms.valid_us,
         minimum=terms.minimum,
         policies=tuple(policies),
+        safe_mode=terms.safe_mode,
     )
-    sealed = seal(
-        signer, EnvelopeType.BUNDLE, Header(fleet, "fleet", generation=release.counter), pack(bundle)
-    )
-    return Issued(release, bundle, sealed)
+    return Issued(release, bundle, seal_bundle(signer, bundle))
 
 
 class ReleaseShelf:

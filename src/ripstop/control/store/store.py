@@ -9,13 +9,14 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from ripstop.core.errors import RipstopError
 from ripstop.core.intent import Release
 from ripstop.core.messages import Bundle
-from ripstop.core.wire.envelope import Ed25519Signer, EnvelopeType, Keyring, TrustedKey, open_envelope
-from ripstop.core.wire.record import unpack
+from ripstop.core.wire.bundle import open_bundle
+from ripstop.core.wire.envelope import Ed25519Signer, Keyring, TrustedKey, open_envelope
 
 from .git import PolicyRepository, Snapshot
 from .releases import Issued, ReleaseShelf, Terms, bundle_digest, issue
@@ -58,7 +59,7 @@ class PolicyStore:
 
     def _opened(self, sealed: bytes) -> Bundle:
         keys = Keyring({self._signer.key_id: TrustedKey(self._signer.public, self._signer.role)})
-        return unpack(Bundle, open_envelope(keys, self._fleet, EnvelopeType.BUNDLE, sealed).body)
+        return open_bundle(partial(open_envelope, keys, self._fleet), sealed)
 
     def poll(self, now_us: int) -> Issued | Refused | None:
         """Look at HEAD; give a new release, a refusal, or None where nothing changed."""
