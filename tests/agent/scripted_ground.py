@@ -71,8 +71,8 @@ def signer(role, number):
 
 
 COMMAND, RELEASE, AGENT = signer(Role.COMMAND, 1), signer(Role.RELEASE, 2), signer(Role.AGENT, 3)
-STRANGER = signer(Role.COMMAND, 9)
-KEYS = Keyring({key.key_id: TrustedKey(key.public, key.role) for key in (COMMAND, RELEASE, AGENT)})
+STOP, STRANGER = signer(Role.STOP, 5), signer(Role.COMMAND, 9)
+KEYS = Keyring({key.key_id: TrustedKey(key.public, key.role) for key in (COMMAND, RELEASE, AGENT, STOP)})
 
 
 def mitigation(**more):

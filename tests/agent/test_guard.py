@@ -1,8 +1,9 @@
 import math
 
 from ripstop.agent.breaker import BreakerSettings, BreakerState
-from ripstop.agent.guard import Guard
+from ripstop.agent.guard import MOST_UNDECLARED, Guard
 from ripstop.agent.settings import NodeSettings
+from ripstop.core.chance import stream
 from ripstop.core.vocabulary import OPEN, SignalSpec, Vocabulary
 
 SECOND = 1_000_000
@@ -83,3 +84,35 @@ def test_metrics_only_counts_alarms_and_restrains_nothing():
     assert found[3].news
     assert states(found) == []
     assert made.state is BreakerState.METRICS_ONLY
+
+
+def test_news_alone_is_told_and_opens_nothing():
+    made = guard(OPEN)
+    rng = stream(1, "noise")
+    for second in range(5_000):
+        made.observe({"x": 10.0 + rng.uniform(-1.0, 1.0)}, second * SECOND)
+    news = []
+    for second in range(5_000, 5_060):
+        found = made.observe({"x": 11.0 + rng.uniform(-0.5, 0.5)}, second * SECOND)
+        news += found.news if found else []
+    assert {fields["kind"] for fields in news} == {"novel"}
+    assert made.state is BreakerState.CLOSED
+
+
+def test_undeclared_signals_are_watched_up_to_a_number_and_the_forgotten_are_counted():
+    made = guard(OPEN)
+    for number in range(MOST_UNDECLARED):
+        made.observe({f"x{number}": 1.0}, number)
+    made.observe({"x0": 1.0}, MOST_UNDECLARED)
+    assert made.evicted == 0
+    made.observe({"one more": 1.0}, MOST_UNDECLARED + 1)
+    assert made.evicted == MOST_UNDECLARED // 4
+    assert made.monitor("x0") is not None
+    assert made.monitor("x1") is None
+    assert made.monitor("one more") is not None
+
+
+def test_a_signal_of_which_nothing_was_declared_by_a_vocabulary_that_is_closed_is_not_watched():
+    made = guard()
+    made.observe({"surprise": 1.0}, 0)
+    assert made.monitor("surprise") is None

@@ -197,6 +197,9 @@ def test_an_expired_release_brings_its_declared_safe_mode_never_no_policy(tmp_pa
     with make(tmp_path, clock) as agent:
         assert may_accept(agent) is allowed
         agent.install(bundle(2))
+        for _ in range(2):
+            clock.advance(31)  # FAILSAFE goes by the ladder, and that dwells
+            agent.tick()
         assert may_accept(agent)
 
 

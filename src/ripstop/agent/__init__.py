@@ -4,11 +4,12 @@ from .agent import Agent
 from .breaker import BreakerOpen, BreakerSettings, BreakerState
 from .bulkhead import Bulkhead, BulkheadFull, RetryBudget
 from .circuit import CircuitBreaker, Circuits, Outcomes
-from .detect import Cause, Coupling, ForecastMonitor, Monitor, Witnesses
+from .detect import EWMA, Cause, Coupling, Finding, ForecastMonitor, Monitor, Witnesses
 from .disk import Store
+from .ladder import LadderSettings, Response, Rung
 from .ledger import FileLedger, MemoryLedger
-from .monitor import EWMA, Finding
 from .node import AgentNode
+from .responder import Order
 from .settings import NodeSettings, Restored
 from .vetoes import ActionVetoed, BreakerVetoed
 from .vm import PolicyVM
@@ -33,13 +34,17 @@ __all__ = [
     "FileLedger",
     "Finding",
     "ForecastMonitor",
+    "LadderSettings",
     "MemoryLedger",
     "Monitor",
     "NodeSettings",
+    "Order",
     "Outcomes",
     "PolicyVM",
+    "Response",
     "Restored",
     "RetryBudget",
+    "Rung",
     "Store",
     "Witnesses",
 ]

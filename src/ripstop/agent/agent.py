@@ -17,23 +17,24 @@ from typing import ParamSpec, TypeVar, cast
 
 from ripstop.core.canonical import Json
 from ripstop.core.clock import Clock, Instant, SystemClock
-from ripstop.core.decision import Decision, Limit, Reason, Verdict
+from ripstop.core.decision import Decision, Reason, Verdict
 from ripstop.core.errors import ConfigurationError
 from ripstop.core.intent import Release
-from ripstop.core.node import Effects, Event, Node, Started
+from ripstop.core.node import Effect, Effects, Node, Started
 from ripstop.core.vocabulary import Vocabulary
 from ripstop.core.wire.envelope import open_envelope
 
 from .breaker import BreakerState, Transition
-from .calling import action_of, bound, is_json
+from .calling import action_of, bound, clamped, is_json
 from .circuit import CircuitBreaker, Circuits
+from .detect import Finding
 from .disk import Ledger, Store
-from .ledger import MemoryLedger
-from .monitor import Finding
+from .ladder import Rung
 from .node import AgentNode
+from .responder import Order, Takeover
 from .restraint import Restraint
 from .settings import NodeSettings, Restored
-from .solo import Solo, found_damage
+from .solo import GuardedNode, Solo, found_damage, next_incarnation
 from .vetoes import ActionVetoed, BreakerVetoed, is_restrained_by_breaker
 from .vm import Policies
 from .voice import Burden
@@ -99,7 +100,8 @@ class Agent:
         self._lock = RLock()
         self._shell: Callable[[Effects], None] | None = None
         self._sync: Callable[[], None] | None = None
-        self._solo = Solo(node, disk)
+        self.on_order: Callable[[Order], None] | None = None
+        self._solo = Solo(node, disk, self.deliver)
 
     # ---- deciding and acting ----------------------------------------------------------------------------
 
@@ -184,7 +186,7 @@ class Agent:
             self._perform(effects, now)
             spec = self.node.vm.vocabulary.actions.get(action)
             if decision.verdict is Verdict.LIMIT and spec is not None and spec.clamp:
-                context = _clamped(context, decision.limits)
+                context = clamped(context, decision.limits)
                 decision, effects = self.node.request(action, context, now)
                 self._perform(effects, now)
             if decision.verdict is Verdict.ALLOW and not self._is_stable(now):
@@ -258,6 +260,64 @@ class Agent:
                 raise error
             return self.node.release
 
+    # ---- stopping and stepping in -----------------------------------------------------------------------
+
+    @property
+    def rung(self) -> Rung:
+        """Where the agent stands on its ladder of local responses."""
+        return self.node.responder.rung
+
+    @property
+    def order(self) -> Order:
+        """The failsafe actions that are due now; `on_order` is told when they change."""
+        return self.node.responder.order
+
+    def stop(self, reason: str) -> str:
+        """Pull the stop switch: it latches, also over a restart, until two release keys lift its name.
+
+        Returns:
+            The latch's name.
+        """
+        return self._command(partial(self.node.responder.pull, reason))
+
+    def take_token(self, token: bytes) -> None:
+        """Take a signed stop token, or a signature for lifting a latch, by whatever road it came.
+
+        Raises:
+            WireError: forged, foreign, or lifted before.
+        """
+        error = self._command(partial(self.node.responder.take_token, token))
+        if error is not None:
+            raise error
+
+    def take_over(self, action: str, *, operator: str, reason: str, seconds: float) -> None:
+        """Let an operator have an action for a while: its self-restraint, and nothing else, lets it be.
+
+        Raises:
+            ConfigurationError: C0377, what is asked for cannot be had.
+        """
+        end_us = self.clock.now().mono_us + round(seconds * 1e6)
+        self._command(partial(self.node.responder.take_over, Takeover(action, operator, reason, end_us)))
+
+    def defer(self, seconds: float, reason: str) -> float:
+        """Put a return off that is ordered or coming; give the seconds for which it is."""
+        return self._command(partial(self.node.responder.defer, seconds, reason))
+
+    def tell_condition(self, condition: str, is_on: bool) -> None:
+        """Tell whether a condition of the application's own, named in `LadderSettings`, is on.
+
+        Raises:
+            ConfigurationError: C0376, it is not declared.
+        """
+        self._command(partial(self.node.responder.set, condition, is_on))
+
+    def _command(self, order: Callable[[Instant, list[Effect]], R]) -> R:
+        with self._lock:
+            now = self._now()
+            result, effects = self.node.command(order, now)
+            self._perform(effects, now)
+        return result
+
     # ---- sensing ----------------------------------------------------------------------------------------
 
     def observe(self, readings: Mapping[str, Json] | None = None, /, **more: Json) -> Mapping[str, Finding]:
@@ -312,7 +372,7 @@ class Agent:
         Args:
             after: called after each step, within the shell's thread.
         """
-        return _GuardedNode(self.node, self._lock, after)
+        return GuardedNode(self.node, self._lock, after)
 
     def join(self, shell: Callable[[Effects], None], sync: Callable[[], None]) -> dict[str, int]:
         """Hand all further effects to a shell; give the timers that are pending, which it takes over.
@@ -325,6 +385,11 @@ class Agent:
             self._shell, self._sync = shell, sync
             timers, self._solo.timers = self._solo.timers, {}
             return timers
+
+    def deliver(self, value: object) -> None:
+        """Hand the application what its node delivers."""
+        if isinstance(value, Order) and self.on_order is not None:
+            self.on_order(value)
 
     def _now(self) -> Instant:
         now = self.clock.now()
@@ -353,42 +418,3 @@ class Agent:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-
-class _GuardedNode:
-    """A node whose steps hold a lock."""
-
-    def __init__(self, node: AgentNode, lock: RLock, after: Callable[[], None]) -> None:
-        self._node = node
-        self._lock = lock
-        self._after = after
-
-    @property
-    def subjects(self) -> tuple[str, ...]:
-        return self._node.subjects
-
-    def step(self, event: Event, now: Instant) -> Effects:
-        with self._lock:
-            effects = self._node.step(event, now)
-        self._after()
-        return effects
-
-
-def next_incarnation(disk: Ledger, clock: Clock) -> int:
-    """Number this life: the disk counts; without one the time in seconds never repeats."""
-    if isinstance(disk, MemoryLedger):
-        return clock.now().wall_us // 1_000_000
-    return Restored.read(disk).incarnation + 1
-
-
-def _clamped(context: Mapping[str, Json], limits: tuple[Limit, ...]) -> dict[str, Json]:
-    """Move the parameters into their limits; what is absent or no number stays as it is."""
-    clamped = dict(context)
-    for limit in limits:
-        value = clamped.get(limit.parameter)
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            if limit.low is not None and value < limit.low:
-                clamped[limit.parameter] = limit.low
-            elif limit.high is not None and value > limit.high:
-                clamped[limit.parameter] = limit.high
-    return clamped

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TypeVar
 
 from ripstop.core.canonical import Json
+from ripstop.core.decision import Limit
 
 R = TypeVar("R")
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
@@ -51,3 +52,16 @@ def bound(fn: Callable[..., R], context: Mapping[str, Json]) -> Callable[[], R]:
 def is_json(value: object) -> bool:
     """Whether a value can stand in a context; other arguments of a governed function stay out of it."""
     return value is None or isinstance(value, str | int | float | list | tuple | Mapping)
+
+
+def clamped(context: Mapping[str, Json], limits: tuple[Limit, ...]) -> dict[str, Json]:
+    """Move the parameters into their limits; what is absent or no number stays as it is."""
+    clamped = dict(context)
+    for limit in limits:
+        value = clamped.get(limit.parameter)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            if limit.low is not None and value < limit.low:
+                clamped[limit.parameter] = limit.low
+            elif limit.high is not None and value > limit.high:
+                clamped[limit.parameter] = limit.high
+    return clamped

@@ -6,7 +6,7 @@ policy VM, the edges of the peers, a new basis in the ledger, and the timer for 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from ripstop.core.canonical import Json, digest_bytes
 from ripstop.core.clock import Instant
@@ -24,11 +24,14 @@ from .authority import Authority, RefusedError
 from .chronicle import Chronicle
 from .peers import Peers
 from .releases import Age, Releases
-from .restraint import Restraint, restraint_policy
-from .settings import BUNDLE, STATE, NodeSettings, Opener, Restored, SavedScope, SavedState
+from .restraint import Restraint, limit_policies, restraint_policy
+from .settings import BUNDLE, STATE, NodeSettings, Opener, Restored, SavedScope, SavedState, SwitchState
 from .standing import Held, Standing, Status, stand
 from .vm import PolicyVM
 from .voice import Voice
+
+# What an operator's takeover of an action lifts: self-restraint, and nothing that others have ordered.
+_OVERRIDABLE = (Restraint.BREAKER, Restraint.LIMIT, Restraint.HOLD)
 
 
 class Governance:
@@ -48,6 +51,8 @@ class Governance:
         self._synced_states = self._synced_bundles = 0
         self.releases = Releases(settings, vm, opener)
         self.age = Age()
+        self.exempt: frozenset[str] = frozenset()  # actions that an operator has taken over
+        self._exempted = self.exempt
 
     def attach(
         self,
@@ -56,10 +61,15 @@ class Governance:
         peers: Peers,
         pace: Callable[[Instant, list[Effect]], None],
         speak: Callable[[Vocabulary], None],
+        switch: Callable[[], SwitchState],
     ) -> None:
-        """Take what is built after this one: `pace` sets the beats anew, `speak` tells of a vocabulary."""
+        """Take what is built after this one.
+
+        `pace` sets the beats anew, `speak` tells of a vocabulary, `switch` gives the stop switch's state.
+        """
         self._pace = pace
         self._speak = speak
+        self._switch = switch
         self._chronicle = chronicle
         self._voice = voice
         self._peers = peers
@@ -196,13 +206,19 @@ class Governance:
 
     def restrain(self, restraint: Restraint, word: str, now: Instant, out: list[Effect]) -> None:
         """Put a restraint of the agent's own on (`word` says why) or, with "", take it off."""
-        if self.restraints.get(restraint, "") == word:
-            return
-        if word:
-            self.restraints[restraint] = word
-        else:
-            del self.restraints[restraint]
-        self.refresh(now, out)
+        self.restrain_all({restraint: word}, now, out)
+
+    def restrain_all(self, words: Mapping[Restraint, str], now: Instant, out: list[Effect]) -> None:
+        """Do the same with several, and take note of which actions are exempt now."""
+        before = (dict(self.restraints), self._exempted)
+        for restraint, word in words.items():
+            if word:
+                self.restraints[restraint] = word
+            else:
+                self.restraints.pop(restraint, None)
+        self._exempted = self.exempt
+        if before != (self.restraints, self._exempted):
+            self.refresh(now, out)
 
     def is_due(self, now_us: int) -> bool:
         """Whether what holds has changed by time alone since it was worked out."""
@@ -223,10 +239,13 @@ class Governance:
         else:
             self.restraints.pop(Restraint.SILENCE, None)
         guards = self._grow_old(now, out)
-        own = [
-            restraint_policy(restraint, self.vm.vocabulary, guards.get(restraint))
-            for restraint in sorted(self.restraints, key=lambda r: r.value)
-        ]
+        own: list[str] = []
+        for restraint in sorted(self.restraints, key=lambda r: r.value):
+            exempt = self.exempt if restraint in _OVERRIDABLE else frozenset()
+            if restraint is Restraint.LIMIT:
+                own += limit_policies(self._settings.ladder.limits, self.vm.vocabulary, exempt)
+            else:
+                own.append(restraint_policy(restraint, self.vm.vocabulary, guards.get(restraint), exempt))
         restrictions = (*standing.documents, *own)
         if restrictions != self.vm.restrictions or is_changed:
             self.vm.restrict(restrictions)
@@ -257,6 +276,8 @@ class Governance:
         if age.stale != before.stale:
             fields: dict[str, Scalar] = {"policies": age.stale, "counter": counter}
             self._chronicle.tell("policies.stale", fields, now, out)
+        if age.orders_failsafe is not before.orders_failsafe:
+            out.append(SetTimer("ladder", now.mono_us))
         if age.next_us is not None and age.next_us != before.next_us:
             out.append(SetTimer("age", age.next_us))
         return {Restraint.BREAKER: self._settings.breaker_actions, **age.restraints}
@@ -299,8 +320,9 @@ class Governance:
             SavedScope(held.envelope, held.since_us, held.is_proven) for held in self.authority.held.values()
         )
         self._states += 1
-        incarnation, releases = self._chronicle.records.incarnation, self.releases
-        saved = SavedState(2, incarnation, now.boot, scopes, releases.floor, *releases.confirmed)
+        life = (self._chronicle.records.incarnation, now.boot)
+        release = (self.releases.floor, *self.releases.confirmed)
+        saved = SavedState(2, *life, scopes, *release, self._switch())
         out.append(Append(STATE, pack(saved)))
 
     def on_synced(self, out: list[Effect]) -> None:

@@ -1,7 +1,8 @@
 """From readings to self-restraint: the monitors of the watched signals and the breaker that they drive.
 
 Each set of readings is a call through the breaker. An alarm is a failure that opens it at once; while it is
-half open, readings are its probes.
+half open, readings are its probes. News alone (`novel`) is told to people and restrains nobody: what never
+was before need not be wrong.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from ripstop.core.node import Scalar
 from ripstop.core.vocabulary import Vocabulary
 
 from .breaker import Breaker, BreakerEvent, BreakerState, Transition
-from .monitor import Finding, Monitor
+from .detect import Checks, Finding, Monitor
 from .settings import NodeSettings
 
 _CALM = (
@@ -24,6 +25,8 @@ _CALM = (
     BreakerState.METRICS_ONLY,
 )  # a good reading changes nothing then
 _REMIND_US = 5_000_000
+_CHECKS = Checks(hold_s=600.0)
+MOST_UNDECLARED = 1024
 
 
 @dataclass(slots=True)
@@ -48,13 +51,14 @@ class Guard:
         self._vocabulary = vocabulary
         self._monitors: dict[str, Monitor] = {}
         self._told_us: dict[str, int] = {}
+        self.evicted = 0
         self.speak(vocabulary)
 
     def _monitor(self, name: str) -> Monitor:
         spec = self._vocabulary.signals.get(name)
         if spec is None:
-            return Monitor()
-        return Monitor(low=spec.low, high=spec.high, live=spec.live)
+            return Monitor(checks=_CHECKS)
+        return Monitor(low=spec.low, high=spec.high, live=spec.live, checks=_CHECKS)
 
     def speak(self, vocabulary: Vocabulary) -> None:
         """Watch by another vocabulary; a signal whose declaration is the same keeps what was learned."""
@@ -74,6 +78,11 @@ class Guard:
     def state(self) -> BreakerState:
         """Where the breaker stands."""
         return self.breaker.state
+
+    @property
+    def is_alarming(self) -> bool:
+        """Whether a watched signal's last reading raised an alarm."""
+        return bool(self._told_us)
 
     def monitor(self, name: str) -> Monitor | None:
         """Give the monitor of a signal, if it is watched."""
@@ -101,7 +110,17 @@ class Guard:
         """Watch each number that is new here: nothing was declared about it."""
         for name, value in signals.items():
             if name not in self._monitors and type(value) in (int, float):
-                self._monitors[name] = Monitor()
+                if len(self._monitors) >= MOST_UNDECLARED:
+                    self._evict()
+                self._monitors[name] = self._monitor(name)
+
+    def _evict(self) -> None:
+        """Forget a quarter of the signals: those that were not read for the longest."""
+        by_age = sorted(self._monitors, key=lambda name: self._monitors[name].last_us)
+        for name in by_age[: MOST_UNDECLARED // 4]:
+            del self._monitors[name]
+            self._told_us.pop(name, None)
+            self.evicted += 1
 
     def _judge(self, alarms: Mapping[str, Finding], signals: Mapping[str, Json], mono_us: int) -> Findings:
         found = Findings(alarms)
@@ -115,7 +134,7 @@ class Guard:
                 found.recovered.append(name)
         permit = self.breaker.permit(mono_us)
         if permit is not None:
-            if alarms:
+            if any(finding.kind != "novel" for finding in alarms.values()):
                 self.breaker.fail(permit, mono_us, at_once=True)
             else:
                 self.breaker.succeed(permit, mono_us)
@@ -131,5 +150,6 @@ class Guard:
             "value": finding.value,
             "expected": finding.expected,
             "score": finding.score,
+            "sigma": finding.sigma,
             "text": finding.explain(name, spec.unit if spec else ""),
         }

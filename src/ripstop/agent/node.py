@@ -7,11 +7,13 @@ A shell feeds `step` with events; the application that rides along calls `observ
     guard       monitors and the breaker        peers     topology             vm          decisions
     chronicle   ledger, notices                 voice     messages             records     chain, segments
     pulse       beats, ticks, connections       restraint the agent's own policies
+    responder   ladder, stop switch, takeovers  releases  which may come, how they age
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 from ripstop.core.canonical import Json
 from ripstop.core.chance import stream
@@ -49,12 +51,14 @@ from .guard import Findings, Guard
 from .peers import Peers
 from .pulse import Pulse
 from .records import Records
+from .responder import Responder
 from .restraint import Restraint
 from .settings import NodeSettings, Opener, Restored
 from .standing import Standing
 from .vm import Policies, PolicyVM
 from .voice import Burden, Voice
 
+T = TypeVar("T")
 _JUMP_US = 1_000_000
 _OPEN_STATES = (BreakerState.OPEN, BreakerState.HALF_OPEN, BreakerState.FORCED_OPEN)
 
@@ -103,13 +107,20 @@ class AgentNode:
             lambda: self._guard.state,
             stream(settings.seed, settings.agent, "node"),
         )
-        self._governance.attach(self._chronicle, self._voice, self._peers, self._pulse.pace, self._speak)
+        self.responder = Responder(settings, self._governance, opener)
+        self._governance.attach(
+            self._chronicle, self._voice, self._peers, self._pulse.pace, self._speak,
+            lambda: self.responder.switch.state,
+        )  # fmt: skip
+        self._is_ledger_failing = False
+        self.responder.attach(self._chronicle, self._conditions())
         self._spoken = self.vm.vocabulary.digest
         self._offset_us: int | None = None
         agent = settings.agent
         self._routes: dict[str, Callable[[bytes, Instant, list[Effect]], object]] = {
             self._names.tick: self._pulse.tick,
             self._names.bundle: self._governance.take_bundle,
+            self._names.stop: self.responder.take_token,
             self._names.of("receipt", agent): self._chronicle.on_receipt,
             **{self._names.intent(scope): self._governance.take_intent for scope in self._authority.scopes},
         }
@@ -118,10 +129,19 @@ class AgentNode:
             "age": self._governance.refresh,
             "beat": self._pulse.beat,
             "fetch": self._pulse.fetch,
+            "ladder": self.responder.poll,
             "lease": self._governance.refresh,
             "segment": self._chronicle.on_segment_timer,
             "soon": self._chronicle.catch_up,
             "sync": lambda now, out: self._chronicle.on_sync_timer(out),
+        }
+
+    def _conditions(self) -> dict[str, Callable[[], bool]]:
+        return {
+            "anomaly": lambda: self._guard.is_alarming,
+            "breaker": lambda: self._guard.state in _OPEN_STATES,
+            "ledger": lambda: self._is_ledger_failing,
+            "link": lambda: not self._authority.has_round_trip,
         }
 
     # ---- what it is -------------------------------------------------------------------------------------
@@ -216,9 +236,11 @@ class AgentNode:
         self._authority.reseed(stream(self.settings.seed, *life))
         self._chronicle.records.start(event.incarnation, restored.ledger if restored else None)
         if restored is not None:
+            self.responder.restore(restored.saved)
             self._governance.restore(restored, now, out)
         self._governance.save(now, out)
         self._governance.refresh(now, out, is_changed=True)
+        self.responder.poll(now, out)
         self._chronicle.catch_up(now, out)
 
     def _on_message(self, event: Message, now: Instant, out: list[Effect]) -> None:
@@ -238,6 +260,7 @@ class AgentNode:
             self._spoken = vocabulary.digest
             self._voice.speak(vocabulary)
             self._guard.speak(vocabulary)
+            self.responder.speak(vocabulary)
 
     # ---- peers ------------------------------------------------------------------------------------------
 
@@ -280,11 +303,13 @@ class AgentNode:
         times = (now.wall_us, now.mono_us)
         if found is None:
             self._voice.sense(signals, times, frozenset(), out)
+            self.responder.sense(signals, now, out)
             return None, tuple(out)
         if found.alarms and self._voice.sampler is not None:
             self._voice.sampler.alarm(now.mono_us)
         self._voice.sense(signals, times, frozenset(found.alarms), out)
         self._react(found, now, out)
+        self.responder.sense(signals, now, out)
         return found, tuple(out)
 
     def _react(self, found: Findings, now: Instant, out: list[Effect]) -> None:
@@ -350,6 +375,11 @@ class AgentNode:
         error = self._governance.take_bundle(bundle, self._steady(now, out), out)
         return error, tuple(out)
 
+    def command(self, order: Callable[[Instant, list[Effect]], T], now: Instant) -> tuple[T, Effects]:
+        """Carry out an order that somebody gives here, such as `partial(node.responder.pull, "smoke")`."""
+        out: list[Effect] = []
+        return order(self._steady(now, out), out), tuple(out)
+
     def tell(self, name: str, fields: Mapping[str, Scalar], now: Instant) -> Effects:
         """Record something that the application wants on file, and tell the ground."""
         out: list[Effect] = []
@@ -372,13 +402,16 @@ class AgentNode:
         """Take note that records cannot be kept any more: the vocabulary says what that means."""
         out: list[Effect] = []
         now = self._steady(now, out)
+        self._is_ledger_failing = True
         if self.vm.vocabulary.on_ledger_full == "deny":
             self._governance.restrain(Restraint.LEDGER, reason or "full", now, out)
+        self.responder.poll(now, out)
         return tuple(out)
 
     def ledger_recovered(self, now: Instant) -> Effects:
         """Take note that records can be kept again."""
         out: list[Effect] = []
+        self._is_ledger_failing = False
         self._governance.restrain(Restraint.LEDGER, "", self._steady(now, out), out)
         return tuple(out)
 

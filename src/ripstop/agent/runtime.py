@@ -194,6 +194,8 @@ class AgentRuntime:
     def _deliver(self, value: object, now: Instant) -> None:
         if isinstance(value, PeerMessage) and self.on_offer is not None:
             self.on_offer(value, now)
+        else:
+            self.agent.deliver(value)
 
     # A disk fails in the middle of carrying out effects, perhaps on another thread: the node hears it next.
     def _ledger_failed(self, reason: str) -> None:

@@ -15,6 +15,8 @@ from ripstop.core.canonical import Json
 from ripstop.core.vocabulary import SignalSpec
 from ripstop.core.wire.frame import FLAG_ALARM, Row
 
+from .reading import finite
+
 _HEARTBEAT_MAX_S = 60.0
 
 
@@ -144,12 +146,4 @@ class Sampler:
 
 def _number(value: Json) -> float | None:
     """Give a reading as a finite number, None where it is none; booleans count as 0 and 1."""
-    if type(value) is float:
-        return value if value - value == 0.0 else None
-    if not isinstance(value, int | float):
-        return None
-    try:
-        number = float(value)
-    except OverflowError:
-        return None
-    return number if number - number == 0.0 else None
+    return float(value) if isinstance(value, bool) else finite(value)

@@ -12,6 +12,7 @@ from ripstop.core.wire.envelope import Envelope, EnvelopeType
 from ripstop.core.wire.record import unpack
 
 from .breaker import BreakerSettings
+from .ladder import LadderSettings
 from .ledger import Tail
 from .sampler import SamplerSettings
 
@@ -53,6 +54,7 @@ class NodeSettings:
     sampler: SamplerSettings = field(default_factory=SamplerSettings)
     thresholds: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     capabilities: tuple[str, ...] | None = None
+    ladder: LadderSettings = field(default_factory=LadderSettings)
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -81,6 +83,34 @@ class SavedScope:
 
 
 @dataclass(frozen=True, slots=True)
+class Latch:
+    """One hold on the stop switch: its name, when it was pulled (wall time), who has signed to lift it."""
+
+    id: str
+    reason: str
+    issued_us: int
+    is_local: bool
+    lifts: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Lifted:
+    """A latch that is gone and must not come back."""
+
+    id: str
+    issued_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchState:
+    """What the stop switch must not forget: latches, those lifted, and until when others count as lifted."""
+
+    latches: tuple[Latch, ...] = ()
+    lifted: tuple[Lifted, ...] = ()
+    old_us: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class SavedState:
     """What an agent must not forget: which life this is, its intents, the boot of their lease starts.
 
@@ -95,6 +125,7 @@ class SavedState:
     floor: int = 0
     heard_mono_us: int = 0
     heard_wall_us: int = 0
+    switch: SwitchState = SwitchState()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,14 +7,30 @@ called, and what a sync came to is seen then.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from threading import RLock
 from typing import TYPE_CHECKING
 
-from ripstop.core.clock import Instant
-from ripstop.core.node import Append, Drop, Effect, Effects, Report, Scalar, SetTimer, Sync, Synced, Timer
+from ripstop.core.clock import Clock, Instant
+from ripstop.core.node import (
+    Append,
+    Deliver,
+    Drop,
+    Effect,
+    Effects,
+    Event,
+    Report,
+    Scalar,
+    SetTimer,
+    Sync,
+    Synced,
+    Timer,
+)
 
 from .disk import Ledger
 from .ledger import MemoryLedger
 from .node import AgentNode
+from .settings import Restored
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,11 +41,12 @@ log = logging.getLogger("ripstop.agent")
 class Solo:
     """Carries out what a node asks for, as far as one can alone; used under its owner's lock."""
 
-    def __init__(self, node: AgentNode, disk: Ledger) -> None:
+    def __init__(self, node: AgentNode, disk: Ledger, deliver: Callable[[object], None]) -> None:
         self.is_failing = False
         self.timers: dict[str, int] = {}
         self._node = node
         self._disk = disk
+        self._deliver = deliver
         self._name = node.settings.agent
         self._syncing: tuple[int, Future[None]] | None = None
         self._pool: ThreadPoolExecutor | None = None
@@ -60,6 +77,8 @@ class Solo:
                 self._begin_sync(effect.sequence, now)
             case Drop():
                 self._disk.drop(effect.stream, effect.sequence)
+            case Deliver():
+                self._deliver(effect.value)
             case Report():
                 log.info(effect.name, extra={"agent": self._name, "fields": dict(effect.fields)})
             case _:
@@ -134,3 +153,31 @@ def found_damage(disk: Ledger) -> list[dict[str, Scalar]]:
         for found in disk.recoveries
         if found.torn or found.damaged
     ]
+
+
+def next_incarnation(disk: Ledger, clock: Clock) -> int:
+    """Number this life: the disk counts; without one the time in seconds never repeats."""
+    if isinstance(disk, MemoryLedger):
+        return clock.now().wall_us // 1_000_000
+    return Restored.read(disk).incarnation + 1
+
+
+class GuardedNode:
+    """A node whose steps hold a lock."""
+
+    def __init__(self, node: AgentNode, lock: RLock, after: Callable[[], None]) -> None:
+        self._node = node
+        self._lock = lock
+        self._after = after
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """The subjects that it hears."""
+        return self._node.subjects
+
+    def step(self, event: Event, now: Instant) -> Effects:
+        """Step under the lock."""
+        with self._lock:
+            effects = self._node.step(event, now)
+        self._after()
+        return effects

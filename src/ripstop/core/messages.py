@@ -196,3 +196,21 @@ class Admission:
 
     agents: int
     per_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class StopOrder:
+    """A stop token: whoever of the scope gets it stops until its name has been lifted."""
+
+    id: str
+    scope: str
+    reason: str
+    issued_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class StopLift:
+    """One signature for lifting a latch; it takes those of two release keys."""
+
+    id: str
+    reason: str

@@ -66,6 +66,11 @@ class Subjects:
         return f"{self.fleet}.bundle"
 
     @property
+    def stop(self) -> str:
+        """Stop tokens, and what lifts them."""
+        return f"ripstop.{self.fleet}.stop"
+
+    @property
     def epoch_key(self) -> str:
         """The durable key by which epochs are issued (compare-and-set)."""
         return f"{self.fleet}.epoch"

@@ -48,7 +48,7 @@ def agent_user(fleet: str, agent: str, key: str, bucket: str) -> User:
     publish = [names.of(topic, agent) for topic in UP]
     publish.append(names.peer("*", agent))
     publish += [f"$JS.API.DIRECT.GET.KV_{bucket}.$KV.{bucket}.{key}" for key in keys]
-    subscribe = [names.tick, names.bundle, *(names.intent(scope) for scope in scopes)]
+    subscribe = [names.tick, names.bundle, names.stop, *(names.intent(scope) for scope in scopes)]
     subscribe += [names.of("receipt", agent), names.peers_of(agent), f"_INBOX.{agent}.>"]
     return {"nkey": key, "permissions": _permissions(publish, subscribe)}
 

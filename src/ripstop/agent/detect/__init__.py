@@ -2,11 +2,13 @@
 
 from .cause import Cause, Coupling, Witnesses
 from .drift import Cusum
+from .ewma import EWMA
 from .finding import Finding
 from .forecast import AutoRegression, ForecastMonitor
 from .monitor import Checks, Monitor
 
 __all__ = [
+    "EWMA",
     "AutoRegression",
     "Cause",
     "Checks",

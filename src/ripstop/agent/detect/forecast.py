@@ -15,6 +15,7 @@ import math
 from ripstop.core.canonical import Json
 from ripstop.core.errors import ConfigurationError
 
+from ..reading import finite
 from .finding import Finding
 from .monitor import Monitor
 
@@ -81,7 +82,7 @@ class ForecastMonitor:
             t_us: when it was sensed.
             predicted: what it was expected to be; None asks the model, which needs `order` readings first.
         """
-        number = _number(value)
+        number = finite(value)
         expected = self.model.next if predicted is None else predicted
         if number is None:
             return self.monitor.observe(value, t_us)
@@ -91,13 +92,3 @@ class ForecastMonitor:
             return Finding(0.0, False, "quiet", number, number, 0.0)
         found = self.monitor.observe(number - expected, t_us)
         return found._replace(value=number, expected=expected + found.expected)
-
-
-def _number(value: Json) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        number = float(value)
-    except OverflowError:
-        return None
-    return number if math.isfinite(number) else None

@@ -16,7 +16,11 @@ itself. Two questions are asked of it, each with its own memory:
 The score is the sum of the second and a little of the first, scaled so that 1 is what a rare and real anomaly
 reaches on the Numenta Anomaly Benchmark (benchmarks/bench_monitor.py has the constants' origin and what they
 come to on data that they were not chosen on). Novelty is its own peak-hold: what was reached once is inside
-the range. The level's alarm has one too: its threshold rises to the signal's own recent peaks, at most twice.
+the range. The level's alarm has one too (agent.detect.peaks).
+
+With `hold_s` a reading that alarms for its level is *not learned*, for so long: a fault does not become the
+usual while it lasts, and a sensor that is good again is recognised. Meanwhile the expectation goes on along
+the trend and the tolerance widens, to twice at the end; then a level that has moved for good is accepted.
 
 References:
     Finch (2009), Incremental calculation of weighted mean and variance; Huber (1964), Robust estimation of a
@@ -31,11 +35,14 @@ from dataclasses import dataclass
 from ripstop.core.canonical import Json
 from ripstop.core.errors import ConfigurationError
 
+from ..reading import finite
 from .finding import Finding
+from .peaks import FIRST_TESTED, PeakHold
 from .state import pack_state, unpack_state
 
 # Chosen by random search on NAB, held out by splits (benchmarks/bench_monitor.py).
 _GAINS = (0.008, 0.08, 0.012)  # of the level, of the fast mean and the unrest, of the slow mean
+_LAG = 1.0 / _GAINS[0] - 1.0 / _GAINS[1]  # steps by which the level lags behind the fast mean on a trend
 _YOUNG = 125  # readings until the least of these exceeds 1/(n+1)
 _MATURE = 5000.0
 _WEIGHTS = (54.0, 45.0, 99.0)  # of news of the value, the fast and the slow mean
@@ -45,9 +52,7 @@ _PEAK_BASE, _PEAK_DECAY, _PEAK_GAIN = 7.0, 0.0025, 0.45
 _FORGET_EVERY, _FORGET = 64, 6.4e-4  # the ranges close by 1e-5 a reading
 _CLIP = 2.7
 
-_FIRST_TESTED = 3  # readings learned before the first test: the 4th is the first that can alarm
 _SMALL_SAMPLE = 8.0  # the deviation of n readings is inflated by 1 + 8/n (Student's wider quantiles)
-_PEAK_MARGIN, _PEAK_CAP, _MOST_SIGMA = 1.25, 2.0, 1000.0
 _STEP_GAIN, _LONGEST_PAUSE = 0.05, 64.0
 _FLOOR_SHARE = 0.01
 _TINY = 1e-9
@@ -65,7 +70,8 @@ class Checks:
     `max_rate_per_s` is the fastest a working sensor can move, in the signal's unit. `stuck_after` is how many
     equal readings in a row a live sensor never gives. `max_gap_s` is the longest silence. `novel_score` is
     the score that alarms as `novel` (infinite: never). `refractory_s` is the least time between two alarms of
-    the statistics (`level`, `novel`), and `alarms_per_day` their budget.
+    the statistics (`level`, `novel`), and `alarms_per_day` their budget. `hold_s` is for how long a level
+    that alarms is not learned.
     """
 
     max_rate_per_s: float = 0.0
@@ -74,9 +80,17 @@ class Checks:
     novel_score: float = 1.0
     refractory_s: float = 0.0
     alarms_per_day: float = 0.0
+    hold_s: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("max_rate_per_s", "stuck_after", "max_gap_s", "refractory_s", "alarms_per_day"):
+        for name in (
+            "max_rate_per_s",
+            "stuck_after",
+            "max_gap_s",
+            "refractory_s",
+            "alarms_per_day",
+            "hold_s",
+        ):
             if not getattr(self, name) >= 0:
                 raise ConfigurationError(f"`{name}` of a monitor cannot be below 0", code="C0370")
         if not self.novel_score > 0:
@@ -98,8 +112,8 @@ class Monitor:
     """
 
     __slots__ = (
-        "_checks", "_floor", "_gate_us", "_high", "_is_checked", "_last", "_low", "_moving", "_ranges",
-        "_repeat", "_tokens", "late", "live", "threshold",
+        "_checks", "_floor", "_gate_us", "_high", "_hold_us", "_is_checked", "_last", "_low", "_moving",
+        "_near", "_peaks", "_ranges", "_repeat", "_tokens", "late", "live",
     )  # fmt: skip
 
     def __init__(
@@ -114,10 +128,12 @@ class Monitor:
     ) -> None:
         if not threshold > 0:
             raise ConfigurationError("`threshold` of a monitor must be above 0", code="C0370")
-        self.threshold = threshold
+        self._peaks = PeakHold(threshold)
+        self._near = self._peaks.near
         self.live = live
         self.late = 0
         self._checks = checks or Checks(**more)  # type: ignore[arg-type]  # its own checks see to the types
+        self._hold_us = self._checks.hold_s * 1e6
         self._is_checked = live or self._checks.max_rate_per_s > 0.0
         self._low = -_HUGE if low is None else low
         self._high = _HUGE if high is None else high
@@ -130,9 +146,19 @@ class Monitor:
         self._last = math.nan
 
     @property
+    def threshold(self) -> float:
+        """Deviations from the usual level from which a reading alarms where no peak is held."""
+        return self._peaks.threshold
+
+    @property
     def count(self) -> int:
         """How many readings were learned."""
         return self._moving[0]
+
+    @property
+    def last_us(self) -> int:
+        """When the last reading was that was learned."""
+        return self._moving[1]
 
     @property
     def mean(self) -> float:
@@ -158,13 +184,11 @@ class Monitor:
         if not self._low <= value <= self._high:
             kind = "out_of_range" if math.isfinite(value) else "invalid"
             return Finding(math.inf, True, kind, value, level if n else value, 0.0)
-        gap_us = t_us - last_us
+        gap_us, wide = t_us - last_us, 1.0
         if n < _YOUNG or gap_us < 0 or gap_us > step_us * 2.0:
-            if n == 0:
-                return self._first(value, t_us)
-            if gap_us < 0:
-                self.late += 1
-                return Finding(0.0, False, "late", value, level, 0.0)
+            if n == 0 or gap_us < 0:
+                return self._first(value, t_us) if n == 0 else self._late(value)
+            level, wide = self._carried_on(gap_us, level, step_us)
             gains, step_us = _gains(n, gap_us, step_us)
         else:
             gains = _GAINS
@@ -177,9 +201,12 @@ class Monitor:
         scale = deviation * (1.0 + _SMALL_SAMPLE / n)
         if scale < floor:
             scale = floor
-        sigma = distance / scale
-        if sigma > _MOST_SIGMA:
-            sigma = _MOST_SIGMA
+        scale *= wide
+        sigma, is_far = distance / scale, False
+        if sigma > self._near:
+            sigma, is_far = self._peaks.judge(sigma, n)
+        if is_far and gap_us < self._hold_us:
+            return self._withheld(value, t_us, sigma, scale)
         fast += fast_gain * (value - fast)
         slow += slow_gain * (value - slow)
         unrest += fast_gain * (distance - unrest)
@@ -197,19 +224,37 @@ class Monitor:
             limit = _SQUARABLE
         if distance > limit:
             away = limit if away > 0.0 else -limit
-        learned = level + level_gain * away
         variance = (1.0 - level_gain) * (variance + level_gain * away * away)
         raised = peak + _PEAK_DECAY * (_PEAK_BASE - peak)
         if sigma > raised:
             raised += _PEAK_GAIN * (sigma - raised)
-        self._moving = (n + 1, t_us, step_us, learned, variance, fast, slow, unrest, raised)
+        self._moving = (n + 1, t_us, step_us, level + level_gain * away, variance, fast, slow, unrest, raised)
         if not n % _FORGET_EVERY:
             self._forget(level)
-        if sigma > self.threshold or score >= self._checks.novel_score or self._is_checked:
-            kind = self._diagnose(value, gap_us, sigma, score, n, peak)
-            if kind != "quiet":
-                return Finding(score, self._may_alarm(kind, t_us), kind, value, level, scale)
+        if is_far or score >= self._checks.novel_score or self._is_checked:
+            kind = self._diagnose(value, gap_us, score, n, is_far)
+            may_alarm = kind != "quiet" and self._may_alarm(kind, t_us)
+            return _new(Finding, (score, may_alarm, kind, value, level, scale))
         return _new(Finding, (score, False, "quiet", value, level, scale))
+
+    def _carried_on(self, gap_us: int, level: float, step_us: float) -> tuple[float, float]:
+        """Give the level had it gone on as it went while it was held, and by what the tolerance is wider.
+
+        The level lags behind a trend by 1/gain steps, the fast mean by fewer: their distance is the trend.
+        """
+        if not self._hold_us or not step_us or gap_us <= 2.0 * step_us:
+            return level, 1.0
+        drift = (self._moving[5] - level) / _LAG * gap_us / step_us
+        return level + drift, 1.0 + gap_us / self._hold_us
+
+    def _withheld(self, value: float, t_us: int, sigma: float, scale: float) -> Finding:
+        """Give what an alarming reading is that is not learned."""
+        _, last_us, _, level, *_, peak = self._moving
+        kind = self._check(value, t_us - last_us) if self._is_checked else "quiet"
+        if kind == "quiet":
+            kind = "level"
+        score = _LEVEL_WEIGHT * sigma / peak
+        return Finding(score, self._may_alarm(kind, t_us), kind, value, level, scale)
 
     def silence(self, t_us: int) -> Finding | None:
         """Say whether the signal has dropped out: no reading for longer than `max_gap_s`."""
@@ -224,6 +269,10 @@ class Monitor:
         self._ranges = (value, value, value, value, value, value, 0.0)
         self._last = value
         return Finding(0.0, False, "quiet", value, value, 0.0)
+
+    def _late(self, value: float) -> Finding:
+        self.late += 1
+        return Finding(0.0, False, "late", value, self.mean, 0.0)
 
     def _news(self, statistics: tuple[float, float, float], unrest: float) -> float:
         """Give how far the statistics are outside of where they have been, and let them have been there."""
@@ -247,14 +296,12 @@ class Monitor:
         a, b, c, d, e, f = (end + _FORGET * (level - end) for end in self._ranges[:6])
         self._ranges = (a, b, c, d, e, f, (1.0 - _FORGET) * self._ranges[6])
 
-    def _diagnose(self, value: float, gap_us: int, sigma: float, score: float, n: int, peak: float) -> str:
+    def _diagnose(self, value: float, gap_us: int, score: float, n: int, is_far: bool) -> str:
         """Say what a reading that may not be quiet is."""
         kind = self._check(value, gap_us) if self._is_checked else "quiet"
-        if kind != "quiet" or n < _FIRST_TESTED:
+        if kind != "quiet" or n < FIRST_TESTED:
             return kind
-        # the threshold rises to the signal's own recent peaks: to twice its value at most
-        share = (peak - _PEAK_BASE) / _PEAK_BASE
-        if sigma > self.threshold * min(_PEAK_CAP, 1.0 + _PEAK_MARGIN * share):
+        if is_far:
             return "level"
         return "novel" if score >= self._checks.novel_score else "quiet"
 
@@ -292,7 +339,7 @@ class Monitor:
     def state(self) -> bytes:
         """Give what it has learned, in 64 bytes: for a restart, or for another device."""
         n, last_us, _, *numbers = self._moving
-        return pack_state(n, last_us, (*numbers, *self._ranges))
+        return pack_state(n, self._peaks.state(n), last_us, (*numbers, *self._ranges))
 
     def restore(self, state: bytes, t_us: int | None = None) -> None:
         """Go on from what another monitor of the same signal has learned.
@@ -304,7 +351,8 @@ class Monitor:
         Raises:
             ConfigurationError: C0371, the bytes are no such state.
         """
-        n, last_us, numbers = unpack_state(state)
+        n, held, last_us, numbers = unpack_state(state)
+        self._peaks.restore(held, n)
         level, variance, fast, slow, unrest, peak, a, b, c, d, e, f, g = numbers
         last_us = last_us if t_us is None else t_us
         self._moving = (n, last_us, 0.0, level, variance, fast, slow, unrest, peak)
@@ -312,13 +360,8 @@ class Monitor:
 
 
 def _number(value: Json) -> float:
-    """Read a reading that is no float; what is no number becomes NaN."""
-    if type(value) is not int:
-        return math.nan
-    try:
-        return float(value)
-    except OverflowError:
-        return math.inf
+    number = finite(value)
+    return math.nan if number is None else number
 
 
 def _gains(n: int, gap_us: int, step_us: float) -> tuple[tuple[float, float, float], float]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from ripstop.agent.agent import Agent
 from ripstop.agent.breaker import BreakerOpen, BreakerState
 from ripstop.agent.circuit import CallEnd, CircuitBreaker, Permit
-from ripstop.agent.monitor import Finding
+from ripstop.agent.detect import Finding
 from ripstop.agent.vetoes import is_restrained_by_breaker
 from ripstop.core.canonical import Json
 from ripstop.core.decision import Decision, Reason, Verdict

@@ -40,6 +40,8 @@ class EnvelopeType(Enum):
     RECEIPT = "receipt"
     BUNDLE = "bundle"
     SEGMENT = "segment"
+    STOP = "stop"
+    LIFT = "lift"
 
 
 # INVARIANT: a type is signed by exactly one role; an agent's key never commands.
@@ -49,6 +51,8 @@ ROLE_OF = {
     EnvelopeType.RECEIPT: Role.COMMAND,
     EnvelopeType.BUNDLE: Role.RELEASE,
     EnvelopeType.SEGMENT: Role.AGENT,
+    EnvelopeType.STOP: Role.STOP,
+    EnvelopeType.LIFT: Role.RELEASE,
 }
 
 
