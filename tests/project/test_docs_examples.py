@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import structlog
 
 import ripstop
 
@@ -74,6 +75,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for kind in ("policies", "vocabularies", "playbooks", "scenarios", "examples", "docs"):
         (tmp_path / kind).symlink_to(ROOT / kind)
     monkeypatch.chdir(tmp_path)
+    structlog.reset_defaults()  # a command that ran in this process before may have silenced it
     return tmp_path
 
 
