@@ -274,7 +274,7 @@ class AgentNode:
         """Do the same, and give what the monitors found (None: nothing worth a word)."""
         out: list[Effect] = []
         now = self._steady(now, out)
-        times = wall_us, mono_us = now.wall_us, now.mono_us
+        wall_us, mono_us = times = now.wall_us, now.mono_us
         self.vm.observe(signals, wall_us)
         found = self._guard.observe(signals, mono_us)
         if found is None:
