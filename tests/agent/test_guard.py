@@ -84,6 +84,8 @@ def test_metrics_only_counts_alarms_and_restrains_nothing():
     assert found[3].news
     assert states(found) == []
     assert made.state is BreakerState.METRICS_ONLY
+    assert run(made, [12.4] * 3, start_s=5)[0].recovered == ["battery_v"]
+    assert run(made, [12.4] * 3, start_s=8) == [None] * 3
 
 
 def test_news_alone_is_told_and_opens_nothing():

@@ -97,3 +97,11 @@ def test_the_shortest_lease_sets_the_pace_of_beats():
     entry = held(mitigation(), mitigation(id="n", lease_s=4.0))
     assert at(101, entry).shortest_lease_s == 4.0
     assert at(101, held()).shortest_lease_s is None
+
+
+def test_an_unproven_intent_is_claimed_only_by_those_whom_none_of_its_leases_holds():
+    assert held(mitigation()).is_claimed_by("a")
+    unproven = held(mitigation(targets=("a",)), topologies=[star(members=("a", "b"))], is_proven=False)
+    assert not unproven.is_claimed_by("a")
+    assert not unproven.is_claimed_by("b")
+    assert unproven.is_claimed_by("c")

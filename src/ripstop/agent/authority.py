@@ -214,12 +214,15 @@ class Authority:
         if waiting is not None and waiting[0].position <= held.intent.position:
             del self._pending[held.intent.scope]
 
+    @property
+    def has_waiting(self) -> bool:
+        """Whether an intent waits for a tick that proves it fresh."""
+        return bool(self._pending)
+
     def ripe(self, now: Instant, patience_s: float) -> tuple[list[Held], list[RefusedError]]:
         """Give the waiting intents that a tick has now proved fresh, and those that have waited in vain."""
         fresh: list[Held] = []
         stale: list[RefusedError] = []
-        if not self._pending:
-            return fresh, stale
         for scope, (intent, data, arrived_us) in list(self._pending.items()):
             since_us = self._proof(intent)
             cited = (intent.position.epoch, intent.tick)

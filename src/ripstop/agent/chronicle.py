@@ -56,6 +56,8 @@ class Chronicle:
 
     def catch_up(self, now: Instant, out: list[Effect]) -> None:
         """Append what was put off."""
+        if not self._soon:
+            return
         waiting, self._soon = self._soon, []
         for kind, body in waiting:
             self.record(kind, body(), now, out)
@@ -125,8 +127,11 @@ class Chronicle:
         if self._signer is None or not self._voice.is_connected:
             return
         again_us = round(_RESEND_SEGMENTS * self._settings.segment_s * 1e6)
+        due = self.records.due(now.mono_us, again_us, _IN_FLIGHT)
+        if not due:
+            return
         header = Header(self._settings.fleet, f"agent-{self._settings.agent}")
-        for segment in self.records.due(now.mono_us, again_us, _IN_FLIGHT):
+        for segment in due:
             self._voice.segment(seal(self._signer, EnvelopeType.SEGMENT, header, pack(segment)), out)
 
     def on_receipt(self, data: bytes, now: Instant, out: list[Effect]) -> None:

@@ -112,6 +112,8 @@ class Governance:
 
     def take_ripe(self, now: Instant, out: list[Effect]) -> None:
         """Apply the waiting intents that a tick has proved fresh; refuse those that waited in vain."""
+        if not self.authority.has_waiting:
+            return
         fresh, stale = self.authority.ripe(now, 2 * self._settings.beat_s)
         for held in fresh:
             self._apply(held, now, out)

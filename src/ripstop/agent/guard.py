@@ -19,11 +19,8 @@ from .breaker import Breaker, BreakerEvent, BreakerState, Transition
 from .detect import Checks, Finding, Monitor
 from .settings import NodeSettings
 
-_CALM = (
-    BreakerState.CLOSED,
-    BreakerState.DISABLED,
-    BreakerState.METRICS_ONLY,
-)  # a good reading changes nothing then
+# A good reading changes nothing then: what opens the breaker is an alarm, whatever the rates say.
+_CALM = (BreakerState.CLOSED, BreakerState.DISABLED, BreakerState.METRICS_ONLY)
 _REMIND_US = 5_000_000
 _CHECKS = Checks(hold_s=600.0)
 MOST_UNDECLARED = 1024

@@ -298,9 +298,9 @@ class AgentNode:
         """Do the same, and give what the monitors found (None: nothing worth a word)."""
         out: list[Effect] = []
         now = self._steady(now, out)
-        self.vm.observe(signals, now.wall_us)
-        found = self._guard.observe(signals, now.mono_us)
-        times = (now.wall_us, now.mono_us)
+        wall_us, mono_us = times = now.wall_us, now.mono_us
+        self.vm.observe(signals, wall_us)
+        found = self._guard.observe(signals, mono_us)
         if found is None:
             self._voice.sense(signals, times, frozenset(), out)
             self.responder.sense(signals, now, out)

@@ -122,10 +122,10 @@ class Sampler:
         everything = mono_us < self._until_us
         if not everything:
             for name, value in readings.items():
-                track = tracks.get(name)
-                if track is None or (
-                    type(value) is float and track.low <= value <= track.high and mono_us < track.due_us
-                ):
+                if name not in tracks:
+                    continue
+                track = tracks[name]
+                if type(value) is float and track.low <= value <= track.high and mono_us < track.due_us:
                     continue
                 number = _number(value)
                 if number is not None and track.is_due(number, mono_us):
@@ -134,9 +134,10 @@ class Sampler:
                 return []
         rows: list[Row] = []
         for name, value in readings.items():
-            track = tracks.get(name)
-            number = _number(value) if track is not None else None
-            if track is None or number is None:
+            if name not in tracks:
+                continue
+            track, number = tracks[name], _number(value)
+            if number is None:
                 continue
             if everything or track.goes_along(number, mono_us):
                 track.sent(number, mono_us)

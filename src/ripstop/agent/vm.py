@@ -147,8 +147,10 @@ class PolicyVM:
         if t_us >= self._latest_us:
             self._latest_us = t_us
             for name, value in signals.items():
-                bound = bounds.get(name)
-                if bound is None or type(value) is not float or not bound[0] <= value <= bound[1]:
+                if name not in bounds or type(value) is not float:
+                    break
+                low, high = bounds[name]
+                if not low <= value <= high:
                     break
                 fresh[name] = (value, t_us)
             else:

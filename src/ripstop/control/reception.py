@@ -70,12 +70,14 @@ class Reception:
 
     def take(self, subject: str, data: bytes, now: Instant, *, keeps_all: bool) -> list[Effect]:
         """Take a message; `keeps_all` while an incident is open."""
-        topic, agent = self._routes.get(subject) or self._route(subject)
+        known = self._routes.get(subject)
+        topic, agent = known or self._route(subject)
         handler = self._topics.get(topic)
         if handler is None:
             return []
         try:
-            self._check_enrolled(agent)
+            if known is None:
+                self._check_enrolled(agent)
             out = handler(agent, data, now)
         except WireError as error:
             fields = {"agent": agent[:64], "topic": topic, "code": error.code, "reason": error.message}
@@ -102,9 +104,10 @@ class Reception:
         beat = _own(unpack(Beat, data), agent)
         out: list[Effect] = [*self.registry.heed(beat, now.mono_us)]
         authority, is_back = self.dispatch.authority, bool(out)
-        if is_back and authority.is_active:
+        is_active = authority.is_active
+        if is_back and is_active:
             out.append(SetTimer("tick", now.mono_us + _JOIN_TICK_US))
-        if authority.is_active and beat.position > authority.position:
+        if is_active and beat.position > authority.position:
             fields: dict[str, Scalar] = {
                 "agent": agent,
                 "epoch": beat.position.epoch,

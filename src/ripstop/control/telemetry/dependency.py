@@ -150,34 +150,29 @@ def _norm(x: Floats, y: Floats) -> Floats:
 
 
 def _insertion(routes: _Routes, targets: Ints, places: Floats, carry: Floats) -> Floats:
-    """Give the metres of the cheapest insertion of each item into each candidate's route, shape (m, k)."""
+    """Give the metres of the cheapest insertion of each item into each candidate's route, shape (m, k).
+
+    Gap by gap: arrays of shape (m, k) stay in the processor's cache, those of all gaps at once do not.
+    """
     rows = np.maximum(targets, 0)
-    before = np.ascontiguousarray(np.moveaxis(routes.before, -1, 0))
-    after = np.ascontiguousarray(np.moveaxis(routes.after, -1, 0))
-    saved = _norm(*(after - before))
-    saved[routes.is_last] = 0.0
-    extra = _distances(before, rows, places[:, 0], places[:, 1])
-    onward = _distances(after, rows, places[:, 2], places[:, 3])
-    onward[routes.is_last[rows]] = 0.0
-    extra += onward
-    extra -= saved[rows]
-    extra[~routes.usable[rows]] = np.inf
+    x, y, drop_x, drop_y = (np.ascontiguousarray(places[:, i : i + 1]) for i in range(4))
+    cheapest: Floats = np.full(rows.shape, np.inf)
+    for gap in range(routes.usable.shape[1]):
+        before_x, before_y = routes.before[:, gap].T.copy()
+        after_x, after_y = routes.after[:, gap].T.copy()
+        is_last = routes.is_last[:, gap]
+        saved = np.where(is_last, 0.0, _norm(after_x - before_x, after_y - before_y))
+        extra = _norm(before_x[rows] - x, before_y[rows] - y)
+        onward = _norm(after_x[rows] - drop_x, after_y[rows] - drop_y)
+        onward[is_last[rows]] = 0.0
+        extra += onward
+        extra -= saved[rows]
+        extra[~routes.usable[:, gap][rows]] = np.inf
+        np.minimum(cheapest, extra, out=cheapest)
     leg = _norm(places[:, 2] - places[:, 0], places[:, 3] - places[:, 1]) * carry
-    cheapest: Floats = np.maximum(extra.min(axis=-1, initial=np.inf), 0.0) + leg[:, None]
+    np.maximum(cheapest, 0.0, out=cheapest)
+    cheapest += leg[:, None]
     return cheapest
-
-
-def _distances(points: Floats, rows: Ints, x: Floats, y: Floats) -> Floats:
-    """Give how far (x, y) of each item is from each point of its candidates' routes, shape (m, k, gaps)."""
-    apart = points[0][rows]
-    apart -= x[:, None, None]
-    apart *= apart
-    other = points[1][rows]
-    other -= y[:, None, None]
-    other *= other
-    apart += other
-    distances: Floats = np.sqrt(apart, out=apart)
-    return distances
 
 
 def _removal(routes: _Routes, owner: Ints, places: Floats, carry: Floats) -> Floats:

@@ -59,38 +59,36 @@ class Telemetry:
         if row is None:
             row = self._rows[agent] = self._rings.add_agent()
         if frame.count < _MANY:
-            accepted = 0
-            for sample in frame.rows():
-                accepted += self._one(agent, row, sample, now_us)
+            accepted = self._few(agent, row, frame, now_us)
         else:
             accepted = self._many(agent, row, frame, now_us)
         self.counts["accepted"] += accepted
         return accepted
 
-    def _one(self, agent: str, row: int, sample: tuple[int, float, int, int, int], now_us: int) -> int:
-        t_us, value, sender, signal, flags = sample
-        if sender != 0:
-            return self._refuse("foreign")
-        if signal >= len(self.signals):
-            return self._refuse("unknown")
-        if not self._low[signal] <= value <= self._high[signal] or value - value != 0.0:  # infinite
-            return self._refuse("invalid")
-        if t_us > now_us + SKEW_US:
-            return self._refuse("future")
-        ring = row * self._rings.signals + signal
-        last = self._rings.last_time(ring)
-        if t_us <= last:
-            return self._refuse("repeated" if t_us == last else "late")
-        if now_us - t_us > self._age_us[signal]:
-            self.counts["stale"] += 1
-        if flags & FLAG_ALARM:
-            self._alarms[agent] = max(t_us, self._alarms.get(agent, 0))
-        self._rings.put(ring, t_us, value, flags)
-        return 1
-
-    def _refuse(self, reason: str) -> int:
-        self.counts[reason] += 1
-        return 0
+    def _few(self, agent: str, row: int, frame: Frame, now_us: int) -> int:
+        """Take a short frame sample by sample: that is sooner done than to set arrays up."""
+        rings, counts = self._rings, self.counts
+        first, known, latest_us = row * rings.signals, len(self.signals), now_us + SKEW_US
+        accepted = 0
+        for t_us, value, sender, signal, flags in frame.rows():
+            if sender != 0:
+                counts["foreign"] += 1
+            elif signal >= known:
+                counts["unknown"] += 1
+            elif not self._low[signal] <= value <= self._high[signal] or value - value != 0.0:  # infinite
+                counts["invalid"] += 1
+            elif t_us > latest_us:
+                counts["future"] += 1
+            elif t_us <= (last_us := rings.last_time(first + signal)):
+                counts["repeated" if t_us == last_us else "late"] += 1
+            else:
+                if now_us - t_us > self._age_us[signal]:
+                    counts["stale"] += 1
+                if flags & FLAG_ALARM:
+                    self._alarms[agent] = max(t_us, self._alarms.get(agent, 0))
+                rings.put(first + signal, t_us, value, flags)
+                accepted += 1
+        return accepted
 
     def _many(self, agent: str, row: int, frame: Frame, now_us: int) -> int:
         samples = np.frombuffer(frame.data, dtype=_SAMPLE, offset=frame.offset)

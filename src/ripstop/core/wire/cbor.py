@@ -69,6 +69,8 @@ _NATURALS, _NEGATIVES, _OCTETS, _TEXTS, _ARRAYS, _MAPS = _HEADS
 def _integer(value: int) -> bytes:
     if 0 <= value < 256:
         return _NATURALS[value]
+    if 1 << 32 <= value < 1 << 64:  # moments are that long
+        return _LONG_8.pack(27, value)
     return _long_head(0, value) if value >= 0 else _long_head(1, -1 - value)
 
 
@@ -133,19 +135,21 @@ def _container(value: Value, depth: int) -> bytes:
     if isinstance(value, _SEQUENCES):
         return join_array(_items(value, depth + 1))
     if isinstance(value, Mapping):
-        return _map_of(value, depth)
+        return _map_of(value, depth + 1)
     raise _bad(f"cannot encode `{type(value).__name__}`")
 
 
 def _map_of(value: Mapping[str, Value] | Mapping[int, Value], depth: int) -> bytes:
     names = tuple(value)
     if set(map(type, names)) != _TEXT_ONLY:
-        pairs = sorted(zip(map(_key, names), _items(value.values(), depth + 1), strict=True))
+        pairs = sorted(zip(map(_key, names), _items(value.values(), depth), strict=True))
         return _map_head(len(names)) + b"".join([part for pair in pairs for part in pair])
-    head, keys, order = _layout(names)
-    parts = [head] * (2 * len(names) + 1)
-    parts[1::2] = keys
-    parts[2::2] = _items([value[name] for name in order], depth + 1)  # type: ignore[index]  # keys are texts
+    head, keys = _layout(names)
+    parts = [head]
+    for key, name in keys:
+        item = value[name]  # type: ignore[index]  # its keys are texts
+        write = SCALARS.get(type(item))
+        parts += (key, _container(item, depth) if write is None else write(item))
     return b"".join(parts)
 
 
@@ -154,18 +158,17 @@ def _map_head(n: int) -> bytes:
 
 
 @lru_cache(maxsize=1024)
-def _layout(names: tuple[str, ...]) -> tuple[bytes, tuple[bytes, ...], tuple[str, ...]]:
+def _layout(names: tuple[str, ...]) -> tuple[bytes, tuple[tuple[bytes, str], ...]]:
     """Give a map's head, and its keys, encoded and as they are, in order: the same keys come often."""
-    pairs = sorted((_text(name), name) for name in names)
-    return _map_head(len(names)), tuple(key for key, _ in pairs), tuple(name for _, name in pairs)
+    return _map_head(len(names)), tuple(sorted((_text(name), name) for name in names))
 
 
 def _items(values: Iterable[Value], depth: int) -> list[bytes]:
-    writer = SCALARS.get
-    return [
-        _container(value, depth) if (write := writer(type(value))) is None else write(value)
-        for value in values
-    ]
+    items = []
+    for value in values:
+        write = SCALARS.get(type(value))
+        items.append(_container(value, depth) if write is None else write(value))
+    return items
 
 
 def _key(key: object) -> bytes:

@@ -22,6 +22,7 @@ from ..value import quick
 
 MAGIC = b"RSF1"
 SAMPLE = struct.Struct("<qdHHI")
+_SHORT = struct.Struct("<H")
 _COUNT = struct.Struct("<I")
 FLAG_ALARM = 1
 FLAG_BUFFERED = 2
@@ -55,8 +56,8 @@ def encode_frame(vocabulary: bytes, agents: Sequence[str], rows: Sequence[Row]) 
 def _head(vocabulary: bytes, agents: tuple[str, ...]) -> bytes:
     """Give what every frame of these agents begins with."""
     ids = [agent.encode() for agent in agents]
-    counted = [struct.pack("<H", len(raw)) + raw for raw in ids]
-    return b"".join((MAGIC, vocabulary, struct.pack("<H", len(ids)), *counted))
+    counted = [_SHORT.pack(len(raw)) + raw for raw in ids]
+    return b"".join((MAGIC, vocabulary, _SHORT.pack(len(ids)), *counted))
 
 
 def decode_frame(data: bytes) -> Frame:
@@ -68,11 +69,11 @@ def decode_frame(data: bytes) -> Frame:
     try:
         if data[:4] != MAGIC or len(data) < 42:
             raise WireError("not a telemetry frame", code="W0301")
-        (n_agents,) = struct.unpack_from("<H", data, 36)
+        (n_agents,) = _SHORT.unpack_from(data, 36)
         at = 38
         agents = []
         for _ in range(n_agents):
-            (length,) = struct.unpack_from("<H", data, at)
+            (length,) = _SHORT.unpack_from(data, at)
             raw = data[at + 2 : at + 2 + length]
             if len(raw) != length:
                 raise WireError("telemetry frame truncated", code="W0301")
