@@ -97,6 +97,19 @@ def test_a_gap_that_nobody_can_fill_is_taken_in_the_end_and_called_lost():
     assert told[3] == ["ledger.lost", "Append", "Sync"]
 
 
+def test_what_was_lost_on_the_way_is_waited_for_however_many_successors_came_first():
+    intake = make_intake()
+    chain = [segment(1, 2)]
+    for number in range(1, 9):
+        chain.append(segment(1 + 2 * number, 2, previous=chain[-1].head))
+    intake.take("a", sealed(chain[0]), 1)
+    for later in chain[2:]:  # sent together, before anybody could ask
+        assert "ledger.gapped" in kinds(intake.take("a", sealed(later), 1))
+    for again in chain[1:]:  # the agent begins anew with the oldest that it holds
+        assert kinds(intake.take("a", sealed(again), 1)) == ["Append", "Sync"]
+    assert intake.heads["a"].last == 18
+
+
 @pytest.mark.parametrize(
     "other",
     [

@@ -96,7 +96,7 @@ def test_a_server_that_asks_for_tls_gets_it_and_one_that_is_not_trusted_nothing(
             stranger = NatsLink(address, login)
             stranger.start((), lambda event: None)
             with pytest.raises(ConfigurationError, match="certificate"):
-                await stranger.connected(timeout_s=0.5)
+                await stranger.connected(timeout_s=3.0)
             await stranger.close()
 
     asyncio.run(run())

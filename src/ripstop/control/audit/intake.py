@@ -28,6 +28,7 @@ from ripstop.core.wire.envelope import (
 from ripstop.core.wire.record import pack, unpack
 
 _ASK_AGAIN = 3
+_GAPS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class LedgerIntake:
     _keyrings: dict[str, Keyring] = field(default_factory=dict)
     _waiting: dict[int, tuple[str, Receipt]] = field(default_factory=dict)
     _sequence: int = 0
-    _asked: dict[str, int] = field(default_factory=dict)
+    _asked: dict[str, dict[int, int]] = field(default_factory=dict)  # how often a segment came after a gap
 
     def trust(self, agents: Mapping[str, bytes]) -> None:
         """Know these agents' public keys; an empty one is that of a device that signs nothing."""
@@ -72,11 +73,22 @@ class LedgerIntake:
             known = ChainHead(segment.incarnation, 0, genesis(agent))
         if segment.last <= known.last:
             return self._again(agent, segment, known)
-        if segment.first > known.last + 1 and self._asked.get(agent, 0) < _ASK_AGAIN:
-            self._asked[agent] = self._asked.get(agent, 0) + 1
+        if segment.first > known.last + 1 and not self._is_lost(agent, segment.first):
             gap: dict[str, Scalar] = {"agent": agent, "expected": known.last + 1, "got": segment.first}
             return [*self._send(agent, _receipt(agent, known), epoch), Report("ledger.gapped", gap)]
         return self._append(agent, segment, known, data)
+
+    def _is_lost(self, agent: str, first: int) -> bool:
+        """Whether what comes before a segment is not to be had any more; else it is to be asked for.
+
+        An agent sends again from the oldest that it holds. So what was only lost on the way comes before its
+        successors do again, and what the agent itself has lost is what one segment keeps coming without.
+        """
+        asked = self._asked.setdefault(agent, {})
+        asked[first] = asked.get(first, 0) + 1
+        if len(asked) > _GAPS:
+            del asked[max(asked)]
+        return asked.get(first, 0) > _ASK_AGAIN
 
     def _opened(self, agent: str, data: bytes) -> Segment:
         keyring = self._keyrings.get(agent)
