@@ -122,12 +122,15 @@ __all__ = [
 
 def warmup() -> None:
     """Compile every kernel, or load its machine code from disk, so that no later call has to wait."""
+    from ripstop.risk.forecast.crossing import Limit, passage
+
     for directed in (False, True):
         graph = Graph.from_edges("ab", [("a", "b")], [0.5], directed=directed)
         assess(graph, theta=0.5, trials=1)
     for model in ("threshold", "load"):
         assess(graph, theta=0.5, trials=1, model=model)
     rare_probability(graph, "a", theta=0.5, particles=10, repeats=2)
+    passage(np.zeros((1, 2)), np.zeros((1, 2, 2)), Limit(1.0))
     load = ItemLoad(
         nodes=("a", "b"),
         item_owner=np.zeros(1, np.int32),
