@@ -41,6 +41,7 @@ from ripstop.risk.whatif import (
     compare_graph,
     compare_load,
 )
+from ripstop.risk.work import Job, Pool, Processes, Queue, Threads, Worker
 
 __all__ = [
     "AgentRisk",
@@ -59,6 +60,7 @@ __all__ = [
     "Identified",
     "Incident",
     "ItemLoad",
+    "Job",
     "Learned",
     "Limits",
     "LoadEffect",
@@ -68,6 +70,9 @@ __all__ = [
     "Mode",
     "NodeRisk",
     "Outage",
+    "Pool",
+    "Processes",
+    "Queue",
     "RareEvent",
     "RiskInputError",
     "RiskReport",
@@ -77,6 +82,8 @@ __all__ = [
     "Standing",
     "SwingModel",
     "Telemetry",
+    "Threads",
+    "Worker",
     "assess",
     "assess_flow",
     "assess_learned",
