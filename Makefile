@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench soak docs picture lock clean
+.PHONY: help demo test check training bench soak docs picture lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -24,7 +24,7 @@ compile = $(BIN)/uv pip compile pyproject.toml --quiet --upgrade --universal --p
 	--group build --generate-hashes --no-header --no-emit-index-url --no-annotate
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(DEMO) ## set up what the demo needs, then run it (ARGS="--seed 7 --agents 150")
 	@$(BIN)/ripstop demo drones $(ARGS)
@@ -38,6 +38,9 @@ check: $(DEV) ## lint, format, types, import contracts, then the tests with the 
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/pytest -n $(JOBS) $(ARGS)
+
+training: $(DEV) ## add PyTorch, in which forecasts are trained; their tests then run, too
+	@$(BIN)/python -m pip install -qq --no-build-isolation -e '.[train]'
 
 bench: $(DEV) ## run the benchmarks and print their figures
 	@set -e; for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python "$$file"; done
@@ -55,7 +58,7 @@ picture: $(DEV) ## draw the README's picture from a run (RUN=runs/<id>)
 	@$(BIN)/python docs/img/write_demo.py $(RUN)
 
 lock: $(DEV) ## make the lock files in requirements/ again
-	@$(compile) --all-extras --group dev -o requirements/dev.txt
+	@$(compile) --extra all --group dev -o requirements/dev.txt
 	@$(compile) --extra demo -c requirements/dev.txt -o requirements/demo.txt
 	@! grep -n '://' requirements/*.txt
 

@@ -12,6 +12,9 @@ from ripstop.policy import CODES
 PAGE = Path(__file__).with_name("errors.md")
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 CODE = re.compile(r"[A-Z]\d{4}")
+LISTED = re.compile(r"([A-Z]\d{4}) ([^;:.()]+)[;.]")
+WORD = re.compile(r"[A-Za-z]{2,}")
+TELLING = 3  # words without which a message says nothing by itself
 
 HEAD = """# The errors
 
@@ -53,21 +56,39 @@ def page() -> str:
 
 
 def found() -> dict[str, str]:
-    """Find every code in the source, with the message that first stands beside it."""
+    """Find every code in the source, with the first message beside it that says something by itself.
+
+    What the docstring of an error's class says of a code stands before the message.
+    """
     meanings: dict[str, str] = {}
-    for path in sorted(SOURCE.rglob("*.py")):
-        tree = ast.parse(path.read_text())
-        for call in ast.walk(tree):
-            if isinstance(call, ast.Call):
-                texts = [text for part in parts_of(call) if (text := text_of(part))]
+    bare: dict[str, str] = {}
+    listed: dict[str, str] = {}
+    trees = {path: ast.parse(path.read_text()) for path in sorted(SOURCE.rglob("*.py"))}
+    for tree in trees.values():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and is_error(node):
+                texts = [text for part in parts_of(node) if (text := text_of(part))]
                 code = next((text for text in texts if CODE.fullmatch(text)), None)
                 message = next((text for text in texts if " " in text), None)
                 if code and message:
-                    meanings.setdefault(code, message)
+                    telling = len(WORD.findall(message)) >= TELLING
+                    (meanings if telling else bare).setdefault(code, message)
+            elif isinstance(node, ast.ClassDef) and node.name.endswith("Error"):
+                listed |= dict(LISTED.findall(" ".join((ast.get_docstring(node) or "").split())))
+    meanings = bare | meanings
+    for code, words in listed.items():
+        meanings[code] = f"{words}; as in: {meanings[code]}" if code in meanings else words
+    for path, tree in trees.items():
         for node in ast.walk(tree):
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and CODE.fullmatch(node.value):
                 meanings.setdefault(node.value, f"see `{path.relative_to(SOURCE)}`")
     return meanings
+
+
+def is_error(call: ast.Call) -> bool:
+    """Tell whether a call makes an error: it names a code as such, or is of a class of errors."""
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    return name.endswith("Error") or any(keyword.arg == "code" for keyword in call.keywords)
 
 
 def parts_of(call: ast.Call) -> Iterator[ast.expr]:

@@ -118,6 +118,7 @@ def test_a_json_policy_is_checked_without_any_extra(bare: Path) -> None:
     [
         ("policy", "check", "policies/drones/payload-limit.yaml"),
         ("risk", "graph.json"),
+        ("forecast", "eval", "series.csv"),
         ("up",),
         ("agent", "drone-1"),
         ("audit", "verify", "runs/none"),

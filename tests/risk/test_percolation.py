@@ -105,7 +105,7 @@ def test_the_exact_reach_in_one_world_is_that_of_networkx(weighted: bool) -> Non
     )
     mass = run.network.mass
     reach = [sum(int(mass[u]) for u in nx.descendants(world, v) | {v}) for v in source]
-    assert run._tally.mass.tolist() == reach
+    assert run.tally.mass.tolist() == reach
 
 
 @pytest.mark.parametrize(("c", "giant"), [(1.5, 0.583), (2.0, 0.797), (3.0, 0.940)])

@@ -39,6 +39,9 @@ COMMANDS = {
     "risk": Command(
         "ripstop.cli.risk", "rank a graph's nodes by how likely their failure is to cascade", "risk"
     ),
+    "forecast": Command(
+        "ripstop.cli.forecast", "train models that foresee crossings, and judge them", "forecast"
+    ),
     "up": Command("ripstop.cli.up", "start the message server and the control plane", "control"),
     "agent": Command("ripstop.cli.agent", "run a sample agent that joins a control plane", "nats"),
     "sidecar": Command("ripstop.cli.sidecar", "serve agents to programs in any language, over HTTP", ""),

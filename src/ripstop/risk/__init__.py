@@ -41,6 +41,7 @@ from ripstop.risk.whatif import (
     compare_graph,
     compare_load,
 )
+from ripstop.risk.work import Job, Pool, Processes, Queue, Threads, Worker
 
 __all__ = [
     "AgentRisk",
@@ -59,6 +60,7 @@ __all__ = [
     "Identified",
     "Incident",
     "ItemLoad",
+    "Job",
     "Learned",
     "Limits",
     "LoadEffect",
@@ -68,6 +70,9 @@ __all__ = [
     "Mode",
     "NodeRisk",
     "Outage",
+    "Pool",
+    "Processes",
+    "Queue",
     "RareEvent",
     "RiskInputError",
     "RiskReport",
@@ -77,6 +82,8 @@ __all__ = [
     "Standing",
     "SwingModel",
     "Telemetry",
+    "Threads",
+    "Worker",
     "assess",
     "assess_flow",
     "assess_learned",
@@ -122,12 +129,15 @@ __all__ = [
 
 def warmup() -> None:
     """Compile every kernel, or load its machine code from disk, so that no later call has to wait."""
+    from ripstop.risk.forecast.crossing import Limit, passage
+
     for directed in (False, True):
         graph = Graph.from_edges("ab", [("a", "b")], [0.5], directed=directed)
         assess(graph, theta=0.5, trials=1)
     for model in ("threshold", "load"):
         assess(graph, theta=0.5, trials=1, model=model)
     rare_probability(graph, "a", theta=0.5, particles=10, repeats=2)
+    passage(np.zeros((1, 2)), np.zeros((1, 2, 2)), Limit(1.0))
     load = ItemLoad(
         nodes=("a", "b"),
         item_owner=np.zeros(1, np.int32),

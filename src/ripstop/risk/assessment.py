@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ripstop.risk.errors import RiskInputError
 from ripstop.risk.graph import Graph
 from ripstop.risk.intervals import (
     clopper_pearson,
@@ -13,9 +12,10 @@ from ripstop.risk.intervals import (
     share_confidence,
     standings,
 )
-from ripstop.risk.models import MODELS, Run
+from ripstop.risk.models import Run
 from ripstop.risk.report import RiskReport
 from ripstop.risk.settings import Settings, check_seed, check_theta, check_trials
+from ripstop.risk.work import Job, start
 
 FIRST_LOOK = 256
 
@@ -45,13 +45,9 @@ def assess(
     """
     how = settings or Settings()
     theta, trials, seed = check_theta(theta), check_trials(trials), check_seed(seed)
-    if model not in MODELS:
-        raise RiskInputError(
-            f"model is `{model}`, expected one of {', '.join(f'`{name}`' for name in MODELS)}", code="C0714"
-        )
     if how.fleet_wide:
         how = replace(how, confidence=share_confidence(how.confidence, len(graph.nodes)))
-    run = MODELS[model](graph, theta, seed, how)
+    run = start(Job(graph, theta, seed, model, how))
     if how.threshold is None:
         run.extend(trials)
     else:

@@ -12,9 +12,9 @@ from ripstop.core.clock import Clock
 from ripstop.risk.assessment import counted
 from ripstop.risk.errors import RiskInputError
 from ripstop.risk.graph import Graph
-from ripstop.risk.models import MODELS
 from ripstop.risk.report import RiskReport
 from ripstop.risk.settings import Settings, check_seed, check_share, check_theta, check_trials
+from ripstop.risk.work import Job, start
 
 FIRST_LOOK = 64
 
@@ -156,15 +156,11 @@ def assess_within(
         RiskInputError: C0711, C0713 to C0715.
     """
     theta, seed = check_theta(theta), check_seed(seed)
-    if model not in MODELS:
-        raise RiskInputError(
-            f"model is `{model}`, expected one of {', '.join(f'`{name}`' for name in MODELS)}", code="C0714"
-        )
     if math.isfinite(budget.seconds) and clock is None:
         raise RiskInputError("the budget has seconds, but there is no clock to read them from", code="C0715")
     how = Settings()
     start_us = 0 if clock is None else clock.now().mono_us
-    run = MODELS[model](graph, theta, seed, how)
+    run = start(Job(graph, theta, seed, model, how))
     look = min(FIRST_LOOK, budget.trials)
     while True:
         run.extend(look)

@@ -10,6 +10,7 @@ References:
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -166,7 +167,8 @@ def assess_load(
     hits, mass = np.zeros(n, np.int64), np.zeros(n, np.int64)
     played = np.full(n, trials, np.int64)
     worst = noise.min(axis=0, keepdims=True) if n else noise[:1]
-    for v in range(n):
+
+    def settle(v: int) -> None:
         first = np.array([v], np.int32)
         if _play(state, first, worst).failures.sum() == 1:
             mass[v] = state.mass[v] * trials
@@ -174,6 +176,9 @@ def assess_load(
         else:
             masses = _played_masses(state, first, noise, need, how)
             played[v], mass[v], hits[v] = len(masses), masses.sum(), (masses >= need).sum()
+
+    with ThreadPoolExecutor(how.workers) as pool:  # each node has a place of its own in the arrays
+        list(pool.map(settle, range(n)))
     interval = clopper_pearson if how.threshold is None else confidence_sequence
     low, high = interval(hits, played, how.confidence)
     return RiskReport(

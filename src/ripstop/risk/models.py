@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 
 from ripstop.risk.graph import Graph
 from ripstop.risk.kernels import overload, threshold
-from ripstop.risk.kernels.shapes import Tally
 from ripstop.risk.percolation import (
+    CountedRun,
     PercolationRun,
     adjacencies,
-    empty_tally,
     least_mass_above,
     whole_masses,
 )
@@ -26,11 +25,19 @@ BLOCK = 64
 class Run(Protocol):
     """Worlds sampled so far under one model, and what they showed."""
 
-    trials: int
+    @property
+    def trials(self) -> int:
+        """Worlds sampled so far."""
+        ...
 
     @property
     def hits(self) -> NDArray[np.int64]:
         """Worlds in which each node's cascade exceeded theta."""
+        ...
+
+    @property
+    def mass(self) -> NDArray[np.int64]:
+        """The sum of the masses of each node's cascades; open where the mean share was not asked for."""
         ...
 
     @property
@@ -42,25 +49,28 @@ class Run(Protocol):
         """Sample on until `trials` worlds are done; all but the last call ask for multiples of 64."""
         ...
 
+    def fresh(self, first: int) -> Run:
+        """Give the same model on the same graph, nothing counted, that goes on from world `first`."""
+        ...
 
-class _CountedRun:
+    def add(self, hits: NDArray[np.int64], mass: NDArray[np.int64], worlds: int) -> None:
+        """Add what so many worlds showed that were counted elsewhere."""
+        ...
+
+
+class _PlayedRun(CountedRun):
     def __init__(self, graph: Graph, theta: float) -> None:
-        self.trials = 0
-        self.mass = whole_masses(graph.consequence)
-        self.total = int(self.mass.sum())
+        super().__init__(len(graph.nodes))
+        self.weights = whole_masses(graph.consequence)
+        self.total = int(self.weights.sum())
         self.need = least_mass_above(theta, self.total) if len(graph.nodes) else 1
-        self.tally: Tally = empty_tally(len(graph.nodes))
-
-    @property
-    def hits(self) -> NDArray[np.int64]:
-        return self.tally.hits
 
     @property
     def expected_share(self) -> NDArray[np.float64]:
         return self.tally.mass / (max(self.trials, 1) * max(self.total, 1))
 
 
-class ThresholdRun(_CountedRun):
+class ThresholdRun(_PlayedRun):
     """Linear threshold: a node fails once its failed neighbours' weights reach a uniform random number.
 
     Where the weights into a node add up to more than one they are scaled down to one. Equal weights of
@@ -78,7 +88,7 @@ class ThresholdRun(_CountedRun):
         upto = np.cumsum(weight)
         before = np.concatenate([[0.0], upto])[back.start[:-1]]
         upto = (upto - before[node]) / np.maximum(into, 1.0)[node]
-        self._picks = threshold.Picks(back.start, back.neighbour, upto, self.mass)
+        self._picks = threshold.Picks(back.start, back.neighbour, upto, self.weights)
 
     def extend(self, trials: int) -> None:
         """Sample on until `trials` worlds are done."""
@@ -87,7 +97,7 @@ class ThresholdRun(_CountedRun):
         self.trials = trials
 
 
-class OverloadRun(_CountedRun):
+class OverloadRun(_PlayedRun):
     """Overload: a failed node's load is shared out to its surviving neighbours by edge weight.
 
     A node that took load fails when it carries more than its capacity, which in each world is the declared
@@ -110,16 +120,18 @@ class OverloadRun(_CountedRun):
         strength = np.bincount(graph.source, graph.weight, n) + np.bincount(graph.target, graph.weight, n)
         load = np.array(graph.quantities.get("load", strength), np.float64)
         self._capacity = graph.quantities.get("capacity", (1.0 + settings.tolerance) * load)
-        self._grid = overload.Grid(out.start, out.neighbour, graph.weight[out.edge], load, self.mass)
+        self._grid = overload.Grid(out.start, out.neighbour, graph.weight[out.edge], load, self.weights)
 
     def extend(self, trials: int) -> None:
         """Sample on until `trials` worlds are done, in blocks of 64 with a stream each."""
         for first in range(self.trials, trials, BLOCK):
             rng = np.random.Generator(np.random.SFC64(np.random.SeedSequence([self._seed, first // BLOCK])))
-            drawn = rng.standard_normal((BLOCK, len(self.mass)))[: trials - first]
+            drawn = rng.standard_normal((BLOCK, len(self.weights)))[: trials - first]
             capacity = np.maximum(self._capacity * (1.0 + self._spread * drawn), 0.0)
             rows = np.concatenate([capacity, capacity.min(axis=0, keepdims=True)])
-            overload.run_worlds(self._grid, overload.make_wave(len(self.mass)), rows, self.need, self.tally)
+            overload.run_worlds(
+                self._grid, overload.make_wave(len(self.weights)), rows, self.need, self.tally
+            )
         self.trials = trials
 
 

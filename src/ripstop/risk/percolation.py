@@ -11,7 +11,8 @@ References:
 from __future__ import annotations
 
 import math
-from concurrent.futures import ThreadPoolExecutor
+from copy import copy
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,19 +116,49 @@ def nearness_order(graph: Graph) -> NDArray[np.int32]:
     return np.array(reverse_cuthill_mckee((near + near.T).tocsr(), symmetric_mode=True), np.int32)
 
 
-class PercolationRun:
+class CountedRun:
+    """What sampled worlds showed so far; counts of other worlds of the same stream can be added."""
+
+    def __init__(self, nodes: int) -> None:
+        self.trials = 0
+        self.tally = empty_tally(nodes)
+
+    @property
+    def hits(self) -> NDArray[np.int64]:
+        """Worlds in which each node's cascade exceeded theta."""
+        return self.tally.hits
+
+    @property
+    def mass(self) -> NDArray[np.int64]:
+        """The sum of the masses of each node's cascades."""
+        return self.tally.mass
+
+    def fresh(self, first: int) -> Self:
+        """Give the same model on the same graph, nothing counted, that goes on from world `first`."""
+        other = copy(self)
+        other.trials = first
+        other.tally = empty_tally(len(self.tally.hits))
+        return other
+
+    def add(self, hits: NDArray[np.int64], mass: NDArray[np.int64], worlds: int) -> None:
+        """Add what so many worlds showed that were counted elsewhere."""
+        self.tally.hits[:] += hits
+        self.tally.mass[:] += mass
+        self.trials += worlds
+
+
+class PercolationRun(CountedRun):
     """Worlds sampled so far on one graph, and what they showed; `extend` samples more of the same stream."""
 
     def __init__(self, graph: Graph, theta: float, seed: int, settings: Settings) -> None:
+        n = len(graph.nodes)
+        super().__init__(n)
         self.network = network_of(graph)
-        self.trials = 0
         self._graph = graph
         self._settings = settings
-        n = len(graph.nodes)
         self._total = self.network.total
         self._need = least_mass_above(theta, self._total) if n else 1
         self._key = np.uint64(seed)
-        self._tally = empty_tally(n)
         strength = np.bincount(graph.source, graph.weight, n) + np.bincount(graph.target, graph.weight, n)
         self._pivots = np.argsort(-strength, kind="stable")[:PIVOTS].astype(np.int32)
         self._order = nearness_order(graph) if graph.directed and n else np.zeros(0, np.int32)
@@ -136,16 +167,11 @@ class PercolationRun:
         self._piloted = False
 
     @property
-    def hits(self) -> NDArray[np.int64]:
-        """Worlds in which each node's cascade exceeded theta."""
-        return self._tally.hits
-
-    @property
     def expected_share(self) -> NDArray[np.float64] | None:
         """Each node's mean share failed, if it was asked for."""
         if not self._settings.expected:
             return None
-        return self._tally.mass / (max(self.trials, 1) * max(self._total, 1))
+        return self.tally.mass / (max(self.trials, 1) * max(self._total, 1))
 
     def extend(self, trials: int) -> None:
         """Sample until `trials` worlds are done; only the last call may ask for a broken block of 64."""
@@ -156,7 +182,7 @@ class PercolationRun:
             self._run(first, first + 1, trials)
             self._piloted = True
             # The pilot's own block showed whether floods settle most worlds here.
-            self._flood = 2 * int(self._tally.left[0]) <= min(LANES, trials - first * LANES)
+            self._flood = 2 * int(self.tally.left[0]) <= min(LANES, trials - first * LANES)
             first += 1
         self._run(first, last, trials)
         self.trials = trials
@@ -166,7 +192,8 @@ class PercolationRun:
         light = int(self.network.mass.min(initial=self._total)) < self._need <= self._total
         if self._settings.expected or light:
             return False
-        self._tally.hits[:] = trials if self._need <= self._total else 0
+        if self._need <= self._total:
+            self.tally.hits[:] += trials - self.trials
         self.trials = trials
         return True
 
@@ -176,20 +203,7 @@ class PercolationRun:
         )
 
     def _run(self, first: int, last: int, trials: int) -> None:
-        question = self._question(trials)
-        workers = min(self._settings.workers, last - first)
-        if workers <= 1:
-            self._run_part(question, first, last, self._tally)
-            return
-        cuts = np.linspace(first, last, 4 * workers + 1).astype(int).tolist()
-        parts = [empty_tally(len(self.network.mass)) for _ in cuts[1:]]
-        with ThreadPoolExecutor(workers) as pool:
-            list(pool.map(lambda a, b, part: self._run_part(question, a, b, part), cuts, cuts[1:], parts))
-        for part in parts:
-            for mine, theirs in zip(self._tally, part, strict=True):
-                mine += theirs
-
-    def _run_part(self, question: Question, first: int, last: int, tally: Tally) -> None:
+        question, tally = self._question(trials), self.tally
         n, edges = len(self.network.mass), len(self.network.threshold)
         blocks, room = np.array([first, last], np.int64), make_room(self.network)
         if self.network.directed:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import math
 import operator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ripstop.risk.errors import RiskInputError
+
+if TYPE_CHECKING:
+    from ripstop.risk.work import Pool
 
 MOST_TRIALS = 1 << 31
 
@@ -21,6 +25,7 @@ class Settings:
         threshold: a probability to decide against; sampling stops once every node is settled.
         expected: give the expected share of every node too (slower on directed and dense graphs).
         workers: threads; the result does not depend on it.
+        pool: who counts worlds, in place of threads; nor on this.
         tolerance: model `load`: spare capacity as a share of the load, where the graph gives no capacity.
         spread: model `load`: standard deviation of a capacity, as a share of it.
     """
@@ -30,6 +35,7 @@ class Settings:
     threshold: float | None = None
     expected: bool = False
     workers: int = 1
+    pool: Pool | None = None
     tolerance: float = 0.2
     spread: float = 0.1
 

@@ -1,0 +1,275 @@
+"""`ripstop forecast`: train models that foresee crossings of a limit, and judge them on held-out samples."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ripstop.cli.root import Subparsers
+    from ripstop.risk.forecast import (
+        CrossingReport,
+        Epoch,
+        Evaluation,
+        Forecaster,
+        Limit,
+        Record,
+        Score,
+        SeriesFile,
+        Training,
+    )
+
+_EPILOG = """examples:
+  ripstop forecast train battery.csv --out battery.onnx --limit 20 --side below
+  ripstop forecast train monday.csv tuesday.csv --column cpu --out cpu.onnx --horizon 12
+  ripstop forecast eval battery.csv --limit 20 --side below
+  ripstop forecast eval battery.csv --model battery.onnx --json
+
+A file is CSV with a header: a column of times (t_s, time, timestamp ...) if there is one, and a column for
+each series of the metric. An empty cell is a missing sample.
+
+exit codes: 0 fine, 1 eval: the model is no better than its AR on these series, 2 usage, 130 interrupted
+"""
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Add the command to the root parser."""
+    parser = subparsers.add_parser(
+        "forecast",
+        help="train models that foresee crossings, and judge them",
+        description="Foresee when a signal crosses a limit: an AR everywhere, an LSTM where it is better.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
+    _add_train(verbs)
+    _add_eval(verbs)
+
+
+def _add_train(verbs: Subparsers) -> None:
+    parser = verbs.add_parser(
+        "train",
+        help="train a model of one metric and write it as ONNX",
+        description="Train an LSTM on what an AR leaves over; it is used if it wins on held-out samples.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_series(parser)
+    parser.add_argument("--out", metavar="MODEL.onnx", required=True, help="where the model is written")
+    parser.add_argument("--metric", default="", help="its name in the record (default: that of the file)")
+    parser.add_argument("--window", type=int, default=60, help="samples in (default 60)")
+    parser.add_argument("--horizon", type=int, default=30, help="samples ahead (default 30)")
+    parser.add_argument("--hidden", type=int, default=24, help="cells of the LSTM (default 24)")
+    parser.add_argument("--epochs", type=int, default=30, help="passes over the history (default 30)")
+    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same model (default 0)")
+    parser.add_argument("--fresh", action="store_true", help="begin anew, even if a training was stopped")
+    parser.add_argument("--json", action="store_true", help="print the validation record as JSON")
+    parser.set_defaults(func=run_train)
+
+
+def _add_eval(verbs: Subparsers) -> None:
+    parser = verbs.add_parser(
+        "eval",
+        help="judge a model, or an AR, by the last samples of each series",
+        description="Judge forecasts on held-out samples beside persistence, and tell what comes next.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_series(parser)
+    parser.add_argument("--model", metavar="MODEL.onnx", help="a trained model (default: fit an AR)")
+    parser.add_argument("--window", type=int, default=60, help="samples in, of an AR (default 60)")
+    parser.add_argument("--horizon", type=int, default=30, help="samples ahead, of an AR (default 30)")
+    parser.add_argument("--confidence", type=float, default=0.9, help="of each interval (default 0.9)")
+    parser.add_argument("--top", type=int, default=10, help="series shown, 0 for all (default 10)")
+    parser.add_argument("--json", action="store_true", help="print scores and forecasts as JSON")
+    parser.set_defaults(func=run_eval)
+
+
+def _add_series(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("series", nargs="+", metavar="SERIES.csv", help="histories of one metric")
+    parser.add_argument("--column", nargs="+", metavar="NAME", help="columns to read (default: all)")
+    parser.add_argument("--step", type=float, metavar="S", help="seconds between samples (default: as found)")
+    parser.add_argument("--limit", type=float, help="the limit (default: the 90 %% quantile, or the model's)")
+    parser.add_argument(
+        "--side", choices=("above", "below"), help="where its bad side is (default above, or the model's)"
+    )
+
+
+def run_train(args: argparse.Namespace) -> int:
+    """Train, judge, and write the model."""
+    from ripstop.risk.forecast import Training, read_series
+
+    found = read_series(args.series, columns=args.column, step_s=args.step)
+    settings = Training(
+        window=args.window,
+        horizon=args.horizon,
+        step_s=found.step_s,
+        hidden=args.hidden,
+        epochs=args.epochs,
+        seed=args.seed,
+    )
+    checkpoint = Path(f"{args.out}.checkpoint")
+    if args.fresh:
+        checkpoint.unlink(missing_ok=True)
+    try:
+        record = _train(args, found, settings, checkpoint)
+    except KeyboardInterrupt:
+        kept = f"; the same command goes on from {checkpoint}" if checkpoint.exists() else ""
+        print(f"interrupted{kept}", file=sys.stderr)
+        return 130
+    if args.json:
+        print(json.dumps(record.to_json(), indent=2, ensure_ascii=False))
+    else:
+        _print_record(record)
+        print(f"wrote {args.out}")
+    return 0
+
+
+def _train(args: argparse.Namespace, found: SeriesFile, settings: Training, checkpoint: Path) -> Record:
+    from ripstop.risk.forecast import train, write_model
+
+    with _progress(settings.epochs, quiet=args.json) as progress:
+        made = train(
+            found.histories,
+            settings=settings,
+            metric=args.metric or Path(args.series[0]).stem,
+            limit=_limit(args, None),
+            checkpoint=checkpoint,
+            progress=progress,
+        )
+    write_model(made.model, made.weights, args.out)
+    checkpoint.unlink(missing_ok=True)
+    assert made.model.record is not None  # noqa: S101 - a trained model has one
+    return made.model.record
+
+
+def _limit(args: argparse.Namespace, record: Record | None) -> Limit | None:
+    from ripstop.risk.forecast import Limit
+
+    value = args.limit if args.limit is not None or record is None else record.limit
+    if value is None:
+        return None
+    return Limit(value, args.side or ("above" if record is None else record.side))
+
+
+@contextmanager
+def _progress(epochs: int, *, quiet: bool) -> Iterator[Callable[[Epoch], None] | None]:
+    """Show a bar on standard error: by rich where it is installed and somebody watches."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    try:
+        from rich.console import Console
+        from rich.progress import Progress
+    except ModuleNotFoundError:
+        yield lambda epoch: print(_told(epoch), file=sys.stderr)
+        return
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("training", total=epochs)
+        yield lambda epoch: bar.update(task, completed=epoch.number, description=_told(epoch))
+
+
+def _told(epoch: Epoch) -> str:
+    return f"epoch {epoch.number} of {epoch.of}: {100 * epoch.error:.1f} % of the AR's squared error"
+
+
+def run_eval(args: argparse.Namespace) -> int:
+    """Judge, and tell what comes next."""
+    from ripstop.risk.forecast import Limit, evaluate, fit, read_model, read_series
+
+    trained = read_model(args.model) if args.model else None
+    step_s = args.step if trained is None else args.step or trained.step_s
+    found = read_series(args.series, columns=args.column, step_s=step_s)
+    model = trained or fit(found.histories, window=args.window, horizon=args.horizon, step_s=found.step_s)
+    limit = _limit(args, model.record)
+    if limit is None:
+        limit = Limit(_usual_limit(found), args.side or "above")
+    scores = evaluate(model, found.histories, limit, confidence=args.confidence)
+    ahead = _ahead(model, found, limit, args.confidence)
+    if args.json:
+        whole = {"scores": scores.to_json(), "forecast": ahead.to_json()}
+        record = None if model.record is None else model.record.to_json()
+        print(json.dumps(whole | {"record": record}, indent=2, ensure_ascii=False))
+    else:
+        _print_scores(scores, limit)
+        _print_ahead(ahead, args.top)
+    return int(scores.network is not None and scores.network.mae >= scores.ar.mae)
+
+
+def _usual_limit(found: SeriesFile) -> float:
+    import numpy as np
+
+    return float(np.nanquantile(np.concatenate(found.histories), 0.9))
+
+
+def _ahead(model: Forecaster, found: SeriesFile, limit: Limit, confidence: float) -> CrossingReport:
+    import numpy as np
+
+    newest = np.full((len(found.histories), model.window), np.nan)
+    for row, history in zip(newest, found.histories, strict=True):
+        kept = history[-model.window :]
+        row[model.window - len(kept) :] = kept
+    return model.forecast(newest, limit, names=found.names, confidence=confidence)
+
+
+def _print_record(record: Record) -> None:
+    side = f"{record.side} {record.limit:.6g}"
+    _print_table(
+        f"{record.metric}: held-out samples, crossing {side}", {"AR": record.ar, "LSTM + AR": record.network}
+    )
+    print(f"{'promoted' if record.promoted else 'not promoted, the AR answers'}: {record.reason}")
+
+
+def _print_scores(scores: Evaluation, limit: Limit) -> None:
+    rows = {"persistence": scores.persistence, "AR": scores.ar}
+    if scores.network is not None:
+        rows["LSTM + AR"] = scores.network
+    _print_table(f"held-out samples, crossing {limit.side} {limit.value:.6g}", rows)
+
+
+def _print_table(title: str, scores: dict[str, Score]) -> None:
+    from ripstop.cli.risk import print_table
+
+    first = next(iter(scores.values()))
+    header = ["#", "model", "abs. error", "AUC", "Brier", f"in {100 * first.confidence:g} % band"]
+    rows = [
+        [
+            str(i),
+            name,
+            f"{score.mae:.5g}",
+            "-" if score.auc is None else f"{score.auc:.3f}",
+            "-" if score.brier is None else f"{score.brier:.3f}",
+            f"{100 * score.coverage:.1f} %",
+        ]
+        for i, (name, score) in enumerate(scores.items(), 1)
+    ]
+    print_table(title, header, rows)
+    print(f"{first.windows} windows; {first.crossings} of {first.asked} that had not crossed did so")
+
+
+def _print_ahead(ahead: CrossingReport, top: int) -> None:
+    from ripstop.cli.risk import print_table, printable
+
+    ahead_s = ahead.step_s * ahead.forecast.shape[1]
+    header = ["#", "series", "P(crosses)", "median time, s", f"{100 * ahead.confidence:g} % interval, s"]
+    places = ahead.ranking(top or None)
+    rows = [
+        [
+            str(i),
+            printable(ahead.names[at]),
+            f"{ahead.probability[at]:.3f}",
+            f"{ahead.time_s[at]:g}",
+            f"{ahead.earliest_s[at]:g} .. {ahead.latest_s[at]:g}",
+        ]
+        for i, at in enumerate(places, 1)
+    ]
+    print_table(f"the next {ahead_s:g} s, by {ahead.model} (inf: not within them)", header, rows)
+    for note in ahead.notes:
+        print(f"note: {note}")
+    if len(rows) < len(ahead):
+        print(f"{len(ahead) - len(rows)} more: --top 0 shows all")

@@ -1,0 +1,138 @@
+"""How good forecasts are on windows that they had no part in, and whether one earns another's place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ripstop.risk.calibration import auc, brier
+from ripstop.risk.errors import RiskInputError
+from ripstop.risk.forecast.autoregression import Autoregression
+from ripstop.risk.forecast.crossing import Limit, first_step
+from ripstop.risk.forecast.forecaster import PATHS, Forecaster, errors_of
+from ripstop.risk.forecast.record import Score
+from ripstop.risk.forecast.series import Floats, Windows, checked_histories, windows_of
+
+RESAMPLES = 2000
+PURPOSE = 0x666F7265  # "fore": keys the bootstrap's draws apart from other uses of the seed
+
+AUC_LOSS = 0.005
+"""Area under the curve that a network may lose, since its interval is about as wide."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Every model's score on the same windows; `network` is None without one."""
+
+    persistence: Score
+    ar: Score
+    network: Score | None
+
+    def to_json(self) -> dict[str, object]:
+        """Give the scores as plain JSON."""
+        network = None if self.network is None else self.network.to_json()
+        return {"persistence": self.persistence.to_json(), "ar": self.ar.to_json(), "network": network}
+
+
+def evaluate(
+    model: Forecaster,
+    histories: Sequence[ArrayLike] | ArrayLike,
+    limit: Limit,
+    *,
+    confidence: float = 0.9,
+) -> Evaluation:
+    """Judge a model of one metric by the last 17.5 % of each history, beside persistence.
+
+    Raises:
+        RiskInputError: C0751, for histories, or a model of many histories each by itself.
+    """
+    if len(model.mean) != 1:
+        raise RiskInputError("the model is of many histories, expected one of a metric", code="C0751")
+    rows = [(row - model.mean[0]) / model.scale[0] for row in checked_histories(histories)]
+    judge = windows_of(rows, 3, model.window, model.horizon)
+    calibrate = windows_of(rows, 2, model.window, model.horizon).thinned(PATHS)
+    network = None
+    if model.network is not None:
+        network = score(model, judge, limit, confidence) if model.is_promoted else None
+    plain = model.without_network()
+    return Evaluation(
+        score(_persistent(plain, calibrate), judge, limit, confidence),
+        score(plain, judge, limit, confidence),
+        network,
+    )
+
+
+def _persistent(model: Forecaster, calibrate: Windows) -> Forecaster:
+    matrix = np.zeros((1, model.window + 1, model.horizon))
+    matrix[0, -2] = 1.0
+    ar = Autoregression(matrix, (0,), (0.0,))
+    paths = (calibrate.future - ar.predict(calibrate.past))[None]
+    return Forecaster(
+        model.window, model.horizon, model.step_s, model.mean, model.scale, ar, errors_of(paths, paths)
+    )
+
+
+def score(model: Forecaster, judge: Windows, limit: Limit, confidence: float) -> Score:
+    """Score a model on standardised windows."""
+    ahead = model.predict(judge.past)
+    report = model.answer(judge.past, ahead, limit, tuple(range(len(judge))), confidence)
+    mean, scale = float(model.mean[0]), float(model.scale[0])
+    future, last = judge.future * scale + mean, judge.past[:, -1] * scale + mean
+    error = report.forecast - future
+    asked = limit.signed(last) < 0.0
+    steps = first_step(limit.signed(future) >= 0.0) * model.step_s
+    happened = np.isfinite(steps)
+    inside = ((future >= report.low) & (future <= report.high)).all(axis=1)
+    in_time = (report.earliest_s <= steps) & (steps <= report.latest_s)
+    any_asked = bool(asked.any())
+    return Score(
+        mse=float((error**2).mean()),
+        mae=float(np.abs(error).mean()),
+        auc=auc(report.probability[asked], happened[asked]) if any_asked else None,
+        brier=brier(report.probability[asked], happened[asked]) if any_asked else None,
+        coverage=float(inside.mean()),
+        time_coverage=float(in_time[asked].mean()) if any_asked else None,
+        confidence=confidence,
+        windows=len(judge),
+        asked=int(asked.sum()),
+        crossings=int(happened[asked].sum()),
+    )
+
+
+def gain_of(ar: Floats, network: Floats, block: NDArray[np.int64], seed: int) -> tuple[float, float, float]:
+    """Give the share of the AR's absolute error that the network takes away, and its interval at 95 %.
+
+    Windows overlap, so whole blocks of them are drawn again.
+
+    Args:
+        ar, network: the mean absolute error of each window.
+        block: for each window, its block.
+        seed: of the draws.
+
+    References:
+        Künsch (1989), The jackknife and the bootstrap for general stationary observations, Ann. Stat. 17.
+    """
+    _, place = np.unique(block, return_inverse=True)
+    old, new = np.bincount(place, ar), np.bincount(place, network)
+    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, PURPOSE])))
+    drawn = rng.integers(0, len(old), (RESAMPLES, len(old)))
+    gains = 1.0 - new[drawn].sum(axis=1) / np.maximum(old[drawn].sum(axis=1), 1e-300)
+    low, high = np.quantile(gains, [0.025, 0.975]).tolist()
+    return 1.0 - float(new.sum() / max(old.sum(), 1e-300)), low, high
+
+
+def verdict(gain: tuple[float, float, float], ar: Score, network: Score) -> tuple[bool, str]:
+    """Decide whether the network is used, and say why or why not."""
+    value, low, high = gain
+    said = f"on held-out data it takes away {100 * value:.1f} % of the absolute error ({100 * low:.1f} .. "
+    said += f"{100 * high:.1f} %)"
+    if not low > 0.0:
+        return False, f"{said}, which may be nothing"
+    if ar.auc is not None and network.auc is not None:
+        said += f", and ranks crossings at {network.auc:.3f} (AR {ar.auc:.3f})"
+        if network.auc < ar.auc - AUC_LOSS:
+            return False, said
+    return True, said

@@ -1,0 +1,169 @@
+"""Histories of one metric, made fit to learn from: gaps bridged, even steps, parts in the order of time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ripstop.risk.errors import RiskInputError
+from ripstop.risk.inputs import as_numbers
+
+Floats = NDArray[np.float64]
+
+LONGEST_GAP = 5
+"""Samples in a row that may be missing and are bridged by a straight line."""
+
+PARTS = (0.55, 0.10, 0.175, 0.175)
+"""Shares of a history, in the order of time: to fit on, to select by, to calibrate on, to judge by."""
+
+FEWEST = 20
+"""Windows that calibrating and judging need at least."""
+
+
+@dataclass(frozen=True, eq=False)
+class Windows:
+    """What was seen and what came then: shapes (windows, window) and (windows, horizon).
+
+    Attributes:
+        past, future: in one unit.
+        block: for each window, which stretch of a series it is from; windows of one block overlap.
+    """
+
+    past: Floats
+    future: Floats
+    block: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.past)
+
+    def thinned(self, most: int) -> Windows:
+        """Keep at most so many windows, evenly spread."""
+        kept = np.linspace(0, len(self) - 1, min(most, len(self))).round().astype(np.int64)
+        return Windows(self.past[kept], self.future[kept], self.block[kept])
+
+
+def checked_histories(histories: Sequence[ArrayLike] | ArrayLike) -> tuple[Floats, ...]:
+    """Give each history as floats; a missing value is NaN. One array of one dimension is one history.
+
+    Raises:
+        RiskInputError: C0751, for nothing, a value that is no number or infinite, or another shape.
+    """
+    if isinstance(histories, np.ndarray):
+        rows = [histories] if histories.ndim == 1 else list(histories)
+    else:
+        rows = list(histories)  # type: ignore[arg-type]  # what is no sequence fails here, and says so
+        if rows and np.ndim(rows[0]) == 0:
+            rows = [np.asarray(rows)]
+    if not rows:
+        raise RiskInputError("there is no history, expected at least one", code="C0751")
+    return tuple(_checked(row, place) for place, row in enumerate(rows))
+
+
+def _checked(row: ArrayLike, place: int) -> Floats:
+    values = as_numbers(row)
+    if values.ndim != 1:
+        raise RiskInputError(
+            f"history {place} has shape {values.shape}, expected one dimension", code="C0751"
+        )
+    given = np.asarray(row, dtype=object)
+    missing = np.array([value is None or value != value for value in given.ravel().tolist()], bool)
+    wrong = np.flatnonzero(~np.isfinite(values) & ~missing)
+    if len(wrong):
+        raise RiskInputError(
+            f"history {place} has `{given[wrong[0]]}` at sample {wrong[0]}, expected a finite number",
+            code="C0751",
+            hint="a missing value is NaN",
+        )
+    return values
+
+
+def bridged(values: Floats, most: int = LONGEST_GAP) -> Floats:
+    """Fill gaps of up to `most` samples: straight across, and at the end by holding the last value.
+
+    Args:
+        values: shape (..., samples); NaN is missing.
+        most: longer gaps, and those at the start, stay.
+    """
+    known = np.isfinite(values)
+    if known.all():
+        return values
+    count = values.shape[-1]
+    place = np.arange(count)
+    before = np.maximum.accumulate(np.where(known, place, -1), axis=-1)
+    after = np.minimum.accumulate(np.where(known, place, count)[..., ::-1], axis=-1)[..., ::-1]
+    left = np.take_along_axis(values, np.maximum(before, 0), axis=-1)
+    right = np.take_along_axis(values, np.minimum(after, count - 1), axis=-1)
+    right = np.where(after == count, left, right)
+    share = (place - before) / np.maximum(after - before, 1)
+    filled = (before >= 0) & (after - before - 1 <= most) & ~known
+    return np.where(filled, left + share * (right - left), values)
+
+
+def windows_of(histories: Sequence[Floats], part: int, window: int, horizon: int) -> Windows:
+    """Cut every window whose future lies in one part of its history; gaps that are too long are cut around.
+
+    Raises:
+        RiskInputError: C0751, if there are fewer than `FEWEST`.
+    """
+    edges = np.concatenate([[0.0], np.cumsum(PARTS)])
+    pasts, futures, blocks = [], [], []
+    stretch = 0
+    for history in histories:
+        low, high = (round(float(edge) * len(history)) for edge in edges[part : part + 2])
+        piece = bridged(history)[max(low - window, 0) : high]
+        if len(piece) < window + horizon:
+            continue
+        views = np.lib.stride_tricks.sliding_window_view(piece, window + horizon)
+        whole = np.flatnonzero(np.isfinite(views).all(axis=1))
+        pasts.append(views[whole, :window])
+        futures.append(views[whole, window:])
+        blocks.append(stretch + whole // (window + horizon))
+        stretch += len(views) // (window + horizon) + 1
+    count = sum(len(past) for past in pasts)
+    if count < FEWEST:
+        longest = max(len(history) for history in histories)
+        raise RiskInputError(
+            f"the longest history has {longest} samples, which leave {count} windows of {window} + {horizon} "
+            f"to {('fit on', 'select by', 'calibrate on', 'judge by')[part]}, expected {FEWEST} or more",
+            code="C0751",
+            hint=f"give longer histories ({round((horizon + FEWEST) / min(PARTS))} samples or so), "
+            "fewer gaps, or a shorter window or horizon",
+        )
+    return Windows(np.concatenate(pasts), np.concatenate(futures), np.concatenate(blocks))
+
+
+def evenly(t_s: Floats, values: Floats, step_s: float | None = None) -> tuple[Floats, float]:
+    """Put samples on an even grid: between neighbours by a straight line, NaN where they are too far apart.
+
+    Args:
+        t_s: times in any order, s; of equal ones the last counts.
+        values: shape (samples,), NaN where missing.
+        step_s: of the grid; by default the median step between samples.
+
+    Returns:
+        The values on the grid, and its step.
+
+    Raises:
+        RiskInputError: C0751, for fewer than two times that differ, or a grid beyond 2**26 steps.
+    """
+    order = np.argsort(t_s, kind="stable")
+    t, v = t_s[order], values[order]
+    last = np.append(np.diff(t) > 0, True)
+    t, v = t[last], v[last]
+    known = np.isfinite(v)
+    if known.sum() < 2:
+        raise RiskInputError("there are no two samples at different times", code="C0751")
+    step = float(np.median(np.diff(t))) if step_s is None else step_s
+    if not (t[-1] - t[0]) / step < 1 << 26:
+        raise RiskInputError(
+            f"samples from {t[0]:g} to {t[-1]:g} s make too many steps of {step:g} s", code="C0751"
+        )
+    t, v = t[known], v[known]
+    grid = t[0] + step * np.arange(int(np.floor((t[-1] - t[0]) / step + 1e-9)) + 1)
+    at = np.clip(np.searchsorted(t, grid + 1e-9 * step, side="right"), 1, len(t) - 1)
+    near = t[at] - t[at - 1] <= (LONGEST_GAP + 1.001) * step
+    near |= np.minimum(np.abs(grid - t[at - 1]), np.abs(grid - t[at])) <= 1e-6 * step
+    return np.where(near, np.interp(grid, t, v), np.nan), step

@@ -1,0 +1,416 @@
+"""Work that is shared out: one question on a graph, cut into ranges of worlds that anybody may count.
+
+World i of a question depends on the seed and on i alone, and what is counted are whole numbers. So the sum is
+the same bytes however the ranges are cut, in whatever order they come back, and whoever counted them: this
+thread, others, other processes, or workers at the far end of a queue.
+
+Over a queue two kinds of bytes travel: a job, once, kept under its digest where workers can fetch it; and
+units, a few hundred bytes, each answered by counts. A unit may be counted twice or by nobody: the answer is
+the same, and what is missing is asked for again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+    wait,
+)
+from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
+from itertools import pairwise
+from multiprocessing import get_context
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ripstop.core.errors import WireError
+from ripstop.risk.errors import RiskInputError
+from ripstop.risk.graph import Graph
+from ripstop.risk.models import MODELS, Run
+from ripstop.risk.settings import Settings, check_seed, check_theta, check_whole
+
+LANES = 64  # worlds of a block; only the last range of all may break one
+SHARES = 4  # ranges for each worker, so that the quicker ones take more
+SETTINGS = ("expected", "tolerance", "spread")  # those that what is counted depends on
+
+Range = tuple[int, int]
+"""Worlds from the first up to, but without, the second."""
+
+
+@dataclass(frozen=True, eq=False)
+class Counts:
+    """What a range of worlds showed.
+
+    Attributes:
+        worlds: the range.
+        hits: by node, the worlds in which its cascade counts.
+        mass: by node, the sum of its cascades' masses; what it holds where `expected` was not asked is open.
+    """
+
+    worlds: Range
+    hits: NDArray[np.int64]
+    mass: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """A question on a graph, as `assess` asks it, without the number of worlds.
+
+    Raises:
+        RiskInputError: C0711, C0713, C0714.
+    """
+
+    graph: Graph
+    theta: float = 0.5
+    seed: int = 0
+    model: str = "percolation"
+    settings: Settings = field(default_factory=Settings)
+
+    def __post_init__(self) -> None:
+        check_theta(self.theta)
+        check_seed(self.seed)
+        if self.model not in MODELS:
+            raise RiskInputError(
+                f"model is `{self.model}`, expected one of {', '.join(f'`{name}`' for name in MODELS)}",
+                code="C0714",
+            )
+
+    @cached_property
+    def run(self) -> Run:
+        """The model laid out on the graph, with nothing counted: copied, never counted with."""
+        return MODELS[self.model](self.graph, self.theta, self.seed, self.settings)
+
+    def count(self, worlds: Range) -> Counts:
+        """Count one range of worlds; from several threads at once, if need be.
+
+        Raises:
+            RiskInputError: C0712, for a range that begins within a block of 64, or holds nothing.
+        """
+        first, last = checked_range(worlds)
+        part = self.run.fresh(first)
+        part.extend(last)
+        return Counts((first, last), part.hits, part.mass)
+
+    @cached_property
+    def content(self) -> bytes:
+        """The job as bytes; names of nodes stay at home."""
+        how = {name: getattr(self.settings, name) for name in SETTINGS}
+        asked = {"theta": self.theta, "seed": self.seed, "model": self.model, "settings": how}
+        head = asked | {"directed": self.graph.directed, "nodes": len(self.graph.nodes)}
+        columns = {f"q_{name}": np.asarray(q) for name, q in self.graph.quantities.items()}
+        columns |= {name: np.asarray(getattr(self.graph, name)) for name in ("source", "target", "weight")}
+        return _packed(head, columns)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the bytes: what units name the job by."""
+        return hashlib.sha256(self.content).hexdigest()
+
+
+def job_of(content: bytes) -> Job:
+    """Read a job from bytes.
+
+    Raises:
+        WireError: W0901, for bytes that are none.
+        RiskInputError: C0702 to C0714, for what is in it.
+    """
+    head, columns = _unpacked(content, "job")
+    try:
+        ends = np.stack([columns["source"], columns["target"]], axis=1)
+        quantities = {name[2:]: column for name, column in columns.items() if name.startswith("q_")}
+        nodes = range(check_whole("nodes", head["nodes"], "C0702", least=0, below=1 << 31))
+        graph = Graph.from_arrays(
+            nodes, ends, columns["weight"], directed=head["directed"] is True, quantities=quantities
+        )
+        return Job(graph, head["theta"], head["seed"], head["model"], Settings(**head["settings"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise WireError("the bytes are no job of cascade worlds", code="W0901") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A range of one job's worlds, to be counted by somebody."""
+
+    job: str
+    worlds: Range
+
+    def to_bytes(self) -> bytes:
+        """Give the unit as JSON."""
+        return json.dumps({"job": self.job, "first": self.worlds[0], "last": self.worlds[1]}).encode()
+
+
+def unit_of(content: bytes) -> Unit:
+    """Read a unit.
+
+    Raises:
+        WireError: W0901, for bytes that are none.
+    """
+    try:
+        document = json.loads(content)
+        worlds = checked_range((document["first"], document["last"]))
+        return Unit(str(document["job"]), worlds)
+    except (KeyError, TypeError, ValueError, RecursionError, RiskInputError) as error:
+        raise WireError("the bytes are no unit of cascade worlds", code="W0901") from error
+
+
+class Worker:
+    """Counts units as they come; pure but for `fetch`, so that any queue can be put around it.
+
+    Args:
+        fetch: gives the bytes of the job with a digest.
+        jobs: that are kept laid out.
+    """
+
+    def __init__(self, fetch: Callable[[str], bytes], jobs: int = 4) -> None:
+        self._job = lru_cache(jobs)(self._fetched)
+        self._fetch = fetch
+
+    def answer(self, unit: bytes) -> bytes:
+        """Count what a unit asks for, and give the answer's bytes.
+
+        Raises:
+            WireError: W0901, for a unit or a job that is none, or a job of another digest.
+            RiskInputError: for what is in the job.
+        """
+        asked = unit_of(unit)
+        counts = self._job(asked.job).count(asked.worlds)
+        head = {"job": asked.job, "first": counts.worlds[0], "last": counts.worlds[1]}
+        return _packed(head, {"hits": counts.hits, "mass": counts.mass})
+
+    def _fetched(self, digest: str) -> Job:
+        content = self._fetch(digest)
+        if hashlib.sha256(content).hexdigest() != digest:
+            raise WireError(f"what is kept for job `{digest}` has another digest", code="W0901")
+        return job_of(content)
+
+
+def counts_of(content: bytes, unit: Unit, nodes: int) -> Counts:
+    """Read the answer to a unit.
+
+    Raises:
+        WireError: W0901, for bytes that are no answer, or one to another unit.
+    """
+    head, columns = _unpacked(content, "answer")
+    if head != {"job": unit.job, "first": unit.worlds[0], "last": unit.worlds[1]}:
+        raise WireError("the answer is to another unit than was asked", code="W0901")
+    worlds = unit.worlds[1] - unit.worlds[0]
+    hits, mass = (columns.get(name, np.zeros(0)) for name in ("hits", "mass"))
+    sound = all(c.shape == (nodes,) and c.dtype == np.int64 and (c >= 0).all() for c in (hits, mass))
+    if not sound or (hits > worlds).any():
+        raise WireError("the answer's counts cannot be", code="W0901")
+    return Counts(unit.worlds, hits, mass)
+
+
+class Pool(Protocol):
+    """Whoever counts ranges of a job; in any order, each once."""
+
+    def count(self, job: Job, worlds: Range) -> Iterator[Counts]:
+        """Cut the range as suits, and give the counts of all parts as they come."""
+        ...
+
+
+class Threads:
+    """Threads of this process; the kernels run without the interpreter's lock."""
+
+    def __init__(self, workers: int) -> None:
+        self._workers = check_whole("workers", workers, "C0715", least=1, below=1 << 16)
+
+    def count(self, job: Job, worlds: Range) -> Iterator[Counts]:
+        """Count with all threads."""
+        if self._workers == 1:
+            yield job.count(worlds)
+            return
+        _ = job.run  # laid out once, before threads ask for it
+        with ThreadPoolExecutor(self._workers) as pool:
+            yield from pool.map(job.count, parts_of(worlds, SHARES * self._workers))
+
+
+class Processes:
+    """Processes of their own, which load the kernels once; for models that hold the interpreter's lock.
+
+    To be closed, or used in a `with`.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self._workers = check_whole("workers", workers, "C0715", least=1, below=1 << 16)
+        self._pool: Executor = ProcessPoolExecutor(self._workers, mp_context=get_context("spawn"))
+
+    def __enter__(self) -> Processes:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let the processes end."""
+        self._pool.shutdown(cancel_futures=True)
+
+    def count(self, job: Job, worlds: Range) -> Iterator[Counts]:
+        """Count with all processes."""
+        for hits, mass, part in self._pool.map(
+            _count_in_process,
+            *zip(*((job.content, part) for part in parts_of(worlds, SHARES * self._workers)), strict=True),
+        ):
+            yield Counts(part, hits, mass)
+
+
+def _count_in_process(content: bytes, worlds: Range) -> tuple[NDArray[np.int64], NDArray[np.int64], Range]:
+    counts = _job_in_process(content).count(worlds)
+    return counts.hits, counts.mass, counts.worlds
+
+
+@lru_cache(2)
+def _job_in_process(content: bytes) -> Job:
+    return job_of(content)
+
+
+class Queue:
+    """Workers at the far end of a queue.
+
+    Args:
+        keep: puts a job's bytes where workers can fetch them by digest; called once for each job.
+        submit: sends a unit, and gives a future of the answer's bytes. A future that fails (no worker, a
+            timeout, a worker that died) is asked for again.
+        parts: units that a range is cut into.
+        attempts: at each unit, before the last error is raised.
+
+    Raises:
+        WireError: W0902 while counting, when a unit was not answered in so many attempts.
+    """
+
+    def __init__(
+        self,
+        keep: Callable[[str, bytes], None],
+        submit: Callable[[bytes], Future[bytes]],
+        *,
+        parts: int = 16,
+        attempts: int = 3,
+    ) -> None:
+        self._keep, self._submit = keep, submit
+        self._parts = check_whole("parts", parts, "C0715", least=1, below=1 << 20)
+        self._attempts = check_whole("attempts", attempts, "C0715", least=1, below=1 << 20)
+        self._kept: set[str] = set()
+
+    def count(self, job: Job, worlds: Range) -> Iterator[Counts]:
+        """Send all units, and take the answers as they come."""
+        if job.digest not in self._kept:
+            self._keep(job.digest, job.content)
+            self._kept.add(job.digest)
+        units = [Unit(job.digest, part) for part in parts_of(worlds, self._parts)]
+        waiting = {self._submit(unit.to_bytes()): (unit, 1) for unit in units}
+        while waiting:
+            done, _ = wait(waiting, return_when=FIRST_COMPLETED)
+            for future in done:
+                unit, attempt = waiting.pop(future)
+                try:
+                    answer = counts_of(future.result(), unit, len(job.graph.nodes))
+                except Exception as error:  # whatever kept a worker from answering
+                    if attempt == self._attempts:
+                        first, last = unit.worlds
+                        raise WireError(
+                            f"worlds {first} to {last - 1} were not counted in {attempt} attempts",
+                            code="W0902",
+                        ) from error
+                    waiting[self._submit(unit.to_bytes())] = (unit, attempt + 1)
+                else:
+                    yield answer
+
+
+class SharedRun:
+    """A run whose worlds are counted by a pool; `assess` takes it for any other."""
+
+    def __init__(self, job: Job, pool: Pool) -> None:
+        self._job, self._pool = job, pool
+        self._sum = job.run.fresh(0)
+
+    @property
+    def trials(self) -> int:
+        """Worlds counted so far."""
+        return self._sum.trials
+
+    @property
+    def hits(self) -> NDArray[np.int64]:
+        """Worlds in which each node's cascade exceeded theta."""
+        return self._sum.hits
+
+    @property
+    def mass(self) -> NDArray[np.int64]:
+        """The sum of each node's cascades' masses."""
+        return self._sum.mass
+
+    @property
+    def expected_share(self) -> NDArray[np.float64] | None:
+        """Each node's mean share failed."""
+        return self._sum.expected_share
+
+    def extend(self, trials: int) -> None:
+        """Have worlds counted until `trials` are done."""
+        if trials > self.trials:
+            for counts in self._pool.count(self._job, (self.trials, trials)):
+                self._sum.add(counts.hits, counts.mass, counts.worlds[1] - counts.worlds[0])
+
+    def fresh(self, first: int) -> Run:
+        """Give the same, with nothing counted, from world `first` on."""
+        return self._job.run.fresh(first)
+
+    def add(self, hits: NDArray[np.int64], mass: NDArray[np.int64], worlds: int) -> None:
+        """Add what so many worlds showed that were counted elsewhere."""
+        self._sum.add(hits, mass, worlds)
+
+
+def start(job: Job) -> Run:
+    """Begin a run, counted as the settings say: here, by threads, or by their pool."""
+    how = job.settings
+    if how.pool is None and how.workers == 1:
+        return job.run.fresh(0)
+    return SharedRun(replace(job, settings=replace(how, pool=None)), how.pool or Threads(how.workers))
+
+
+def parts_of(worlds: Range, parts: int) -> list[Range]:
+    """Cut a range into at most so many, each but the last a multiple of 64."""
+    first, last = checked_range(worlds)
+    blocks = -(-(last - first) // LANES)
+    cuts = np.unique(np.linspace(0, blocks, min(parts, blocks) + 1).astype(np.int64)) * LANES + first
+    ends = np.minimum(cuts, last).tolist()
+    return list(pairwise(ends))
+
+
+def checked_range(worlds: Range) -> Range:
+    """Give a range if it is one, and begins with a block.
+
+    Raises:
+        RiskInputError: C0712.
+    """
+    first = check_whole("first", worlds[0], "C0712", least=0, below=1 << 31)
+    last = check_whole("last", worlds[1], "C0712", least=first + 1, below=(1 << 31) + 1)
+    if first % LANES:
+        raise RiskInputError(
+            f"a range begins with world {first}, expected a multiple of {LANES}", code="C0712"
+        )
+    return first, last
+
+
+def _packed(head: dict[str, Any], columns: dict[str, NDArray[Any]]) -> bytes:
+    whole = {"head": np.frombuffer(json.dumps(head, sort_keys=True).encode(), np.uint8)} | columns
+    file = io.BytesIO()
+    np.savez(file, allow_pickle=False, **whole)
+    return file.getvalue()
+
+
+def _unpacked(content: bytes, what: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as whole:
+            columns = {name: whole[name] for name in whole.files}
+        head = dict(json.loads(columns.pop("head").tobytes()))
+    except Exception as error:  # an archive can be broken in many ways
+        raise WireError(f"the bytes are no {what} of cascade worlds", code="W0901") from error
+    return head, columns

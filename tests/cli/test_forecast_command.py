@@ -1,0 +1,189 @@
+"""`ripstop forecast train | eval`: what it prints, writes, refuses, and how it is stopped."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from forecast_models import drawn_weights, make_model, thermostat
+from ripstop.cli import main
+from ripstop.risk.forecast import training, write_model
+
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    def make(name: str, *columns: NDArray[np.float64], header: str = "t_s,a,b") -> Path:
+        table = enumerate(np.column_stack(columns).tolist())
+        rows = [f"{60 * k},{','.join(map(str, row))}" for k, row in table]
+        path = tmp_path / name
+        path.write_text("\n".join([header, *rows]) + "\n")
+        return path
+
+    return make
+
+
+@pytest.fixture
+def heat(write: Write) -> Path:
+    return write("heat.csv", thermostat(2500, 1), header="t_s,heat")
+
+
+def needs(*packages: str) -> None:
+    for package in packages:
+        pytest.importorskip(package, reason=f"needs the package {package} (extra `train`)")
+
+
+SMALL = ("--window", "20", "--horizon", "8", "--limit", "11.5")
+
+
+def test_without_a_model_an_ar_is_fitted_and_judged(heat: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["forecast", "eval", str(heat), *SMALL, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["record"] is None
+    assert found["scores"]["network"] is None
+    assert found["scores"]["ar"]["mae"] < found["scores"]["persistence"]["mae"]
+    assert found["forecast"]["step_s"] == 60.0
+    assert found["forecast"]["limit"] == {"value": 11.5, "side": "above"}
+    (series,) = found["forecast"]["series"]
+    assert series["name"] == "heat"
+    assert 0.0 <= series["probability"] <= 1.0
+    assert len(series["forecast"]) == 8
+
+
+def test_the_tables_say_what_was_judged_and_what_comes_next(
+    heat: Path, write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["forecast", "eval", str(heat), *SMALL, "--top", "1"]) == 0
+    shown = capsys.readouterr().out
+    for words in ("persistence", "AR", "that had not crossed did so", "the next 480 s, by ar", "heat"):
+        assert words in shown
+    both = write("both.csv", thermostat(2500, 1), thermostat(2500, 2))
+    assert main(["forecast", "eval", str(both), *SMALL, "--top", "1"]) == 0
+    assert "1 more: --top 0 shows all" in capsys.readouterr().out
+
+
+def test_a_model_is_trained_written_and_judged(
+    heat: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    needs("torch", "onnx", "onnxruntime")
+    out = tmp_path / "heat.onnx"
+    words = ["forecast", "train", str(heat), *SMALL, "--out", str(out), "--epochs", "4", "--hidden", "8"]
+    assert main([*words, "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert (record["metric"], record["epochs"], record["limit"]) == ("heat", 4, 11.5)
+    assert main(words) == 0
+    shown = capsys.readouterr().out
+    assert f"wrote {out}" in shown
+    assert "LSTM + AR" in shown
+    assert not (tmp_path / "heat.onnx.checkpoint").exists()
+    code = main(["forecast", "eval", str(heat), "--model", str(out), "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert found["record"] == record
+    assert found["forecast"]["limit"] == {"value": 11.5, "side": "above"}
+    assert code == 0
+
+
+def test_a_training_that_is_stopped_says_how_to_go_on(
+    heat: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needs("torch", "onnx", "onnxruntime")
+    out = tmp_path / "heat.onnx"
+    words = ["forecast", "train", str(heat), *SMALL, "--out", str(out), "--epochs", "3", "--hidden", "4"]
+    keep = training._Keeper.keep
+
+    def keep_then_stop(self: training._Keeper, *parts: object) -> None:
+        keep(self, *parts)  # type: ignore[arg-type]
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training._Keeper, "keep", keep_then_stop)
+        assert main(words) == 130
+    assert f"the same command goes on from {out}.checkpoint" in capsys.readouterr().err
+    assert not out.exists()
+    assert main(words) == 0
+    assert out.exists()
+
+
+def test_a_checkpoint_in_the_way_is_refused_unless_one_begins_afresh(
+    heat: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    needs("torch", "onnx", "onnxruntime")
+    (tmp_path / "m.onnx.checkpoint").write_text("something else")
+    words = ["forecast", "train", str(heat), *SMALL, "--out", str(tmp_path / "m.onnx"), "--epochs", "1"]
+    assert main(words) == 2
+    assert "C0754" in capsys.readouterr().err
+    assert main([*words, "--fresh"]) == 0
+
+
+def test_a_model_that_is_no_better_here_is_a_finding(
+    tmp_path: Path, write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    needs("onnx", "onnxruntime")
+    write_model(make_model(), drawn_weights(), tmp_path / "m.onnx")  # its network adds noise
+    rng = np.random.default_rng(1)
+    walk = write("walk.csv", 50 + rng.normal(0, 1, 900).cumsum() / 4, 50 + rng.normal(0, 1, 900).cumsum() / 4)
+    assert main(["forecast", "eval", str(walk), "--model", str(tmp_path / "m.onnx"), "--top", "1"]) == 1
+    shown = capsys.readouterr().out
+    assert "LSTM + AR" in shown
+    assert "crossing below 20" in shown
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "has no header"),
+        ("1,2\n3,4\n", "has no header"),
+        ("t_s,a\n0,1\n60\n", "1 cells, expected 2"),
+        ("t_s,a\n0,1\n60,warm\n", "`warm` is no finite number"),
+        ("t_s,a\n0,1\n60,inf\n", "`inf` is no finite number"),
+        ("t_s,a\nnoon,1\n60,2\n", "`noon` is no time"),
+        ("t_s,a\n0,1\n0,2\n", "no two samples at different times"),
+        ("t_s\n0\n60\n", "has no series"),
+        ("t_s,a\n0,1\n60,2\n120,1\n", "expected 20 or more"),
+        ("t_s,a\n" + "".join(f"{k},3\n" for k in range(999)), "nothing to learn"),
+        ('t_s,a\n0,"1\n', "is no CSV"),
+    ],
+)
+def test_a_file_that_cannot_be_learned_from_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, said: str
+) -> None:
+    path = tmp_path / "s.csv"
+    path.write_text(text)
+    assert main(["forecast", "eval", str(path)]) == 2
+    shown = capsys.readouterr().err
+    assert "C0751" in shown
+    assert said in shown
+    assert len(shown.splitlines()) == 1
+
+
+def test_columns_times_and_gaps_are_read_as_documented(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "s.csv"
+    values = thermostat(2500, 3)
+    rows = [
+        f"2026-03-01T{k // 3600 % 24:02}:{k // 60 % 60:02}:{k % 60:02}Z,{'' if k % 97 == 0 else v},text"
+        for k, v in enumerate(values)
+    ]
+    path.write_text("\n".join(["time,heat,note", *rows]))
+    assert main(["forecast", "eval", str(path), *SMALL]) == 2
+    assert "`text` is no finite number" in capsys.readouterr().err
+    assert main(["forecast", "eval", str(path), *SMALL, "--column", "heat", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["forecast"]["step_s"] == 1.0
+    assert main(["forecast", "eval", str(path), "--column", "cold"]) == 2
+    assert "0 columns `cold`, expected one" in capsys.readouterr().err
+
+
+def test_a_setting_that_is_none_is_refused_with_its_code(
+    heat: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["forecast", "eval", str(heat), "--confidence", "1"]) == 2
+    assert "C0715" in capsys.readouterr().err
+    assert main(["forecast", "eval", str(heat), "--limit", "nan", "--json"]) == 2
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "C0715"
