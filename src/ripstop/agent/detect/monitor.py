@@ -45,7 +45,7 @@ _GAINS = (0.008, 0.08, 0.012)  # of the level, of the fast mean and the unrest, 
 _LAG = 1.0 / _GAINS[0] - 1.0 / _GAINS[1]  # steps by which the level lags behind the fast mean on a trend
 _YOUNG = 125  # readings until the least of these exceeds 1/(n+1)
 _MATURE = 5000.0
-_WEIGHTS = (54.0, 45.0, 99.0)  # of news of the value, the fast and the slow mean
+_VALUE_WEIGHT, _FAST_WEIGHT, _SLOW_WEIGHT = 54.0, 45.0, 99.0  # of news of the value and the two means
 _UNREST_WEIGHT, _LEVEL_WEIGHT = 58.5, 0.2475
 _RANGE_FLOOR = 0.06  # a range narrower than this share of |mean| counts as if it were so wide
 _PEAK_BASE, _PEAK_DECAY, _PEAK_GAIN = 7.0, 0.0025, 0.45
@@ -218,7 +218,7 @@ class Monitor:
             and slow_low <= slow <= slow_high
             and unrest <= unrest_high
         ):
-            score += self._news((value, fast, slow), unrest) * n / (n + _MATURE)
+            score += self._news(value, fast, slow, unrest) * n / (n + _MATURE)
         limit = _CLIP * (deviation if deviation > floor else floor)
         if limit > _SQUARABLE:
             limit = _SQUARABLE
@@ -274,21 +274,28 @@ class Monitor:
         self.late += 1
         return Finding(0.0, False, "late", value, self.mean, 0.0)
 
-    def _news(self, statistics: tuple[float, float, float], unrest: float) -> float:
+    def _news(self, value: float, fast: float, slow: float, unrest: float) -> float:
         """Give how far the statistics are outside of where they have been, and let them have been there."""
-        ranges = self._ranges
-        floor = abs(self._moving[3]) * _RANGE_FLOOR + _TINY
-        news = 0.0
-        widened: list[float] = []
-        for at, (statistic, weight) in enumerate(zip(statistics, _WEIGHTS, strict=True)):
-            low, high = ranges[2 * at], ranges[2 * at + 1]
-            beyond = max(statistic - high, low - statistic, 0.0)
-            news += weight * beyond / max(high - low, floor)
-            widened += (min(low, statistic), max(high, statistic))
-        most = ranges[6]
-        news += _UNREST_WEIGHT * max(unrest - most, 0.0) / max(most, floor)
-        a, b, c, d, e, f = widened
-        self._ranges = (a, b, c, d, e, f, max(most, unrest))
+        low, high, fast_low, fast_high, slow_low, slow_high, most = self._ranges
+        level, news = self._moving[3], 0.0
+        floor = (level if level >= 0.0 else -level) * _RANGE_FLOOR + _TINY
+        # written out: a signal on a trend comes here with every reading
+        if value > high or value < low:
+            beyond, wide = value - high if value > high else low - value, high - low
+            news += _VALUE_WEIGHT * beyond / (wide if wide > floor else floor)
+            low, high = (low, value) if value > high else (value, high)
+        if fast > fast_high or fast < fast_low:
+            beyond, wide = fast - fast_high if fast > fast_high else fast_low - fast, fast_high - fast_low
+            news += _FAST_WEIGHT * beyond / (wide if wide > floor else floor)
+            fast_low, fast_high = (fast_low, fast) if fast > fast_high else (fast, fast_high)
+        if slow > slow_high or slow < slow_low:
+            beyond, wide = slow - slow_high if slow > slow_high else slow_low - slow, slow_high - slow_low
+            news += _SLOW_WEIGHT * beyond / (wide if wide > floor else floor)
+            slow_low, slow_high = (slow_low, slow) if slow > slow_high else (slow, slow_high)
+        if unrest > most:
+            news += _UNREST_WEIGHT * (unrest - most) / (most if most > floor else floor)
+            most = unrest
+        self._ranges = (low, high, fast_low, fast_high, slow_low, slow_high, most)
         return news
 
     def _forget(self, level: float) -> None:
