@@ -43,7 +43,7 @@ _RECORD = struct.Struct("<4sIQ32sI")
 _NUMBER = struct.Struct("<Q32s")
 MAX_RECORD = 1 << 24
 _COMPACT_BYTES = 1 << 20
-_SLOTTED = "bundle"
+_SLOTTED, _SHARED = "bundle", "ledger"
 
 
 class LedgerError(ConfigurationError):
@@ -135,14 +135,16 @@ class FileLedger:
     Args:
         folder: made where it is missing.
         owner: the agent's id; its chains begin with it.
+        share: bytes that the ledger's own stream may take; beyond them it counts as full (None: no end).
 
     Raises:
         LedgerError: C0401 another process holds the folder, C0402 it cannot be made or opened, C0403 it is
             another agent's.
     """
 
-    def __init__(self, folder: Path | str, owner: str) -> None:
+    def __init__(self, folder: Path | str, owner: str, share: int | None = None) -> None:
         self.folder = Path(folder)
+        self.share = share
         self._owner = owner
         self._files: dict[str, _File] = {}
         self._lock = Lock()
@@ -203,6 +205,8 @@ class FileLedger:
             number = held.number + 1
             after = link(held.previous, number, data)
             raw = _record(number, after, data)
+            if self.share is not None and stream == _SHARED and held.size + len(raw) > self.share:
+                raise OSError(errno.ENOSPC, f"the ledger's share of {self.share} bytes is used up")
             try:
                 _write_whole(held.handle, raw, held.size)
             except OSError:
@@ -243,6 +247,20 @@ class FileLedger:
             begin = held.offsets[count] if count < len(held.offsets) else held.size
             if begin >= _COMPACT_BYTES or begin == held.size:
                 self._compact(stream, held, count, begin)
+
+    def trim(self) -> int:
+        """Forget the older half of the ledger's own stream if half its share is used; give the last dropped.
+
+        For a ledger that nobody will ever fetch: an agent's that works alone.
+        """
+        with self._lock:
+            held = self._files.get(_SHARED)
+            if held is None or self.share is None or held.size < self.share // 2:
+                return 0
+            count = len(held.offsets) // 2
+            if count:
+                self._compact(_SHARED, held, count, held.offsets[count])
+            return held.base
 
     def close(self) -> None:
         """Let go of the files and the folder."""
