@@ -10,7 +10,8 @@ perhaps torn bytes behind it. So on opening, the first record that does not veri
   reported.
 
 The stream `bundle` holds whole contents, of which the last counts: it is kept in two slots that take turns
-(`agent.slots`), and `append` syncs it.
+(`agent.slots`), and `append` syncs it. The stream `personal` is a table of its own (`agent.personal`), from
+which values can be erased.
 
 `drop` forgets a prefix: the file is written anew without it once that saves enough, and swapped in
 atomically. Layout, little-endian:
@@ -35,6 +36,8 @@ from threading import Lock
 from ripstop.core.errors import ConfigurationError
 from ripstop.core.wire.chain import genesis, link
 
+from .personal import STREAM as _PERSONAL
+from .personal import PersonalValues
 from .slots import Slots, write_whole
 
 _HEAD_MAGIC, _RECORD_MAGIC = b"RSL1", b"RSR1"
@@ -85,9 +88,13 @@ class MemoryLedger:
         self._most = most
         self._streams: dict[str, tuple[int, bytes, deque[bytes]]] = {}
         self.recoveries: list[Recovery] = []
+        self.personal = PersonalValues(None)
 
     def append(self, stream: str, data: bytes) -> None:
         """Append a record."""
+        if stream == _PERSONAL:
+            self.personal.put(data)
+            return
         if stream not in self._streams:
             self._streams[stream] = (1, genesis(self._owner), deque())
         first, _, records = self._streams[stream]
@@ -161,6 +168,7 @@ class FileLedger:
             for path in sorted(self.folder.glob("*.log")):
                 self._files[path.stem] = self._open(path.stem)
             self._slots = Slots(self.folder, _SLOTTED)
+            self.personal = PersonalValues(self.folder / f"{_PERSONAL}.db")
         except BaseException:
             self._release()
             raise
@@ -198,6 +206,9 @@ class FileLedger:
         with self._lock:
             if stream == _SLOTTED:
                 self._slots.put(data)
+                return
+            if stream == _PERSONAL:
+                self.personal.put(data)
                 return
             held = self._files.get(stream)
             if held is None:
@@ -268,6 +279,7 @@ class FileLedger:
             for held in self._files.values():
                 os.close(held.handle)
             self._files.clear()
+            self.personal.close()
             self._release()
 
     def _release(self) -> None:
