@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ripstop.agent.inspection import inspect_ledger
 from ripstop.agent.ledger import FileLedger, LedgerError, MemoryLedger
 from ripstop.core.chance import stream
 from ripstop.core.wire.chain import genesis, head
@@ -210,3 +211,35 @@ def test_nothing_acknowledged_is_lost_at_random_crash_points(tmp_path):
         tail, _ = reopened(folder)
         assert tail.records[: synced + 1] == (b"first", *records[:synced])
         assert tail.records == (b"first", *records)[: len(tail.records)]
+
+
+def test_what_goes_beyond_the_share_is_refused_as_on_a_full_disk_until_something_is_dropped(tmp_path):
+    ledger = FileLedger(tmp_path, "drone-1", share=1000)
+    kept = 0
+    with pytest.raises(OSError, match="share of 1000 bytes"):
+        for _ in range(100):
+            ledger.append("ledger", b"r" * 50)
+            kept += 1
+    assert ledger.tail("ledger").last == kept
+    ledger.append("state", b"s" * 2000)  # what must not be forgotten has no share
+    ledger.drop("ledger", kept)
+    ledger.append("ledger", b"r" * 50)
+    ledger.close()
+    assert FileLedger(tmp_path, "drone-1").tail("ledger").last == kept + 1
+
+
+def test_trimming_forgets_the_older_half_and_the_chain_goes_on(tmp_path):
+    ledger = FileLedger(tmp_path, "drone-1", share=10_000)
+    for number in range(40):
+        ledger.append("ledger", b"%d" % number)
+    assert ledger.trim() == 0
+    while not ledger.trim():
+        ledger.append("ledger", b"r" * 50)
+    tail = ledger.tail("ledger")
+    assert tail.first > 20
+    ledger.append("ledger", b"after")
+    ledger.close()
+    again = FileLedger(tmp_path, "drone-1")
+    assert again.tail("ledger").records == (*tail.records, b"after")
+    assert again.recoveries[0].damaged == ""
+    assert [text for text in inspect_ledger(tmp_path).findings if "no entry" not in text] == []

@@ -276,3 +276,23 @@ def test_a_ground_that_wants_another_release_confirms_nothing(world):
     world.run(0.1)
     world.observe(battery_percent=80.0)
     assert not world.request(payload_kg=0.5)
+
+
+# ---- its share of the disk ----------------------------------------------------------------------------
+
+
+def test_an_agent_that_works_alone_for_long_stays_within_its_share_of_the_disk(tmp_path):
+    clock = ManualClock(NOW_US)
+    made = ripstop.Agent(
+        "a", (POLICY,), vocabulary=VOCABULARY, clock=clock, ledger=Store(tmp_path, share=200_000)
+    )
+    made.observe(battery_percent=80.0)
+    for _ in range(1500):
+        clock.advance(0.02)
+        assert made.request("accept_task", {"payload_kg": 0.5})[0]
+        assert (tmp_path / "ledger.log").stat().st_size <= 200_000
+    last = made.node.ledger_head[0]
+    made.close()
+    tail = Store(tmp_path).open("a").tail("ledger")
+    assert tail.first > 1
+    assert tail.last >= last

@@ -95,3 +95,14 @@ def test_what_is_no_finite_number_is_not_sent_and_disturbs_nothing():
     assert sampler.pick(bad, 0, 0) == []
     assert sampler.pick({"battery_percent": 10**400, "altitude_m": "5"}, 0, 0) == []
     assert len(sampler.pick({"battery_percent": 80, "altitude_m": math.inf}, 0, 0)) == 1
+
+
+def test_far_from_every_threshold_the_band_widens_and_never_hides_a_crossing():
+    spec = {"x": SignalSpec("x", low=0.0, high=100.0)}
+    near, far = (Sampler(spec, thresholds={"x": (10.0,)}) for _ in range(2))
+    near.pick({"x": 12.0}, 0, 0)
+    assert near.pick({"x": 13.5}, 1, 1)
+    far.pick({"x": 80.0}, 0, 0)
+    assert not far.pick({"x": 73.0}, 1, 1)
+    assert far.pick({"x": 71.0}, 2, 2)
+    assert far.pick({"x": 9.9}, 3, 3)

@@ -11,6 +11,7 @@ from ripstop.cli.root import main
 from ripstop.control.audit.files import read_log, write_logs
 from ripstop.control.audit.trust import Trust
 from ripstop.control.audit.verify import verify_run
+from ripstop.core.commitment import Opening
 from ripstop.core.decision import Verdict
 from ripstop.core.journal import RecordKind, read_entry, write_entry
 from ripstop.core.messages import Item, PeerKind, PeerMessage
@@ -172,6 +173,22 @@ def test_a_changed_input_is_found_too(fleet, run_folder):
 
     forged(fleet, run_folder / "audit", lighter)
     assert codes(run_folder) == {"decision.differs"}
+
+
+def test_a_decision_that_withholds_a_personal_value_is_counted_as_chain_only(fleet, run_folder, capsys):
+    def withhold(record):
+        entry = read_entry(record)
+        if entry.kind is not RecordKind.DECISION:
+            return record
+        hidden = Opening("task_priority", 0, b"s" * 32, "5").to_json()
+        inputs = [
+            {**i, "value": hidden} if i["signal"] == "task_priority" else i for i in entry.body["inputs"]
+        ]
+        return write_entry(entry.kind, entry.t_us, {**entry.body, "inputs": inputs})
+
+    forged(fleet, run_folder / "audit", withhold)
+    assert main(["audit", "verify", str(run_folder)]) == 0
+    assert "4 withhold personal values" in capsys.readouterr().out
 
 
 def test_a_restriction_that_no_intent_holds_is_found(fleet, run_folder):

@@ -7,6 +7,7 @@ control plane (`agent.runtime`) its effects go to the driver of the link instead
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import partial, wraps
@@ -71,6 +72,8 @@ class Agent:
             raise ConfigurationError(
                 f"the settings are those of `{settings.agent}`, expected `{name}`", code="C0304"
             )
+        if settings.personal and not settings.salt_key:
+            settings = replace(settings, salt_key=os.urandom(32))
         store = ledger if isinstance(ledger, Store) else Store(ledger)
         disk = store.open(name)
         opener = None if store.trust is None else partial(open_envelope, store.trust, settings.fleet)
@@ -317,6 +320,13 @@ class Agent:
             result, effects = self.node.command(order, now)
             self._perform(effects, now)
         return result
+
+    def erase(self, signal: str | None = None, before_us: int | None = None) -> int:
+        """Erase personal values of a signal (None: of all) sensed before a time (None: ever); give how many.
+
+        The ledger keeps their commitments and verifies as before.
+        """
+        return self.disk.personal.erase(signal, before_us)
 
     # ---- sensing ----------------------------------------------------------------------------------------
 

@@ -23,10 +23,14 @@ class Store:
         folder: made where it is missing; None keeps everything in memory.
         trust: keys of those who may sign releases; without one every release is refused. Needs the extra
             `signed`.
+        share: bytes that the ledger may take on the disk. An agent that works alone forgets its oldest
+            records within them; in a fleet it keeps all that has no receipt, and what does not fit is refused
+            as on a full disk.
     """
 
     folder: Folder | None = None
     trust: Keyring | None = None
+    share: int = 64 << 20
 
     def open(self, name: str) -> Ledger:
         """Open the disk of the agent of this name.
@@ -34,4 +38,6 @@ class Store:
         Raises:
             LedgerError: the folder cannot be used.
         """
-        return MemoryLedger(name) if self.folder is None else FileLedger(Path(self.folder), name)
+        if self.folder is None:
+            return MemoryLedger(name)
+        return FileLedger(Path(self.folder), name, self.share)

@@ -10,7 +10,8 @@ perhaps torn bytes behind it. So on opening, the first record that does not veri
   reported.
 
 The stream `bundle` holds whole contents, of which the last counts: it is kept in two slots that take turns
-(`agent.slots`), and `append` syncs it.
+(`agent.slots`), and `append` syncs it. The stream `personal` is a table of its own (`agent.personal`), from
+which values can be erased.
 
 `drop` forgets a prefix: the file is written anew without it once that saves enough, and swapped in
 atomically. Layout, little-endian:
@@ -35,6 +36,8 @@ from threading import Lock
 from ripstop.core.errors import ConfigurationError
 from ripstop.core.wire.chain import genesis, link
 
+from .personal import STREAM as _PERSONAL
+from .personal import PersonalValues
 from .slots import Slots, write_whole
 
 _HEAD_MAGIC, _RECORD_MAGIC = b"RSL1", b"RSR1"
@@ -43,7 +46,7 @@ _RECORD = struct.Struct("<4sIQ32sI")
 _NUMBER = struct.Struct("<Q32s")
 MAX_RECORD = 1 << 24
 _COMPACT_BYTES = 1 << 20
-_SLOTTED = "bundle"
+_SLOTTED, _SHARED = "bundle", "ledger"
 
 
 class LedgerError(ConfigurationError):
@@ -85,9 +88,13 @@ class MemoryLedger:
         self._most = most
         self._streams: dict[str, tuple[int, bytes, deque[bytes]]] = {}
         self.recoveries: list[Recovery] = []
+        self.personal = PersonalValues(None)
 
     def append(self, stream: str, data: bytes) -> None:
         """Append a record."""
+        if stream == _PERSONAL:
+            self.personal.put(data)
+            return
         if stream not in self._streams:
             self._streams[stream] = (1, genesis(self._owner), deque())
         first, _, records = self._streams[stream]
@@ -135,14 +142,16 @@ class FileLedger:
     Args:
         folder: made where it is missing.
         owner: the agent's id; its chains begin with it.
+        share: bytes that the ledger's own stream may take; beyond them it counts as full (None: no end).
 
     Raises:
         LedgerError: C0401 another process holds the folder, C0402 it cannot be made or opened, C0403 it is
             another agent's.
     """
 
-    def __init__(self, folder: Path | str, owner: str) -> None:
+    def __init__(self, folder: Path | str, owner: str, share: int | None = None) -> None:
         self.folder = Path(folder)
+        self.share = share
         self._owner = owner
         self._files: dict[str, _File] = {}
         self._lock = Lock()
@@ -159,6 +168,7 @@ class FileLedger:
             for path in sorted(self.folder.glob("*.log")):
                 self._files[path.stem] = self._open(path.stem)
             self._slots = Slots(self.folder, _SLOTTED)
+            self.personal = PersonalValues(self.folder / f"{_PERSONAL}.db")
         except BaseException:
             self._release()
             raise
@@ -197,12 +207,17 @@ class FileLedger:
             if stream == _SLOTTED:
                 self._slots.put(data)
                 return
+            if stream == _PERSONAL:
+                self.personal.put(data)
+                return
             held = self._files.get(stream)
             if held is None:
                 held = self._files[stream] = self._create(stream)
             number = held.number + 1
             after = link(held.previous, number, data)
             raw = _record(number, after, data)
+            if self.share is not None and stream == _SHARED and held.size + len(raw) > self.share:
+                raise OSError(errno.ENOSPC, f"the ledger's share of {self.share} bytes is used up")
             try:
                 _write_whole(held.handle, raw, held.size)
             except OSError:
@@ -244,12 +259,27 @@ class FileLedger:
             if begin >= _COMPACT_BYTES or begin == held.size:
                 self._compact(stream, held, count, begin)
 
+    def trim(self) -> int:
+        """Forget the older half of the ledger's own stream if half its share is used; give the last dropped.
+
+        For a ledger that nobody will ever fetch: an agent's that works alone.
+        """
+        with self._lock:
+            held = self._files.get(_SHARED)
+            if held is None or self.share is None or held.size < self.share // 2:
+                return 0
+            count = len(held.offsets) // 2
+            if count:
+                self._compact(_SHARED, held, count, held.offsets[count])
+            return held.base
+
     def close(self) -> None:
         """Let go of the files and the folder."""
         with self._lock:
             for held in self._files.values():
                 os.close(held.handle)
             self._files.clear()
+            self.personal.close()
             self._release()
 
     def _release(self) -> None:

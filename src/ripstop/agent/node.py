@@ -49,6 +49,7 @@ from .chronicle import Chronicle
 from .governance import Governance
 from .guard import Findings, Guard
 from .peers import Peers
+from .personal import Veil
 from .pulse import Pulse
 from .records import Records
 from .responder import Responder
@@ -112,6 +113,8 @@ class AgentNode:
             self._chronicle, self._voice, self._peers, self._pulse.pace, self._speak,
             lambda: self.responder.switch.state,
         )  # fmt: skip
+        key = settings.salt_key or settings.seed.to_bytes(32, "big", signed=True)
+        self._veil = Veil(settings.personal, key)
         self._is_ledger_failing = False
         self.responder.attach(self._chronicle, self._conditions())
         self._spoken = self.vm.vocabulary.digest
@@ -181,7 +184,8 @@ class AgentNode:
         return self._chronicle.records.sequence, self._chronicle.records.head
 
     def _basis(self) -> dict[str, Json]:
-        return self._governance.basis(self._chronicle.records.incarnation)
+        basis = self._governance.basis(self._chronicle.records.incarnation)
+        return basis | {"state": ""} if self._veil.names else basis  # a digest of little can be guessed
 
     # ---- events -----------------------------------------------------------------------------------------
 
@@ -234,6 +238,7 @@ class AgentNode:
         restored, self._restored = self._restored, None
         life = (self.settings.agent, "nonce", event.incarnation, now.boot, now.mono_us)
         self._authority.reseed(stream(self.settings.seed, *life))
+        self._veil.start("/".join(map(str, life)))
         self._chronicle.records.start(event.incarnation, restored.ledger if restored else None)
         if restored is not None:
             self.responder.restore(restored.saved)
@@ -319,7 +324,7 @@ class AgentNode:
             name = "opened" if transition.after is BreakerState.OPEN else transition.after.value
             self._chronicle.tell(f"breaker.{name}", fields, now, out)
         for alarm in found.news:
-            self._chronicle.tell("anomaly.detected", alarm, now, out)
+            self._chronicle.tell("anomaly.detected", self._veil.alarm(alarm), now, out)
         for name in found.recovered:
             self._chronicle.tell("signal.recovered", {"signal": name}, now, out)
         if found.transitions:
@@ -366,7 +371,7 @@ class AgentNode:
             self._governance.refresh(now, out)
         decision = self.vm.decide(action, context, now.wall_us)
         self.vm.commit(decision)
-        self._chronicle.record(RecordKind.DECISION, decision.to_json(), now, out)
+        self._chronicle.record(RecordKind.DECISION, self._veil.decision(decision.to_json(), out), now, out)
         return decision, tuple(out)
 
     def install(self, bundle: bytes, now: Instant) -> tuple[RipstopError | None, Effects]:

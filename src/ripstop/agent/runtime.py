@@ -106,6 +106,8 @@ class AgentRuntime:
         settings = settings or NodeSettings(identity.agent, identity.fleet)
         if not settings.seed:  # nobody may foretell the nonces of a live agent
             settings = replace(settings, seed=int.from_bytes(os.urandom(8), "big"))
+        if settings.personal and not settings.salt_key:
+            settings = replace(settings, salt_key=os.urandom(32))
         if (settings.agent, settings.fleet) != (identity.agent, identity.fleet):
             raise ConfigurationError(
                 f"the settings are for `{settings.agent}` in fleet `{settings.fleet}`, "

@@ -2,8 +2,9 @@
 
 A reading is sent when it has left a dead band around the last one that was sent, when it crossed a threshold
 of a policy, or when the heartbeat is due. The band is a share of the signal's declared range (else of the
-value), and narrows to half the distance from the nearest threshold. When one signal is due the others that
-are half due go along, so that signals share frames. After an alarm every reading is sent for a while.
+value). It narrows to half the distance from the nearest threshold, and widens far away from all of them. When
+one signal is due the others that are half due go along, so that signals share frames. After an alarm every
+reading is sent for a while.
 """
 
 from __future__ import annotations
@@ -18,25 +19,30 @@ from ripstop.core.wire.frame import FLAG_ALARM, Row
 from .reading import finite
 
 _HEARTBEAT_MAX_S = 60.0
+_WIDENING = 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class SamplerSettings:
     """How coarse the ground's picture may be.
 
-    `band` is the dead band as a share of the declared range, narrowed to `narrow` near a threshold;
+    `band` is the dead band as a share of the declared range. Where a policy's thresholds are known it
+    narrows to `narrow` near one, and widens to a quarter of the distance from the nearest, up to `wide`;
     `urgent_s` is how long every reading is sent after an alarm.
     """
 
     band: float = 0.02
-    narrow: float = 0.002
+    narrow: float = 0.01
+    wide: float = 0.08
     urgent_s: float = 60.0
 
 
 class _Track:
     """What was last sent of one signal, and between what nothing new is to be told."""
 
-    __slots__ = ("band", "due_us", "heartbeat_us", "high", "index", "low", "narrow", "relative", "thresholds")
+    __slots__ = (
+        "band", "due_us", "heartbeat_us", "high", "index", "low", "narrow", "relative", "thresholds", "wide",
+    )  # fmt: skip
 
     def __init__(
         self, index: int, spec: SignalSpec, settings: SamplerSettings, thresholds: tuple[float, ...]
@@ -46,6 +52,7 @@ class _Track:
         width = 1.0 if spec.low is None or spec.high is None else spec.high - spec.low
         self.narrow = settings.narrow * width
         self.band = settings.band * width
+        self.wide = max(settings.wide, settings.band) * width
         self.thresholds = thresholds
         age_s = _HEARTBEAT_MAX_S if spec.max_age_s is None else spec.max_age_s / 3
         self.heartbeat_us = round(min(_HEARTBEAT_MAX_S, age_s) * 1e6)
@@ -54,7 +61,11 @@ class _Track:
 
     def sent(self, value: float, mono_us: int) -> None:
         """Take note that a value was sent: set the dead band around it, and the next heartbeat."""
-        band = self.band * max(abs(value), 1e-9) if self.relative else self.band
+        unit = max(abs(value), 1e-9) if self.relative else 1.0
+        band = self.band * unit
+        if self.thresholds:
+            away = min(abs(value - threshold) for threshold in self.thresholds)
+            band = max(band, min(away * _WIDENING, self.wide * unit))
         self.low, self.high = value - band, value + band
         for threshold in self.thresholds:
             near = max(abs(value - threshold) / 2, self.narrow)

@@ -35,6 +35,8 @@ class NodeSettings:
     denies; None: all but the failsafes. With `enforce` off the breaker only counts (metrics-only).
     With `durable` a decision is on stable storage before its action runs; without it up to `sync_s` of
     records may be lost in a power cut. `call_breaker` is for the breakers around actions' own calls.
+    `personal` names the signals and parameters that the ledger holds commitments to instead of values;
+    `salt_key` is the secret that these are salted by (a shell draws one from the machine).
     `capabilities` None is unknown, and a policy whose `applies_to` is unknown applies.
     """
 
@@ -55,6 +57,8 @@ class NodeSettings:
     thresholds: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     capabilities: tuple[str, ...] | None = None
     ladder: LadderSettings = field(default_factory=LadderSettings)
+    personal: tuple[str, ...] = ()
+    salt_key: bytes = field(default=b"", repr=False)
     seed: int = 0
 
     def __post_init__(self) -> None:

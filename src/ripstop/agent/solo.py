@@ -28,7 +28,7 @@ from ripstop.core.node import (
 )
 
 from .disk import Ledger
-from .ledger import MemoryLedger
+from .ledger import FileLedger, MemoryLedger
 from .node import AgentNode
 from .settings import Restored
 
@@ -88,13 +88,21 @@ class Solo:
 
     def _keep(self, effect: Append, now: Instant) -> None:
         try:
-            self._disk.append(effect.stream, effect.data)
+            self._append(effect)
         except OSError as error:
             self._fail(error, now)
             return
         if self.is_failing:
             self.is_failing = False
             self.perform(self._node.ledger_recovered(now), now)
+
+    def _append(self, effect: Append) -> None:
+        try:
+            self._disk.append(effect.stream, effect.data)
+        except OSError:
+            if not isinstance(self._disk, FileLedger) or not self._disk.trim():
+                raise
+            self._disk.append(effect.stream, effect.data)
 
     def _begin_sync(self, sequence: int, now: Instant) -> None:
         """Sync without keeping the caller: a disk may take its time."""
@@ -108,7 +116,13 @@ class Solo:
             from concurrent.futures import ThreadPoolExecutor
 
             self._pool = ThreadPoolExecutor(1, thread_name_prefix=f"ledger {self._name}")
-        self._syncing = (sequence, self._pool.submit(self._disk.sync))
+        self._syncing = (sequence, self._pool.submit(self._sync))
+
+    def _sync(self) -> None:
+        """Sync; and as nobody will fetch what an agent alone has on file, keep that within half its share."""
+        self._disk.sync()
+        if isinstance(self._disk, FileLedger):
+            self._disk.trim()
 
     def _synced(self, now: Instant) -> None:
         if self._syncing is None:
@@ -125,7 +139,7 @@ class Solo:
     def sync_now(self, now: Instant) -> bool:
         """Sync, and keep the caller until it is done; False where that fails."""
         try:
-            self._disk.sync()
+            self._sync()
         except OSError as error:
             self._fail(error, now)
         return not self.is_failing

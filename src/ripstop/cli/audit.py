@@ -69,6 +69,9 @@ def _print(result: Verification, top: int) -> None:
     print("ledgers    " + (", ".join(f"{name} {n}" for name, n in kinds.items()) or "none"))
     decided = counts["record.decision"]
     print(f"decisions  {counts['decisions.verified']} of {decided} come out the same when decided again")
+    withheld = counts["decisions.chain_only"]
+    if withheld:
+        print(f"           {withheld} withhold personal values: the chain alone vouches for them")
     print(f"head       {result.head}")
     shown = result.findings[: top or None]
     for finding in shown:

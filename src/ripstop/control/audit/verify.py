@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from ripstop.core.commitment import holds_commitment
 from ripstop.core.errors import ConfigurationError, RipstopError, WireError
 from ripstop.core.intent import Intent
 from ripstop.core.journal import Entry, RecordKind, read_entry, restrictions_digest
@@ -254,6 +255,9 @@ class _Verifier:
             text = f"release `{release.get('counter')}` is not on file with this content"
             self._result.find("release.missing", where, text)
             return
+        if holds_commitment(entry.body):
+            self._result.counts["decisions.chain_only"] += 1
+            return
         try:
             difference = self._redecider.check(entry.body, self._redecider.bundle(policies, restrictions))
         except (RipstopError, ValueError) as error:
@@ -276,7 +280,7 @@ def _texts(value: object) -> list[str]:
 
 
 def _is_own(text: str) -> bool:
-    """Whether a restriction is one that an agent puts on itself: it denies outright what it guards."""
+    """Whether a restriction is one that an agent puts on itself: it denies outright, or only limits."""
     try:
         document = json.loads(text)
     except ValueError:
@@ -284,5 +288,5 @@ def _is_own(text: str) -> bool:
     return (
         isinstance(document, dict)
         and str(document.get("id", "")).startswith("agent/")
-        and document.get("rule") is False
+        and (document.get("rule") is False or ("rule" not in document and "limits" in document))
     )

@@ -1,0 +1,125 @@
+import json
+
+import pytest
+
+import ripstop
+from agent.scripted_ground import POLICY, VOCABULARY
+from ripstop.agent import NodeSettings
+from ripstop.agent.inspection import inspect_ledger
+from ripstop.agent.personal import PersonalValues, Veil
+from ripstop.core.clock import ManualClock
+from ripstop.core.commitment import Opening, commitment_of, holds_commitment
+from ripstop.core.wire.record import pack
+
+NOW_US = 1_700_000_000_000_000
+WEIGHT = 0.8125
+
+
+def make(folder, **more):
+    settings = NodeSettings("a", personal=("payload_kg", "battery_v"), **more)
+    return ripstop.Agent(
+        "a", (POLICY,), vocabulary=VOCABULARY, settings=settings, clock=ManualClock(NOW_US), ledger=folder
+    )
+
+
+def decisions(folder):
+    return [e.body for _, e in inspect_ledger(folder).ledger.entries if e.kind.value == "decision"]
+
+
+def commitments(folder):
+    return [
+        commitment_of(sample["value"])
+        for body in decisions(folder)
+        for sample in body["inputs"]
+        if sample["signal"] == "payload_kg"
+    ]
+
+
+def acted(folder, **more):
+    made = make(folder, **more)
+    made.observe(battery_percent=80.0)
+    for _ in range(2):
+        assert made.request("accept_task", {"payload_kg": WEIGHT})[0]
+    return made
+
+
+def on_disk(folder):
+    return b"".join(path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file())
+
+
+def test_the_ledger_holds_commitments_and_the_decision_itself_the_values(tmp_path):
+    with acted(tmp_path) as made:
+        decision, _ = made.request("accept_task", {"payload_kg": WEIGHT})
+        assert {sample.value for sample in decision.inputs} >= {WEIGHT}
+    body = decisions(tmp_path)[0]
+    assert holds_commitment(body)
+    values = {sample["signal"]: sample["value"] for sample in body["inputs"]}
+    assert values["battery_percent"] == 80.0
+    assert len(set(commitments(tmp_path))) == 3  # a salt each: equal values do not show as equal
+
+
+def test_a_commitment_opens_until_it_is_erased_and_the_chain_verifies_before_and_after(tmp_path):
+    with acted(tmp_path) as made:
+        first, second = commitments(tmp_path)
+        opening = made.disk.personal.find(first)
+        assert (opening.signal, json.loads(opening.value)) == ("payload_kg", WEIGHT)
+        assert opening.commitment == first
+        assert inspect_ledger(tmp_path).findings == []
+        assert made.erase(before_us=NOW_US) == 0
+        assert made.erase("payload_kg") == 2
+        assert made.disk.personal.find(second) is None
+    assert inspect_ledger(tmp_path).findings == []
+    assert commitments(tmp_path) == [first, second]
+
+
+def test_nothing_of_an_erased_value_is_left_in_any_file(tmp_path):
+    with acted(tmp_path) as made:
+        salts = [made.disk.personal.find(name).salt for name in commitments(tmp_path)]
+        assert str(WEIGHT).encode() in on_disk(tmp_path)
+        made.erase()
+        raw = on_disk(tmp_path)
+        assert str(WEIGHT).encode() not in raw
+        assert not any(salt in raw for salt in salts)
+
+
+def test_an_alarm_of_a_personal_signal_tells_no_reading(tmp_path):
+    with make(tmp_path) as made:
+        for volts in (12.5, 12.4, 12.3, 9.0625):
+            made.observe(battery_v=volts)
+        entries = [entry for _, entry in inspect_ledger(tmp_path).ledger.entries]
+        (notice,) = [e.body for e in entries if e.body.get("name") == "anomaly.detected"]
+        assert set(notice["fields"]) == {"signal", "kind", "score", "sigma"}
+        assert b"9.06" not in on_disk(tmp_path)
+
+
+def test_salts_differ_between_lives_and_between_agents(tmp_path):
+    for folder in (tmp_path / "one", tmp_path / "other"):
+        for _ in range(2):
+            acted(folder).close()
+    found = commitments(tmp_path / "one") + commitments(tmp_path / "other")
+    assert len(set(found)) == len(found) == 8
+
+
+def test_without_personal_names_nothing_changes():
+    veil, out = Veil((), b""), []
+    record = {"inputs": [{"signal": "x", "value": 1.0, "t_us": 0}]}
+    assert veil.decision(record, out) is record
+    assert out == []
+
+
+def test_values_in_memory_can_be_erased_too():
+    made = acted(None)
+    assert made.erase("battery_v") == 0
+    assert made.erase() == 2
+
+
+def test_a_table_that_cannot_be_written_says_so_as_a_disk_does(tmp_path):
+    (tmp_path / "personal.db").mkdir()
+    with pytest.raises(OSError, match="cannot be kept"):
+        PersonalValues(tmp_path / "personal.db").put(pack(Opening("x", 0, b"", "1")))
+
+
+def test_what_is_no_commitment_is_none():
+    for value in (1.0, None, {}, {"$commitment": 3}, {"$commitment": "a", "b": 1}, [1]):
+        assert commitment_of(value) is None
+    assert not holds_commitment({"inputs": "none", "last_valid": [3]})
