@@ -85,9 +85,8 @@ def main() -> None:
             lambda compiled=compiled, arrays=arrays: compiled.verdicts(arrays),
             lambda compiled=compiled, arrays=arrays: compiled.decisions("go", arrays),
         ]
-        rounds = [
-            [timeit.timeit(task, timer=time.process_time, number=10) for task in tasks] for _ in range(11)
-        ]
+        timed = partial(timeit.timeit, timer=time.process_time, number=10)
+        rounds = [[timed(task) for task in tasks] for _ in range(11)]
         medians = [statistics.median(column) / 10 / ROWS * 1e9 for column in zip(*rounds, strict=True)]
         dicts, zipped, other, fast, full = medians
         bars = [judged(f"{title}: verdict alone, times the loop", zipped / fast, least=20)]
