@@ -131,7 +131,7 @@ def _verdict(
         watched = Watched(program.inputs, columns, rows, nothing, nothing)
         holds, unknown = watched.truth(policy.rule, np.ones(rows, dtype=np.bool_)), watched.unknown
     if policy.policy.effect == "forbid":
-        holds = np.logical_not(holds)
+        holds = np.logical_not(holds, out=None if unknown is not None else holds)
     verdicts: Verdicts = holds.view(np.int8)
     np.add(verdicts, verdicts, out=verdicts)
     if unknown is not None:
