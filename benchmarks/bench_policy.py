@@ -1,7 +1,8 @@
 """Verdicts, decisions and windows of the python engine beside the rivals, in one run; medians, interleaved.
 
 `pip install datalogic-py reelay` for the rivals; without them their columns stay empty. Times are of the
-process's own processor time, so that other work on the machine disturbs less.
+process's own processor time, so that other work on the machine disturbs less. Each figure that has a bar is
+printed with it.
 
 Rules: a = "battery < 30 implies payload <= 1"; b = "cpu >= .9 and not restarted within 300 s"; c = 50 clauses
 over 20 signals; d = `all` over 20 neighbours. `bare` is the hand-written function, `guarded` one that checks
@@ -17,6 +18,8 @@ import time
 from collections.abc import Callable, Mapping
 from itertools import product
 from math import prod
+
+from bars import judged, summary
 
 from ripstop.backends import Compiled
 from ripstop.backends import compile as compile_policies
@@ -155,8 +158,10 @@ def verdicts() -> None:
         ("d true", RULE_D, bare_d, guarded_d, {"near": near}),
         ("d false at once", RULE_D, bare_d, guarded_d, {"near": [{"load": 1.0}, *near]}),
     ]
-    heads = ["bare ns", "guarded", "ours", "of bare", "datalogic", "times it", "pre-parsed"]
-    print(f"{'rule':<18}" + "".join(f"{head:>11}" for head in heads))
+    heads = ["bare ns", "guarded", "ours", "of bare", "of guarded", "datalogic", "times it", "pre-parsed"]
+    print(
+        f"{'rule':<18}" + "".join(f"{head:>11}" for head in heads) + "   bars: of bare, of guarded, times it"
+    )
     gains: list[float] = []
     for title, rule, bare, guarded, context in cases:
         verdict = compile_policies(load(rule)).verdict
@@ -165,18 +170,21 @@ def verdicts() -> None:
         bare_ns, guarded_ns, ours_ns, *rival_ns = race(
             [bare, guarded or bare, verdict, *others], context, 1000
         )
-        row = [
-            f"{bare_ns:.0f}",
-            f"{guarded_ns:.0f}" if guarded else "-",
-            f"{ours_ns:.0f}",
-            f"{bare_ns / ours_ns:.2f}",
-        ]
+        share = bare_ns / ours_ns
+        row = [f"{bare_ns:.0f}", "-", f"{ours_ns:.0f}", f"{share:.2f}", "-"]
+        bars = [judged(f"{title}: of bare", share, least=0.7 if title[0] == "d" else 0.8)]
+        if guarded:
+            row[1], row[4] = f"{guarded_ns:.0f}", f"{guarded_ns / ours_ns:.2f}"
+            bars.append(judged(f"{title}: of guarded", guarded_ns / ours_ns, least=1))
         if rival_ns:
             gains.append(rival_ns[0] / ours_ns)
             row += [f"{rival_ns[0]:.0f}", f"{gains[-1]:.2f}", f"{rival_ns[1]:.0f}"]
-        print(f"{title:<18}" + "".join(f"{cell:>11}" for cell in row))
+            bars.append(judged(f"{title}: times datalogic-py", gains[-1], least=1.3))
+        print(f"{title:<18}" + "".join(f"{cell:>11}" for cell in row) + "   " + ", ".join(bars))
     if gains:
-        print(f"geometric mean over datalogic-py: {prod(gains) ** (1 / len(gains)):.2f}")
+        mean = prod(gains) ** (1 / len(gains))
+        verdict_of_all = judged("geometric mean over datalogic-py", mean, least=2)
+        print(f"geometric mean over datalogic-py: {mean:.2f}   {verdict_of_all}")
 
 
 def policy(number: int, action: str) -> dict[str, Json]:
@@ -196,54 +204,70 @@ def policy(number: int, action: str) -> dict[str, Json]:
 
 def decisions() -> None:
     task = {"payload_kg": 0.5, "task_priority": 2, "margin_after_wh": 5.0, "reserve_wh": 4.0}
-    print(f"\n{'decide, with evidence':<40}{'us':>8}")
+    lines: list[str] = []
+    runs: list[Callable[[Context], object]] = []
     for count in (10, 100, 1000):
         policies = [load(policy(n, "accept_task" if n < 10 else "take_off")) for n in range(count)]
         compiled = compile_policies(policies)
         full = compiled.observe(compiled.start(), {"battery_percent": 55.0}, 0)
         low = compiled.observe(compiled.start(), {"battery_percent": 15.0}, 0)
-        for title, state, context in (
-            ("allowed", full, task),
-            ("a limit active", low, task),
-            ("a parameter absent (exact evaluator)", full, {"payload_kg": 0.5}),
-        ):
-            repeat = 200 if len(context) == 1 else 5000
-            (time_ns,) = race(
-                [lambda c, s=state, f=compiled.decide: f("accept_task", c, 1, s)], context, repeat // 10
-            )
-            print(f"{count:>5} policies, 10 guard: {title:<38}"[:40].ljust(40) + f"{time_ns / 1000:8.1f}")
-    (time_ns,) = race(
-        [lambda c: compiled.observe(full, c, 2)], {"battery_percent": 55.0, "x_m": 1.0, "y_m": 2.0}, 500
-    )
-    print(f"{'observe three signals':<40}{time_ns / 1000:8.1f}")
+        for title, state in (("allowed", full), ("a limit active", low)):
+            lines.append(f"{count:>5} policies, 10 guard: {title}")
+            runs.append(lambda _, s=state, f=compiled.decide: f("accept_task", task, 1, s))
+    rest: list[tuple[str, Callable[[Context], object]]] = [
+        (
+            "a parameter absent (exact evaluator)",
+            lambda _: compiled.decide("accept_task", {"payload_kg": 0.5}, 1, full),
+        ),
+        (
+            "observe three signals",
+            lambda _: compiled.observe(full, {"battery_percent": 55.0, "x_m": 1.0, "y_m": 2.0}, 2),
+        ),
+    ]
+    times = [ns / 1000 for ns in race(runs, {}, 500)]
+    print(f"\n{'decide, with evidence':<42}{'us':>8}")
+    for title, taken_us in zip(lines, times, strict=True):
+        print(f"{title:<42}{taken_us:8.2f}   {judged(title, taken_us, most=5)}")
+    growth = (times[4] + times[5]) / (times[0] + times[1])
+    bar = judged("decision at 1,000 policies, times that at 10", growth, most=1.1)
+    print(f"{'1,000 policies, times 10':<42}{growth:8.2f}   {bar}")
+    for (title, _), taken_ns in zip(rest, race([run for _, run in rest], {}, 50), strict=True):
+        print(f"{title:<42}{taken_ns / 1000:8.2f}")
 
 
 def windows() -> None:
-    """Time one update of "at no time in the window above 0.9", the window getting longer."""
+    """Time one update of "at no time in the window above 0.9", for windows of several lengths in turns."""
     vocabulary: Json = {
         "name": "v",
         "signals": {"x": {"range": [0, 1], "max_age_s": 5}},
         "actions": {"go": {}},
     }
     samples = [{"x": 0.95 if index % 97 == 0 else 0.5} for index in range(1000)]
-    heads = ["tracker us", "observe", "decide", "reelay dense", "discrete"]
-    print(f"\n{'temporal update':<18}" + "".join(f"{head:>14}" for head in heads))
-    for window in (10, 300, 3000):
+    spans, compiled = (10, 300, 3000), []
+    for window in spans:
         rule = {"historically": [{"<": [{"var": "x"}, 0.9]}, window]}
-        compiled = compile_policies(load({"ripstop": 1, "id": "p", "vocabulary": vocabulary, "rule": rule}))
-        runs = [
-            tracked(compiled, samples),
-            observed(compiled, samples),
-            decided(compiled),
-            *reelays(window, samples),
-        ]
-        times = race([lambda _, run=run: run() for run in runs], {}, 3)
-        per = [1000, 1000, 100, 1000, 1000]
-        print(
-            f"{window:>5} s"
-            + " " * 11
-            + "".join(f"{ns / n / 1000:14.2f}" for ns, n in zip(times, per, strict=False))
-        )
+        document: Json = {"ripstop": 1, "id": "p", "vocabulary": vocabulary, "rule": rule}
+        compiled.append(compile_policies(load(document)))
+    kinds: dict[str, list[Callable[[], None]]] = {
+        "tracker us": [tracked(each, samples) for each in compiled],
+        "observe": [observed(each, samples) for each in compiled],
+        "decide": [decided(each) for each in compiled],
+    }
+    others = [reelays(window, samples) for window in spans]
+    if others[0]:
+        kinds |= {"reelay dense": [each[0] for each in others], "discrete": [each[1] for each in others]}
+    raced = race([lambda _, run=run: run() for runs in kinds.values() for run in runs], {}, 3)
+    times = [[ns / len(samples) / 1000 for ns in raced[at : at + 3]] for at in range(0, len(raced), 3)]
+    print(f"\n{'temporal update':<18}" + "".join(f"{head:>14}" for head in [*kinds, "times dense"]))
+    for index, window in enumerate(spans):
+        row = "".join(f"{kind[index]:14.2f}" for kind in times)
+        if others[0]:
+            gain = times[3][index] / times[0][index]
+            row += f"{gain:14.2f}   {judged(f'window {window} s: times reelay', gain, least=2)}"
+        print(f"{window:>5} s" + " " * 11 + row)
+    growth = times[0][-1] / times[0][0]
+    bar = judged("tracker at a window of 3,000 s, times that at 10 s", growth, most=1.1)
+    print(f"tracker, 3,000 s times 10 s: {growth:.2f}   {bar}")
 
 
 def tracked(compiled: Compiled, samples: list[dict[str, float]]) -> Callable[[], None]:
@@ -279,7 +303,7 @@ def decided(compiled: Compiled) -> Callable[[], None]:
         state = compiled.observe(state, {"x": 0.5}, second * 1_000_000)
 
     def run() -> None:
-        for _ in range(100):
+        for _ in range(1000):
             compiled.decide("go", {}, state.t_us, state)
 
     return run
@@ -313,3 +337,4 @@ if __name__ == "__main__":
     verdicts()
     decisions()
     windows()
+    summary()

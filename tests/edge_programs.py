@@ -138,7 +138,8 @@ class Programs:
         pick = self.rng.random()
         if depth <= 0 or pick < 0.35:
             return self.atom()
-        parts = [self.condition(depth - 1) for _ in range(self.rng.randint(1, 4))]
+        count = self.rng.choice([1, 2, 3, 4] if depth > 1 else [1, 2, 3, 4, 9])
+        parts = [self.condition(depth - 1) for _ in range(count)]
         if pick < 0.75:
             return {self.rng.choice(["and", "or"]): parts}
         if pick < 0.85:

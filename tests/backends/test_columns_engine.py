@@ -41,6 +41,41 @@ def test_a_table_of_contexts_is_decided_row_by_row(seed):
         assert raw[row] == min(reference.verdict(policy, context, 2_500_000) for policy in policies)
 
 
+@pytest.mark.parametrize("seed", [11, 12, 13, 14, 15, 16])
+def test_the_rows_of_a_trace_have_a_past(seed):
+    rng = generator(seed)
+    programs = Programs(rng, remainder=True)
+    policies = [programs.policy(number) for number in range(20)]
+    policies = [policy for policy in policies if policy.program.windows][:2]
+    contexts = [Contexts(rng).context() for _ in range(60)]
+    steps = [rng.choice([0, 300_000, 900_000, 2_500_000, -400_000]) for _ in contexts]
+    moments = np.maximum(np.cumsum(steps), 0)
+    compiled = compile_policies(policies, "columns", vocabulary=VOCABULARY)
+    bundle = make_bundle(policies, VOCABULARY)
+    found = compiled.decisions("go", as_columns(contexts), moments, is_trace=True)
+    state = compiled.start()
+    for row, (context, t_us) in enumerate(zip(contexts, moments.tolist(), strict=True)):
+        signals = {name: value for name, value in context.items() if name not in ("p", "q")}
+        state = compiled.observe(state, signals, t_us)
+        expected = reference.decide(bundle, "go", context, t_us, state)
+        assert found.verdicts[row] == expected.verdict
+        assert found.evidence(row) == tuple(expected.evidence)
+
+
+def test_a_window_over_recorded_samples():
+    rule = {"historically": [{"<": [{"var": "load"}, 0.9]}, 10]}
+    vocabulary = {"name": "v", "signals": {"load": {"max_age_s": 60}}, "actions": {"go": {}}}
+    policy = load({"ripstop": 1, "id": "calm", "vocabulary": vocabulary, "guards": ["go"], "rule": rule})
+    compiled = compile_policies(policy, "columns")
+    columns = {"load": np.array([0.5, 0.5, 0.95, 0.5, 0.5, np.nan])}
+    t_us = np.array([0, 11, 12, 20, 23, 30]) * 1_000_000
+    found = compiled.decisions("go", columns, t_us, is_trace=True)
+    unknown = found.policies[0].unknown
+    assert found.verdicts.tolist() == [0, 2, 0, 0, 0, 0]
+    assert unknown.tolist() == [True, False, False, False, False, True]
+    assert compiled.decisions("go", columns, t_us).policies[0].unknown.all()
+
+
 def test_arrays_are_taken_as_they_are_and_nan_is_unknown():
     compiled = compile_policies(load(RULE_A), "columns")
     battery = np.array([20.0, 20.0, 50.0, np.nan, np.inf, 20.0])

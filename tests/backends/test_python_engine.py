@@ -231,3 +231,18 @@ def test_raw_verdicts_are_the_reference_s_in_rules_of_every_size(seed):
         context = {f"s{index}": rng.choice(pool) for index in range(6) if rng.random() < 0.95}
         context["near"] = [{"load": rng.choice(pool)} for _ in range(rng.randrange(4))]
         assert verdict(context) is reference.verdict(policy, context), context
+
+
+class Refusing:
+    """A value of the caller's own whose comparisons raise."""
+
+    def __lt__(self, other):
+        raise RuntimeError("not now")
+
+    __le__ = __gt__ = __ge__ = __lt__
+
+
+def test_a_value_whose_comparisons_raise_is_unknown():
+    compiled = compile_policies(load({"<": [{"var": "battery"}, 30]}))
+    assert compiled.verdict({"battery": Refusing()}) is Verdict.UNKNOWN
+    assert not compiled.decide("go", {"battery": Refusing()})

@@ -84,7 +84,7 @@ def test_a_context_may_come_from_a_file_and_a_decision_as_json(tmp_path, capsys)
     assert json.loads(capsys.readouterr().out)["verdict"] == "allow"
 
 
-@pytest.mark.parametrize("context", ["x", "[1]", "@/nowhere.json"])
+@pytest.mark.parametrize("context", ["x", "[1]", '{"a": 1, "a": 2}', "@/nowhere.json"])
 def test_a_context_that_is_no_object_is_a_usage_error(capsys, context):
     assert main(["policy", "eval", RULE, "--context", context]) == 2
     assert "C0005" in capsys.readouterr().err

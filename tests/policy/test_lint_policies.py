@@ -32,6 +32,7 @@ def lints(rule=None, **keys):
         ("battery_percent < 30 implies battery_percent < 40", "`battery_percent < 40 %` is always true here"),
         ("battery_percent >= 20 and battery_percent <= 20", None),
         ("battery_percent > 101", "`>` is always false here"),
+        ("min(1, 5) > 2 or is_flying", "`min(1, 5) > 2` is always false here"),
     ],
 )
 def test_a_condition_that_is_settled_is_named(rule, settled):

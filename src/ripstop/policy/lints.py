@@ -16,12 +16,15 @@ from math import inf
 from ripstop.core.errors import Place
 from ripstop.policy.diagnostics import Findings
 from ripstop.policy.document import Policy
-from ripstop.policy.ir import LOGIC, Expr
+from ripstop.policy.evaluate import Machine, Scope
+from ripstop.policy.ir import LOGIC, Expr, rule_of
 from ripstop.policy.source import Node
 from ripstop.policy.text_printer import text_of
+from ripstop.policy.values import JsonLogicError
 
 MOST_PARTS = 5000  # larger rules are not looked through
 _MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "===": "==", "!=": "!=", "!==": "!="}
+_CONSTANT = frozenset(("const", "+", "-", "*", "/", "%", "min", "max", *_MIRRORED))
 _OPPOSITE = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": "=="}
 
 
@@ -148,6 +151,16 @@ def _steps(atom: Expr) -> Iterator[tuple[Expr, str, float]]:
             yield right, _MIRRORED[op], float(str(left.value))
 
 
+def _constant(atom: Expr) -> bool | None:
+    """Give the truth of an atom that reads nothing; None where it raises, too."""
+    if any(part.op not in _CONSTANT for part in atom.walk()):
+        return None
+    try:
+        return Machine().truth(rule_of(atom), Scope(None))
+    except JsonLogicError:
+        return None
+
+
 def _is_number(expr: Expr) -> bool:
     return expr.op == "const" and isinstance(expr.value, int | float) and not isinstance(expr.value, bool)
 
@@ -170,6 +183,7 @@ class _Walk:
         if expr.op in ("and", "or"):
             return self._chain(expr, facts.copy())
         settled = facts.settles(expr)
+        settled = _constant(expr) if settled is None else settled
         if settled is not None:
             self._note(expr, settled)
         return settled

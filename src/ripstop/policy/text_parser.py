@@ -120,6 +120,8 @@ class _Parser:
             hint = nearest(token.text, KEYWORDS) or "two values need an operator between them"
         elif token.text in ("<", "<=", ">", ">=", "==", "!=", "===", "!==", "in"):
             hint = "comparisons of two kinds are joined with `and`"
+        elif token.text == "," and before is not None and before.kind == "number":
+            hint = "a decimal is written with a point"
         return self.cursor.fail(f"expected an operator or the end, got {token.shown}", token.start, hint)
 
     # expressions
@@ -409,6 +411,8 @@ class _Parser:
 def _value_hint(token: Token) -> str:
     if token.kind == "word":
         return "a signal of this name stands in backticks"
+    if token.text == ">":
+        return "unequal is written `!=`"
     return "" if token.kind == "end" else "a name, a number, a text, or `(`"
 
 

@@ -13,10 +13,15 @@ from ripstop.backends.columns.evaluate import Numbers, Rows, Watched
 from ripstop.backends.columns.plain import TruthOf, Unusable, View, plain_truth
 from ripstop.backends.columns.table import Column, Table, count_rows, rows_of
 from ripstop.backends.edge.host import EdgeCompiled, Run
+from ripstop.backends.edge.inputs import Look
 from ripstop.backends.edge.program import UNKNOWN_BIT, EdgePolicy, EdgeProgram, Engine
+from ripstop.core.canonical import Json
 from ripstop.core.decision import Evidence, Verdict
 from ripstop.policy import reference
 from ripstop.policy.bundle import Bundle
+from ripstop.policy.evaluate import Absent
+from ripstop.policy.state import State
+from ripstop.policy.temporal import key_of
 
 COLUMNS = Engine("columns")
 Verdicts: TypeAlias = NDArray[np.int8]
@@ -126,7 +131,7 @@ def _verdict(
         watched = Watched(program.inputs, columns, rows, nothing, nothing)
         holds, unknown = watched.truth(policy.rule, np.ones(rows, dtype=np.bool_)), watched.unknown
     if policy.policy.effect == "forbid":
-        holds = np.logical_not(holds)
+        holds = np.logical_not(holds, out=None if unknown is not None else holds)
     verdicts: Verdicts = holds.view(np.int8)
     np.add(verdicts, verdicts, out=verdicts)
     if unknown is not None:
@@ -217,14 +222,17 @@ class ColumnsCompiled(EdgeCompiled):
         table = Table(columns, program.texts, rows, _seconds(t_us), ranged=False)
         found = self._raw_columns([table.numbers(each) for each in program.inputs], rows)
         for row in table.surprising:
-            at_us = t_us if isinstance(t_us, int) else int(t_us[row])
-            found[row] = min(
-                reference.verdict(policy, rows_of(columns, row), at_us) for policy in self.policies
-            )
+            context, at_us = rows_of(columns, row), _moment(t_us, row)
+            found[row] = min(reference.verdict(policy, context, at_us) for policy in self.policies)
         return found
 
     def decisions(
-        self, action: str, columns: Mapping[str, Column], t_us: int | NDArray[np.int64] = 0
+        self,
+        action: str,
+        columns: Mapping[str, Column],
+        t_us: int | NDArray[np.int64] = 0,
+        *,
+        is_trace: bool = False,
     ) -> ColumnDecisions:
         """Decide about an action for every row.
 
@@ -232,29 +240,55 @@ class ColumnsCompiled(EdgeCompiled):
             action: the action's name.
             columns: its parameters and the signals, by name, all of one length.
             t_us: the moment, one for all or one for each row.
+            is_trace: the rows are what one agent observed, one after the other: each row's signals are
+                observed at its moment, then it is decided, so that temporal operators have a past. Without
+                it they are UNKNOWN.
         """
         program, rows = self.program(action), count_rows(columns)
         table = Table(columns, program.texts, rows, _seconds(t_us), ranged=True)
-        found = run_decisions(program, [table.numbers(each) for each in program.inputs], rows)
-        for row in sorted(table.surprising):
-            at_us = t_us if isinstance(t_us, int) else int(t_us[row])
-            self._replace(found, action, row, (columns, at_us))
+        states = self._walked(action, columns, t_us, rows) if is_trace else []
+        recalled = _recalled(self, program, states, t_us)
+        numbers = [
+            recalled[index] if index in recalled else table.numbers(each)
+            for index, each in enumerate(program.inputs)
+        ]
+        found = run_decisions(program, numbers, rows)
+        held = _held_rows(program, columns, rows) if is_trace else set()
+        for row in sorted(table.surprising | held):
+            self._replace(found, action, row, (columns, _moment(t_us, row), states[row] if states else None))
         return found
 
+    def _walked(
+        self, action: str, columns: Mapping[str, Column], t_us: int | NDArray[np.int64], rows: int
+    ) -> list[State]:
+        """Give the state after each row has been observed."""
+        reads = reference.signals_read(self.bundle, action, self.bundle.guarding(action))
+        names = dict.fromkeys((*self._watch.signals, *reads))
+        values = {name: _listed(columns[name]) for name in names if name in columns}
+        state, states = self.start(), []
+        for row in range(rows):
+            signals = {name: value for name in values if not isinstance(value := values[name][row], Absent)}
+            state = state.observe(signals, _moment(t_us, row))
+            states.append(state)
+        return states
+
     def _replace(
-        self, found: ColumnDecisions, action: str, row: int, where: tuple[Mapping[str, Column], int]
+        self,
+        found: ColumnDecisions,
+        action: str,
+        row: int,
+        where: tuple[Mapping[str, Column], int, State | None],
     ) -> None:
         """Put in what the reference says of a row."""
-        columns, at_us = where
-        decision = reference.decide(self.bundle, action, rows_of(columns, row), at_us)
+        columns, at_us, state = where
+        inputs = reference.inputs_of(self.bundle, action, rows_of(columns, row), at_us, state)
+        outcomes = [reference.outcome_of(policy, inputs) for policy in self.bundle.guarding(action)]
+        decision = reference.decision_of(inputs, outcomes, state)
         found.verdicts[row] = decision.verdict
-        for each, evidence in zip(found.policies, decision.evidence, strict=True):
+        for each, evidence, outcome in zip(found.policies, decision.evidence, outcomes, strict=True):
             for index in range(len(each.read)):
                 each.read[index, row] = bool(evidence.read >> index & 1)
                 each.true[index, row] = bool(evidence.true >> index & 1)
-        inputs = reference.Inputs(self.bundle, action, rows_of(columns, row), at_us, {})
-        for each in found.policies:
-            outcome = reference.outcome_of(each.policy.policy, inputs)
             unknown = any(reason.code == "unknown" for reason in outcome.reasons)
             each.permits[row], each.unknown[row] = bool(outcome.verdict), unknown
             for index, active in enumerate(each.active):
@@ -263,6 +297,41 @@ class ColumnsCompiled(EdgeCompiled):
             limit = next((limit for limit in decision.limits if limit.parameter == name), None)
             low[row] = -np.inf if limit is None or limit.low is None else limit.low
             high[row] = np.inf if limit is None or limit.high is None else limit.high
+
+
+def _recalled(
+    compiled: ColumnsCompiled, program: EdgeProgram, states: Sequence[State], t_us: int | NDArray[np.int64]
+) -> dict[int, Numbers]:
+    """Give the temporal operators' values of each row, by the number of their input."""
+    wanted = [index for index, each in enumerate(program.inputs) if each.look is Look.RECALLED]
+    made = {index: np.full(len(states), np.nan) for index in wanted if states}
+    keys = {index: key_of(program.inputs[index].rule, compiled.vocabulary) for index in made}
+    for row, state in enumerate(states if made else ()):
+        recall = state.recall_keys(_moment(t_us, row))
+        for index, column in made.items():
+            column[row] = program.inputs[index].encode(recall(keys[index]), program.texts)
+    return made
+
+
+def _held_rows(program: EdgeProgram, columns: Mapping[str, Column], rows: int) -> set[int]:
+    """Give the rows of a trace in which an earlier sample may count: the reference knows which."""
+    if any(each.max_age_s is not None for each in program.inputs):
+        return set(range(rows))
+    names = {each.name for each in program.inputs if each.name in columns}
+    loose = [_listed(columns[name]) for name in names if not _is_plain(columns[name])]
+    return {row for column in loose for row, value in enumerate(column) if isinstance(value, Absent)}
+
+
+def _is_plain(column: Column) -> bool:
+    return isinstance(column, np.ndarray) and column.dtype.kind != "O"
+
+
+def _listed(column: Column) -> Sequence[Json | Absent]:
+    return column.tolist() if isinstance(column, np.ndarray) else column
+
+
+def _moment(t_us: int | NDArray[np.int64], row: int) -> int:
+    return t_us if isinstance(t_us, int) else int(t_us[row])
 
 
 def _seconds(t_us: int | NDArray[np.int64]) -> Numbers | float:

@@ -99,8 +99,7 @@ def plain_truth(node: Bool) -> TruthOf:
         case Compare():
             return _comparison(node)
         case Not(part):
-            inner = plain_truth(part)
-            return lambda view: np.logical_not(inner(view))
+            return _inverted(plain_truth(part))
         case Every(parts):
             return _chain([plain_truth(part) for part in parts], is_and=True)
         case Some(parts):
@@ -113,6 +112,22 @@ def plain_truth(node: Bool) -> TruthOf:
             return _guarded(inputs, plain_truth(body))
         case _:
             assert_never(node)
+
+
+def _inverted(inner: TruthOf) -> TruthOf:
+    def evaluate(view: View) -> Rows:
+        found = inner(view)
+        return np.logical_not(found, out=found)
+
+    return evaluate
+
+
+def _joined(join: Callable[..., Rows], first: TruthOf, second: TruthOf) -> TruthOf:
+    def evaluate(view: View) -> Rows:
+        found = first(view)
+        return join(found, second(view), out=found)
+
+    return evaluate
 
 
 def _guarded(inputs: Sequence[int], inner: TruthOf) -> TruthOf:
@@ -182,16 +197,12 @@ class _LongChain:
 
 
 def _choice(condition: Bool, first: Bool, second: Bool) -> TruthOf:
-    """Give one of two truths: with bitwise operations, which are faster than `where`."""
+    """Give one of two truths: with operations on truths, which are faster than `where`."""
     test, then, other = plain_truth(condition), plain_truth(first), plain_truth(second)
     if isinstance(first, Truth):
-        if first.value:
-            return lambda view: test(view) | other(view)
-        return lambda view: ~test(view) & other(view)
-    if isinstance(second, Truth):
-        if second.value:
-            return lambda view: ~test(view) | then(view)
-        return lambda view: test(view) & then(view)
+        return _joined(np.logical_or if first.value else np.less, test, other)
+    if isinstance(second, Truth):  # "not test or then" of truths is "test <= then"
+        return _joined(np.less_equal if second.value else np.logical_and, test, then)
 
     def evaluate(view: View) -> Rows:
         held = test(view)

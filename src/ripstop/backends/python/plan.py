@@ -46,7 +46,7 @@ Function: TypeAlias = Callable[
     [Mapping[str, Json], Mapping[str, Reading], int, Recall], "tuple[int, ...] | None"
 ]
 
-SURPRISES = (Deopt, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+SURPRISES = (Deopt, ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,7 +84,10 @@ def read_context(text: str) -> dict[str, Json]:
     """
     try:
         content = Path(text[1:]).read_text() if text.startswith("@") else text
-        context = json.loads(content)
+        context = json.loads(content, object_pairs_hook=_distinct)
+    except KeyError as twice:
+        message = f"the context cannot be read, key `{twice.args[0]}` stands twice in one object"
+        raise ConfigurationError(message, code="C0005") from None
     except (OSError, ValueError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not JSON"
         raise ConfigurationError(
@@ -93,6 +96,15 @@ def read_context(text: str) -> dict[str, Json]:
     if not isinstance(context, dict):
         raise ConfigurationError("the context is not a JSON object", code="C0005", hint='like {"a": 1}')
     return context
+
+
+def _distinct(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    found: dict[str, Json] = {}
+    for key, value in pairs:
+        if key in found:
+            raise KeyError(key)
+        found[key] = value
+    return found
 
 
 def read_trace(file: str | None) -> list[tuple[int, Mapping[str, Json]]]:

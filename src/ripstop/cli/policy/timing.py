@@ -18,6 +18,7 @@ from ripstop.cli.policy.arguments import (
     read_trace,
 )
 from ripstop.core.canonical import Json
+from ripstop.core.decision import Verdict
 
 if TYPE_CHECKING:
     from ripstop.cli.root import Subparsers
@@ -74,6 +75,8 @@ def run(args: argparse.Namespace) -> int:
     print(f"{'median of ' + str(args.rounds) + ' rounds':<28}{'µs':>10}")
     for name, value in medians.items():
         print(f"{name:<28}{value / 1000:>10.3f}")
+    if compiled.verdict(context, t_us) is Verdict.UNKNOWN:
+        print("the verdict on this context is unknown, so the exact evaluator was measured (see --context)")
     return 0
 
 
