@@ -97,6 +97,7 @@ class LightAgent(asyncio.Protocol):
             except (OSError, TimeoutError) as error:
                 self.crew.failures[type(error).__name__] += 1
                 self.backoff.failed()
+                self.give_up()
             await asyncio.sleep(self.backoff.wait_s())
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -135,6 +136,15 @@ class LightAgent(asyncio.Protocol):
                 self.backoff.opened()
                 self.crew.back(self)
                 self.hand_in()
+
+    def give_up(self) -> None:
+        """Let go of a connection that was made while nobody waited for it any more."""
+        if self.transport is not None:
+            self.transport.abort()
+            self.transport = None
+        if self.is_up:
+            self.is_up = False
+            self.crew.up.pop(self.name, None)
 
     def say(self, data: bytes) -> None:
         if self.transport is not None and not self.transport.is_closing():
