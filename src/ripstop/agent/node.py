@@ -119,16 +119,21 @@ class AgentNode:
         self.responder.attach(self._chronicle, self._conditions())
         self._spoken = self.vm.vocabulary.digest
         self._offset_us: int | None = None
-        agent = settings.agent
-        self._routes: dict[str, Callable[[bytes, Instant, list[Effect]], object]] = {
+        self._peer_prefix = self._names.peers_of(settings.agent)[:-1]
+        self._routes = self._by_subject()
+        self._timers = self._by_timer()
+
+    def _by_subject(self) -> dict[str, Callable[[bytes, Instant, list[Effect]], object]]:
+        return {
             self._names.tick: self._pulse.tick,
             self._names.bundle: self._governance.take_bundle,
             self._names.stop: self.responder.take_token,
-            self._names.of("receipt", agent): self._chronicle.on_receipt,
+            self._names.of("receipt", self.settings.agent): self._chronicle.on_receipt,
             **{self._names.intent(scope): self._governance.take_intent for scope in self._authority.scopes},
         }
-        self._peer_prefix = self._names.peers_of(agent)[:-1]
-        self._timers: dict[str, Callable[[Instant, list[Effect]], None]] = {
+
+    def _by_timer(self) -> dict[str, Callable[[Instant, list[Effect]], None]]:
+        return {
             "age": self._governance.refresh,
             "beat": self._pulse.beat,
             "fetch": self._pulse.fetch,
