@@ -76,6 +76,22 @@ def test_a_window_over_recorded_samples():
     assert compiled.decisions("go", columns, t_us).policies[0].unknown.all()
 
 
+def test_what_a_trace_cannot_use_has_no_value_before_either():
+    vocabulary = {"name": "v", "signals": {"x": {}}, "actions": {"go": {}}}
+    rule = {"<": [{"previous": [{"var": "x"}]}, {"var": "x"}]}
+    policy = load({"ripstop": 1, "id": "up", "vocabulary": vocabulary, "guards": ["go"], "rule": rule})
+    compiled = compile_policies(policy, "columns")
+    values = [1, 2, "a", 3, "b", "c", True, ABSENT, 5]
+    found = compiled.decisions("go", {"x": values}, np.arange(len(values)), is_trace=True)
+    state = compiled.start()
+    for row, value in enumerate(values):
+        context = {} if value is ABSENT else {"x": value}
+        state = compiled.observe(state, context, row)
+        expected = reference.decide(compiled.bundle, "go", context, row, state)
+        assert found.verdicts[row] == expected.verdict
+        assert found.evidence(row) == tuple(expected.evidence)
+
+
 def test_arrays_are_taken_as_they_are_and_nan_is_unknown():
     compiled = compile_policies(load(RULE_A), "columns")
     battery = np.array([20.0, 20.0, 50.0, np.nan, np.inf, 20.0])

@@ -13,7 +13,7 @@ from ripstop.backends.columns.evaluate import Numbers, Rows, Watched
 from ripstop.backends.columns.plain import TruthOf, Unusable, View, plain_truth
 from ripstop.backends.columns.table import Column, Table, count_rows, rows_of
 from ripstop.backends.edge.host import EdgeCompiled, Run
-from ripstop.backends.edge.inputs import Look
+from ripstop.backends.edge.inputs import Look, Surprise
 from ripstop.backends.edge.program import UNKNOWN_BIT, EdgePolicy, EdgeProgram, Engine
 from ripstop.core.canonical import Json
 from ripstop.core.decision import Evidence, Verdict
@@ -246,30 +246,58 @@ class ColumnsCompiled(EdgeCompiled):
         """
         program, rows = self.program(action), count_rows(columns)
         table = Table(columns, program.texts, rows, _seconds(t_us), ranged=True)
-        states = self._walked(action, columns, t_us, rows) if is_trace else []
-        recalled = _recalled(self, program, states, t_us)
-        numbers = [
-            recalled[index] if index in recalled else table.numbers(each)
-            for index, each in enumerate(program.inputs)
-        ]
+        numbers = [table.numbers(each) for each in program.inputs]
+        states: dict[int, State] = {}
+        if is_trace:
+            apart = table.surprising | _held_rows(program, columns, rows)
+            states = self._walk(action, columns, t_us, numbers, apart)
         found = run_decisions(program, numbers, rows)
-        held = _held_rows(program, columns, rows) if is_trace else set()
-        for row in sorted(table.surprising | held):
-            self._replace(found, action, row, (columns, _moment(t_us, row), states[row] if states else None))
+        for row in sorted(table.surprising | states.keys()):
+            self._replace(found, action, row, (columns, _moment(t_us, row), states.get(row)))
         return found
 
-    def _walked(
-        self, action: str, columns: Mapping[str, Column], t_us: int | NDArray[np.int64], rows: int
-    ) -> list[State]:
-        """Give the state after each row has been observed."""
+    def _walk(
+        self,
+        action: str,
+        columns: Mapping[str, Column],
+        t_us: int | NDArray[np.int64],
+        numbers: list[Numbers],
+        apart: set[int],
+    ) -> dict[int, State]:
+        """Observe row after row, and put in what temporal operators recall at each.
+
+        Args:
+            action: the action's name.
+            columns: what was observed.
+            t_us: the moments.
+            numbers: the inputs' numbers; those of temporal operators are written.
+            apart: rows for the reference; those where a recalled value is a surprise are added.
+
+        Returns:
+            The state at each row that is left to the reference.
+        """
+        program = self.program(action)
         reads = reference.signals_read(self.bundle, action, self.bundle.guarding(action))
         names = dict.fromkeys((*self._watch.signals, *reads))
         values = {name: _listed(columns[name]) for name in names if name in columns}
-        state, states = self.start(), []
-        for row in range(rows):
+        recalled = [
+            (index, each, key_of(each.rule, self.vocabulary))
+            for index, each in enumerate(program.inputs)
+            if each.look is Look.RECALLED
+        ]
+        state, states = self.start(), {}
+        for row in range(count_rows(columns)):
+            at_us = _moment(t_us, row)
             signals = {name: value for name in values if not isinstance(value := values[name][row], Absent)}
-            state = state.observe(signals, _moment(t_us, row))
-            states.append(state)
+            state = state.observe(signals, at_us)
+            recall = state.recall_keys(at_us)
+            for index, each, key in recalled:
+                try:
+                    numbers[index][row] = each.encode(recall(key), program.texts)
+                except Surprise:
+                    apart.add(row)
+            if row in apart:
+                states[row] = state
         return states
 
     def _replace(
@@ -297,20 +325,6 @@ class ColumnsCompiled(EdgeCompiled):
             limit = next((limit for limit in decision.limits if limit.parameter == name), None)
             low[row] = -np.inf if limit is None or limit.low is None else limit.low
             high[row] = np.inf if limit is None or limit.high is None else limit.high
-
-
-def _recalled(
-    compiled: ColumnsCompiled, program: EdgeProgram, states: Sequence[State], t_us: int | NDArray[np.int64]
-) -> dict[int, Numbers]:
-    """Give the temporal operators' values of each row, by the number of their input."""
-    wanted = [index for index, each in enumerate(program.inputs) if each.look is Look.RECALLED]
-    made = {index: np.full(len(states), np.nan) for index in wanted if states}
-    keys = {index: key_of(program.inputs[index].rule, compiled.vocabulary) for index in made}
-    for row, state in enumerate(states if made else ()):
-        recall = state.recall_keys(_moment(t_us, row))
-        for index, column in made.items():
-            column[row] = program.inputs[index].encode(recall(keys[index]), program.texts)
-    return made
 
 
 def _held_rows(program: EdgeProgram, columns: Mapping[str, Column], rows: int) -> set[int]:
