@@ -113,21 +113,19 @@ class AgentNode:
             self._chronicle, self._voice, self._peers, self._pulse.pace, self._speak,
             lambda: self.responder.switch.state,
         )  # fmt: skip
-        key = settings.salt_key or settings.seed.to_bytes(32, "big", signed=True)
-        self._veil = Veil(settings.personal, key)
+        self._veil = Veil(settings.personal, settings.salt)
         self._is_ledger_failing = False
         self.responder.attach(self._chronicle, self._conditions())
         self._spoken = self.vm.vocabulary.digest
         self._offset_us: int | None = None
-        agent = settings.agent
         self._routes: dict[str, Callable[[bytes, Instant, list[Effect]], object]] = {
             self._names.tick: self._pulse.tick,
             self._names.bundle: self._governance.take_bundle,
             self._names.stop: self.responder.take_token,
-            self._names.of("receipt", agent): self._chronicle.on_receipt,
+            self._names.of("receipt", settings.agent): self._chronicle.on_receipt,
             **{self._names.intent(scope): self._governance.take_intent for scope in self._authority.scopes},
         }
-        self._peer_prefix = self._names.peers_of(agent)[:-1]
+        self._peer_prefix = self._names.peers_of(settings.agent)[:-1]
         self._timers: dict[str, Callable[[Instant, list[Effect]], None]] = {
             "age": self._governance.refresh,
             "beat": self._pulse.beat,
