@@ -113,8 +113,7 @@ class AgentNode:
             self._chronicle, self._voice, self._peers, self._pulse.pace, self._speak,
             lambda: self.responder.switch.state,
         )  # fmt: skip
-        key = settings.salt_key or settings.seed.to_bytes(32, "big", signed=True)
-        self._veil = Veil(settings.personal, key)
+        self._veil = Veil(settings.personal, settings.salt)
         self._is_ledger_failing = False
         self.responder.attach(self._chronicle, self._conditions())
         self._spoken = self.vm.vocabulary.digest

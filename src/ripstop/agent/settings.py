@@ -68,6 +68,11 @@ class NodeSettings:
             if not getattr(self, name) > 0:
                 raise ConfigurationError(f"`{name}` must be above 0", code="C0303")
 
+    @property
+    def salt(self) -> bytes:
+        """What commitments are salted by: the secret, or where there is none (in virtual time) the seed."""
+        return self.salt_key or self.seed.to_bytes(32, "big", signed=True)
+
 
 class ReadableDisk(Protocol):
     """A disk whose streams can be read back: both ledgers."""
