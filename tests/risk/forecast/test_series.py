@@ -44,6 +44,13 @@ def test_windows_of_one_block_come_from_one_stretch_of_one_history() -> None:
         assert starts.max() - starts.min() < 15
 
 
+def test_more_windows_than_teach_anything_are_thinned_evenly() -> None:
+    found = windows_of([np.arange(1e5), np.arange(1e6, 1.03e6)], 0, 10, 5)
+    assert 15_000 <= len(found) <= 20_001
+    assert set(np.diff(found.past[:-1, 0]).astype(int)) >= {4}
+    assert (found.past[:, 0] >= 1e6).mean() == pytest.approx(3 / 13, abs=0.01)
+
+
 @pytest.mark.parametrize(
     "histories",
     [[], [[1.0, "a"]], [[1.0, np.inf]], [[[1.0], [2.0]]], [[True, False]]],

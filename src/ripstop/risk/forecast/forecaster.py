@@ -143,7 +143,6 @@ class Forecaster:
         *,
         names: Sequence[Hashable] | None = None,
         confidence: float = 0.9,
-        widths: Floats | None = None,
     ) -> CrossingReport:
         """Say for each series how likely it crosses the limit within the horizon, and when.
 
@@ -153,7 +152,6 @@ class Forecaster:
             limit: what is to be crossed.
             names: of the series; their positions by default.
             confidence: of the band and of the time's interval.
-            widths: half-widths of the band in spreads, shape (series,); by default those of calibration.
 
         Raises:
             RiskInputError: C0751 for windows or names of another shape, C0715 for the confidence.
@@ -163,7 +161,7 @@ class Forecaster:
         named = tuple(range(len(past))) if names is None else tuple(names)
         if len(named) != len(past):
             raise RiskInputError(f"{len(named)} names for {len(past)} series", code="C0751")
-        return self.answer(past, self.predict(past), limit, named, confidence, widths)
+        return self.answer(past, self.predict(past), limit, named, confidence)
 
     def answer(
         self,
@@ -174,7 +172,10 @@ class Forecaster:
         confidence: float,
         widths: Floats | None = None,
     ) -> CrossingReport:
-        """Make the report of forecasts that are there already, standardised as `past` is."""
+        """Make the report of forecasts that are there already, standardised as `past` is.
+
+        `widths`: half-widths of the band in spreads, shape (series or 1,); by default those of calibration.
+        """
         errors, scale = self.errors, self.scale[:, None]
         if widths is None:
             widths = radius(errors.scores, 1.0 - confidence)

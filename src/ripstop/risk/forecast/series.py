@@ -19,6 +19,9 @@ LONGEST_GAP = 5
 PARTS = (0.55, 0.10, 0.175, 0.175)
 """Shares of a history, in the order of time: to fit on, to select by, to calibrate on, to judge by."""
 
+MOST = 20_000
+"""Windows that a part gives at most, evenly thinned: more teach nothing, and would fill the memory."""
+
 FEWEST = 20
 """Windows that calibrating and judging need at least."""
 
@@ -68,10 +71,10 @@ def _checked(row: ArrayLike, place: int) -> Floats:
         raise RiskInputError(
             f"history {place} has shape {values.shape}, expected one dimension", code="C0751"
         )
-    given = np.asarray(row, dtype=object)
-    missing = np.array([value is None or value != value for value in given.ravel().tolist()], bool)
-    wrong = np.flatnonzero(~np.isfinite(values) & ~missing)
-    if len(wrong):
+    suspect = np.flatnonzero(~np.isfinite(values))
+    given = np.asarray(row, dtype=object) if len(suspect) else values
+    wrong = [at for at in suspect.tolist() if given[at] is not None and given[at] == given[at]]
+    if wrong:
         raise RiskInputError(
             f"history {place} has `{given[wrong[0]]}` at sample {wrong[0]}, expected a finite number",
             code="C0751",
@@ -103,13 +106,13 @@ def bridged(values: Floats, most: int = LONGEST_GAP) -> Floats:
 
 
 def windows_of(histories: Sequence[Floats], part: int, window: int, horizon: int) -> Windows:
-    """Cut every window whose future lies in one part of its history; gaps that are too long are cut around.
+    """Cut windows whose future lies in one part of their history; gaps that are too long are cut around.
 
     Raises:
         RiskInputError: C0751, if there are fewer than `FEWEST`.
     """
     edges = np.concatenate([[0.0], np.cumsum(PARTS)])
-    pasts, futures, blocks = [], [], []
+    found: list[tuple[Floats, NDArray[np.int64], NDArray[np.int64]]] = []
     stretch = 0
     for history in histories:
         low, high = (round(float(edge) * len(history)) for edge in edges[part : part + 2])
@@ -118,11 +121,9 @@ def windows_of(histories: Sequence[Floats], part: int, window: int, horizon: int
             continue
         views = np.lib.stride_tricks.sliding_window_view(piece, window + horizon)
         whole = np.flatnonzero(np.isfinite(views).all(axis=1))
-        pasts.append(views[whole, :window])
-        futures.append(views[whole, window:])
-        blocks.append(stretch + whole // (window + horizon))
+        found.append((views, whole, stretch + whole // (window + horizon)))
         stretch += len(views) // (window + horizon) + 1
-    count = sum(len(past) for past in pasts)
+    count = sum(len(whole) for _, whole, _ in found)
     if count < FEWEST:
         longest = max(len(history) for history in histories)
         raise RiskInputError(
@@ -132,7 +133,12 @@ def windows_of(histories: Sequence[Floats], part: int, window: int, horizon: int
             hint=f"give longer histories ({round((horizon + FEWEST) / min(PARTS))} samples or so), "
             "fewer gaps, or a shorter window or horizon",
         )
-    return Windows(np.concatenate(pasts), np.concatenate(futures), np.concatenate(blocks))
+    step = -(-count // MOST)
+    return Windows(
+        np.concatenate([views[whole[::step], :window] for views, whole, _ in found]),
+        np.concatenate([views[whole[::step], window:] for views, whole, _ in found]),
+        np.concatenate([block[::step] for _, _, block in found]),
+    )
 
 
 def evenly(t_s: Floats, values: Floats, step_s: float | None = None) -> tuple[Floats, float]:

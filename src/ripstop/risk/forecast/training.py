@@ -37,7 +37,6 @@ from ripstop.risk.settings import check_seed, check_whole
 
 BATCH = 128
 STEEPEST = 1.0  # norm at which gradients are clipped
-MOST_WINDOWS = 20_000  # of an epoch; more history is thinned evenly
 CONFIDENCE = 0.9  # at which coverage is measured for the record
 LIMIT_QUANTILE = 0.9  # of the part that is fitted on: the limit to judge by where none is given
 
@@ -118,7 +117,7 @@ def train(
     mean, scale = standard(rows)
     rows = tuple((row - mean) / scale for row in rows)
     ar, select_by = fit_pooled(rows, how.window, how.horizon)
-    fit_on = windows_of(rows, 0, how.window, how.horizon).thinned(MOST_WINDOWS)
+    fit_on = windows_of(rows, 0, how.window, how.horizon)
     calibrate = windows_of(rows, 2, how.window, how.horizon).thinned(PATHS)
     residual, later, last = (w.future - ar.predict(w.past) for w in (fit_on, select_by, calibrate))
     learner = _Learner(how, size=max(float(np.sqrt((residual**2).mean())), 1e-9))
