@@ -76,10 +76,6 @@ class _Track:
                 self.high = min(self.high, threshold)
         self.due_us = mono_us + self.heartbeat_us
 
-    def is_due(self, value: float, mono_us: int) -> bool:
-        """Whether the value must go out."""
-        return mono_us >= self.due_us or not self.low <= value <= self.high
-
     def goes_along(self, value: float, mono_us: int) -> bool:
         """Whether the value may share the frame of another that must go out."""
         if mono_us >= self.due_us - self.heartbeat_us // 2:
@@ -136,10 +132,11 @@ class Sampler:
                 if name not in tracks:
                     continue
                 track = tracks[name]
-                if type(value) is float and track.low <= value <= track.high and mono_us < track.due_us:
+                is_quiet = mono_us < track.due_us
+                if is_quiet and type(value) is float and track.low <= value <= track.high:
                     continue
                 number = _number(value)
-                if number is not None and track.is_due(number, mono_us):
+                if number is not None and not (is_quiet and track.low <= number <= track.high):
                     break
             else:
                 return []
@@ -158,4 +155,6 @@ class Sampler:
 
 def _number(value: Json) -> float | None:
     """Give a reading as a finite number, None where it is none; booleans count as 0 and 1."""
+    if type(value) is float:
+        return value if value - value == 0.0 else None  # infinity less itself is no number
     return float(value) if isinstance(value, bool) else finite(value)
