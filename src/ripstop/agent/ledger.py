@@ -34,11 +34,12 @@ from pathlib import Path
 from threading import Lock
 
 from ripstop.core.errors import ConfigurationError
+from ripstop.core.files import write_whole
 from ripstop.core.wire.chain import genesis, link
 
 from .personal import STREAM as _PERSONAL
 from .personal import PersonalValues
-from .slots import Slots, write_whole
+from .slots import Slots
 
 _HEAD_MAGIC, _RECORD_MAGIC = b"RSL1", b"RSR1"
 _HEAD = struct.Struct("<4sQ32sI")

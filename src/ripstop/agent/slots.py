@@ -9,11 +9,12 @@ in the other; a cut leaves at most a file beside them, which nobody reads. Layou
 
 from __future__ import annotations
 
-import os
 import struct
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+
+from ripstop.core.files import write_whole
 
 _MAGIC = b"RSS1"
 _HEAD = struct.Struct("<4sQI32s")
@@ -66,21 +67,6 @@ class Slots:
         path = self._paths[at]
         write_whole(path, _head(content) + data)
         self._held[at] = content
-
-
-def write_whole(path: Path, raw: bytes) -> None:
-    """Put a file in place atomically: written beside it, synced, renamed, the folder synced."""
-    beside = path.with_name(f"{path.name}.new")
-    with beside.open("wb") as file:
-        file.write(raw)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _checksum(number: int, data: bytes) -> bytes:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ripstop.core.canonical import digest
 from ripstop.core.errors import ConfigurationError
+from ripstop.core.files import write_whole
 from ripstop.core.intent import Release
 from ripstop.core.messages import Bundle, SafeMode
 from ripstop.core.wire.bundle import seal_bundle
@@ -110,9 +110,11 @@ class ReleaseShelf:
             raise ConfigurationError(
                 f"release {issued.release.counter} is not above {self.next_counter - 1}", code="C0235"
             )
-        _write(self.folder / f"{issued.release.counter}.bundle", issued.sealed)
+        write_whole(self.folder / f"{issued.release.counter}.bundle", issued.sealed)
         self.releases.append(issued.release)
-        _write(self._index, json.dumps([asdict(release) for release in self.releases], indent=1).encode())
+        write_whole(
+            self._index, json.dumps([asdict(release) for release in self.releases], indent=1).encode()
+        )
 
     def sealed(self, counter: int) -> bytes:
         """Give the signed bytes of a release.
@@ -124,17 +126,3 @@ class ReleaseShelf:
             return (self.folder / f"{counter}.bundle").read_bytes()
         except OSError as error:
             raise ConfigurationError(f"there is no release {counter}", code="C0236") from error
-
-
-def _write(path: Path, content: bytes) -> None:
-    beside = path.with_name(f"{path.name}.new")
-    with beside.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
