@@ -27,7 +27,6 @@ from ripstop.links.nats import NatsLink
 from ripstop.links.permissions import enrol_subject
 from ripstop.links.server import NatsServer
 from ripstop.links.tasks import end
-from ripstop.risk import warmup
 
 from .audit.files import AuditFiles, read_log
 from .audit.segments import heads_of
@@ -43,6 +42,7 @@ from .store.git import PolicyRepository
 from .store.keys import FleetKeys
 from .store.releases import Issued, ReleaseShelf
 from .store.store import PolicyStore, Refused
+from .telemetry.insertion import warmup
 
 try:
     import structlog

@@ -14,6 +14,7 @@ from typing import Final, Protocol
 import ripstop
 from ripstop.control.audit.verify import verify_run
 from ripstop.control.store.git import PolicyRepository
+from ripstop.control.telemetry.insertion import warmup
 from ripstop.core.clock import SystemClock
 from ripstop.core.errors import ConfigurationError
 from ripstop.core.shipped import shipped
@@ -40,7 +41,6 @@ from ripstop.lab.runner import Experiment, ShiftResult, run_arm
 from ripstop.lab.scenarios import load_scenario
 from ripstop.lab.steps import eight_steps, last_acknowledgement_s
 from ripstop.links.loop import run as run_loop
-from ripstop.risk import warmup
 
 BAR_S: Final = 2.0
 _US: Final = 1_000_000

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import itertools
 import logging
 import multiprocessing
@@ -25,15 +24,16 @@ import structlog
 from ripstop.control.audit.files import AuditFiles
 from ripstop.control.mitigation.assessment import assess_fleet, plan_measures
 from ripstop.control.service import ControlService, ServiceOptions
+from ripstop.control.telemetry.insertion import warmup
 from ripstop.core.clock import Clock, Instant, ShiftedClock
 from ripstop.core.errors import ConfigurationError, RipstopError
 from ripstop.core.node import Event, Message, Report
 from ripstop.core.wire.cbor import encode
 from ripstop.lab.maps import Restriction
 from ripstop.links.loop import run as run_loop
+from ripstop.links.loop import settled
 from ripstop.links.nats import NatsLink
 from ripstop.links.tasks import end
-from ripstop.risk import warmup
 
 _BATCH_S: Final = 0.05
 _WRITE_S: Final = 0.5
@@ -246,8 +246,7 @@ class _Office:
                 service.on_report = lambda report, now: self._reported(service, report, now)
                 await stack.enter_async_context(service)
                 await _record_wire(service, clock, stack)
-                gc.collect()
-                gc.freeze()  # what the warm ground holds stays: no collection may stall it
+                stack.enter_context(settled())
                 self._send((number, service.server.address))
                 number = await self._answer_all(service)
         except RipstopError as error:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -44,6 +43,7 @@ from ripstop.lab.runner import Experiment, VirtualShift
 from ripstop.lab.steps import Evidence
 from ripstop.lab.stopwatch import Stopwatch
 from ripstop.links.driver import NodeDriver
+from ripstop.links.loop import settled
 from ripstop.links.nats import LinkSettings, Login, NatsLink
 from ripstop.links.nkey import new_seed, public_key
 from ripstop.worlds.drones import Snapshot
@@ -172,9 +172,7 @@ class LiveFleet:
             await self._connect(ground, seeds, stack)
             await self._heard_all(ground)
             await ground.rehearse()
-            gc.collect()
-            gc.freeze()  # what the warm fleet holds stays: no collection may stall the window
-            stack.callback(gc.unfreeze)
+            stack.enter_context(settled())
             await self._play(progress)
             unreceipted = await self._drain(ground)
         ended_us = self._now_us()

@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from math import isfinite
+from typing import Final, cast
 
 from ripstop.core.canonical import MAX_SAFE_INTEGER, Json
 from ripstop.core.errors import Place
@@ -20,6 +21,7 @@ from ripstop.policy.diagnostics import Findings
 
 MAX_DEPTH = 64
 MAX_BYTES = 1_000_000
+_END: Final = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +97,13 @@ class TreeBuilder:
 
     def place(self, line: int, column: int) -> Place:
         """Say where the next value stands."""
-        steps = [
-            (str(len(part.items)) if not part.is_object else (part.key or ""))
-            .replace("~", "~0")
-            .replace("/", "~1")
-            for part in self._open
-        ]
-        return Place(self.file, line, column, "".join(f"/{step}" for step in steps))
+        if not self._open:
+            return Place(self.file, line, column)
+        part = self._open[-1]
+        step = part.key or "" if part.is_object else str(len(part.items))
+        if "~" in step or "/" in step:
+            step = step.replace("~", "~0").replace("/", "~1")
+        return Place(self.file, line, column, f"{part.place.pointer}/{step}")
 
     def start(self, line: int, column: int, *, is_object: bool) -> None:
         """Open an array or an object."""
@@ -342,21 +344,14 @@ def number(text: str) -> float:
 def read_value(value: object, file: str, findings: Findings) -> Node | None:
     """Read a value that is in memory already: the same rules, no lines and columns."""
     builder = TreeBuilder(file, findings)
-    pending: list[Callable[[], None]] = []
+    inside: list[Iterator[object]] = []  # what is left to read of each container that is open
 
     def visit(item: object) -> None:
-        if isinstance(item, Mapping):
-            builder.start(0, 0, is_object=True)
-            pending.append(builder.end)
-            for key, child in reversed(list(item.items())):
-                pending.append(lambda child=child: visit(child))  # type: ignore[misc]  # bound at once
-                pending.append(lambda key=key: name(key))  # type: ignore[misc]  # bound at once
-        elif isinstance(item, list | tuple):
-            builder.start(0, 0, is_object=False)
-            pending.append(builder.end)
-            pending.extend(lambda child=child: visit(child) for child in reversed(item))  # type: ignore[misc]  # bound at once
-        elif item is None or isinstance(item, bool | int | float | str):
+        if isinstance(item, str | bool | int | float) or item is None:
             builder.scalar(item, 0, 0)
+        elif isinstance(item, list | tuple | Mapping):
+            builder.start(0, 0, is_object=isinstance(item, Mapping))
+            inside.append(iter(list(item.items()) if isinstance(item, Mapping) else item))
         else:
             findings.error("E0110", "a value is not JSON", builder.place(0, 0))
             builder.scalar(None, 0, 0)
@@ -368,8 +363,16 @@ def read_value(value: object, file: str, findings: Findings) -> Node | None:
 
     try:
         visit(value)
-        while pending:
-            pending.pop()()
+        while inside:
+            item = next(inside[-1], _END)
+            if item is _END:
+                inside.pop()
+                builder.end()
+                continue
+            if builder.in_object:
+                key, item = cast("tuple[object, object]", item)
+                name(key)
+            visit(item)
     except TooDeepError:
         return None
     return builder.root

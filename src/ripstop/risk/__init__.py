@@ -25,6 +25,7 @@ from ripstop.risk.intervals import Standing, clopper_pearson, confidence_sequenc
 from ripstop.risk.itemload import ItemLoad, LoadMitigation
 from ripstop.risk.learning import Learned, assess_learned, calibrated, learn, validate
 from ripstop.risk.load import LoadReport, assess_load, simulate_load
+from ripstop.risk.origin import assess_node
 from ripstop.risk.rare import RareEvent, rare_probability
 from ripstop.risk.report import NodeRisk, RiskReport
 from ripstop.risk.search import Chosen, Critical, Limits, cheapest, cut_each, isolate_each, most_critical
@@ -88,6 +89,7 @@ __all__ = [
     "assess_flow",
     "assess_learned",
     "assess_load",
+    "assess_node",
     "assess_within",
     "auc",
     "brier",
@@ -134,6 +136,7 @@ def warmup() -> None:
     for directed in (False, True):
         graph = Graph.from_edges("ab", [("a", "b")], [0.5], directed=directed)
         assess(graph, theta=0.5, trials=1)
+        assess_node(graph, "a", theta=0.5, trials=1)
     for model in ("threshold", "load"):
         assess(graph, theta=0.5, trials=1, model=model)
     rare_probability(graph, "a", theta=0.5, particles=10, repeats=2)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ripstop.risk import Graph, ItemLoad, LoadMitigation, assess, clopper_pearson, simulate_load
+from ripstop.risk import Graph, ItemLoad, LoadMitigation, assess, assess_node, simulate_load
 
 from ..telemetry.dependency import Edges, FleetLoad, dependency_edges
 from .hub import Risk
@@ -63,7 +63,8 @@ def forecast(
     By load, all suspects fail at once and the result is multiplied by the probability that any of them does:
     an upper bound where there are several. By percolation each fails with its own probability.
     """
-    held = {agent: p for agent, p in suspects.items() if agent in load.index}
+    index = load.index
+    held = {agent: p for agent, p in suspects.items() if agent in index}
     theta = _theta(load, held, playbook)
     if not held or theta >= 1.0:
         return Risk(draw.model.value, 0.0, 0.0, 0.0, 0, 0.0)
@@ -84,8 +85,8 @@ def _theta(load: FleetLoad, suspects: Mapping[str, float], playbook: Playbook) -
 
 def _consequence(load: FleetLoad, suspects: Mapping[str, float]) -> NDArray[np.float64]:
     """What counts as the airborne fleet: who is active now, and the suspects, who were."""
-    counted = load.active.copy()
-    counted[[load.index[agent] for agent in suspects]] = True
+    counted, index = load.active.copy(), load.index
+    counted[[index[agent] for agent in suspects]] = True
     return counted.astype(np.float64)
 
 
@@ -142,7 +143,8 @@ def _by_percolation(
     """One more node stands for the incident: its edges are the suspects' probabilities to fail."""
     edges = dependency_edges(mitigated(load, measures), playbook.handover)
     count = len(load.agents)
-    rows = np.array([load.index[agent] for agent in suspects], dtype=np.int32)
+    index = load.index
+    rows = np.array([index[agent] for agent in suspects], dtype=np.int32)
     weights = np.array(list(suspects.values()))
     graph = takeover_graph(
         load,
@@ -154,14 +156,10 @@ def _by_percolation(
         np.append(_consequence(load, suspects), 0.0),
         extra=(_INCIDENT,),
     )
-    report = assess(graph, theta=playbook.risk.theta, trials=draw.trials, seed=draw.seed)
-    hits = round(float(report.probability[-1]) * report.trials)
-    low, high = clopper_pearson(hits, report.trials)
-    share = report.expected_share
+    found = assess_node(graph, _INCIDENT, theta=playbook.risk.theta, trials=draw.trials, seed=draw.seed)
     return Risk(
-        "percolation", float(report.probability[-1]), float(low), float(high), report.trials,
-        float(share[-1]) if share is not None else 0.0,
-    )  # fmt: skip
+        "percolation", found.probability, found.low, found.high, draw.trials, found.expected_share or 0.0
+    )
 
 
 def takeover_graph(

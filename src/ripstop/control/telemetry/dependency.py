@@ -27,6 +27,7 @@ from scipy.special import ndtr
 from ripstop.core.messages import Workload
 
 from ..mitigation.playbook import Handover
+from .insertion import Routes, cheapest_insertions
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
@@ -62,18 +63,10 @@ class FleetLoad:
         return {agent: row for row, agent in enumerate(self.agents)}
 
 
-@dataclass(frozen=True, slots=True)
-class _Routes:
-    before: Floats  # (n, gaps, 2) where each gap of a route begins
-    after: Floats  # (n, gaps, 2) the pick-up that follows it; unused in the last gap
-    usable: Flags  # (n, gaps)
-    is_last: Flags  # (n, gaps)
-
-
 def fleet_load(workloads: Sequence[Workload], handover: Handover) -> FleetLoad:
     """Build the load model's arrays from each agent's last report, in the order given.
 
-    150 agents with 600 items take about 10 ms (`benchmarks/bench_control.py`).
+    150 agents with 600 items take 2 to 3 ms (`benchmarks/bench_control.py`).
     """
     count = len(workloads)
     xy = np.array([(w.x_m, w.y_m) for w in workloads], dtype=np.float64).reshape(count, 2)
@@ -99,26 +92,24 @@ def fleet_load(workloads: Sequence[Workload], handover: Handover) -> FleetLoad:
         priority=np.array([i.priority for _, i in items], dtype=np.int32),
         pickup_m=places[:, :2].copy(),
         targets=targets,
-        cost=_insertion(routes, targets, places, carry) * metre[np.maximum(targets, 0)],
+        cost=cheapest_insertions(routes, targets, places[:, :4].copy(), carry)
+        * metre[np.maximum(targets, 0)],
         own_cost=_removal(routes, owner, places, carry) * metre[owner],
     )
 
 
-def _routes(xy: Floats, owner: Ints, places: Floats) -> _Routes:
-    count = len(xy)
-    held = np.bincount(owner, minlength=count) if len(owner) else np.zeros(count, dtype=np.int64)
-    gaps = int(held.max(initial=0)) + 1
-    before = np.zeros((count, gaps, 2))
-    after = np.zeros((count, gaps, 2))
+def _routes(xy: Floats, owner: Ints, places: Floats) -> Routes:
+    held = np.bincount(owner, minlength=len(xy)).astype(np.int32)
+    shape = (len(xy), int(held.max(initial=0)) + 1, 2)
+    before, after = np.zeros(shape), np.zeros(shape)
     before[:, 0] = xy
     position = _rank(owner, held)
     before[owner, position + 1] = places[:, 2:4]
     after[owner, position] = places[:, :2]
-    gap = np.arange(gaps)
-    return _Routes(before, after, gap <= held[:, None], gap == held[:, None])
+    return Routes(before, after, held)
 
 
-def _rank(owner: Ints, held: NDArray[np.int64]) -> NDArray[np.int64]:
+def _rank(owner: Ints, held: Ints) -> NDArray[np.int64]:
     """Give each item's place in its owner's route; items come grouped by owner."""
     first = np.concatenate([[0], np.cumsum(held)[:-1]]) if len(held) else held
     rank: NDArray[np.int64] = np.arange(len(owner)) - first[owner]
@@ -149,44 +140,18 @@ def _norm(x: Floats, y: Floats) -> Floats:
     return np.sqrt(x * x + y * y)
 
 
-def _insertion(routes: _Routes, targets: Ints, places: Floats, carry: Floats) -> Floats:
-    """Give the metres of the cheapest insertion of each item into each candidate's route, shape (m, k).
-
-    Gap by gap: arrays of shape (m, k) stay in the processor's cache, those of all gaps at once do not.
-    """
-    rows = np.maximum(targets, 0)
-    x, y, drop_x, drop_y = (np.ascontiguousarray(places[:, i : i + 1]) for i in range(4))
-    cheapest: Floats = np.full(rows.shape, np.inf)
-    for gap in range(routes.usable.shape[1]):
-        before_x, before_y = routes.before[:, gap].T.copy()
-        after_x, after_y = routes.after[:, gap].T.copy()
-        is_last = routes.is_last[:, gap]
-        saved = np.where(is_last, 0.0, _norm(after_x - before_x, after_y - before_y))
-        extra = _norm(before_x[rows] - x, before_y[rows] - y)
-        onward = _norm(after_x[rows] - drop_x, after_y[rows] - drop_y)
-        onward[is_last[rows]] = 0.0
-        extra += onward
-        extra -= saved[rows]
-        extra[~routes.usable[:, gap][rows]] = np.inf
-        np.minimum(cheapest, extra, out=cheapest)
-    leg = _norm(places[:, 2] - places[:, 0], places[:, 3] - places[:, 1]) * carry
-    np.maximum(cheapest, 0.0, out=cheapest)
-    cheapest += leg[:, None]
-    return cheapest
-
-
-def _removal(routes: _Routes, owner: Ints, places: Floats, carry: Floats) -> Floats:
+def _removal(routes: Routes, owner: Ints, places: Floats, carry: Floats) -> Floats:
     """Give the metres that an owner saves by leaving an item out, shape (m,)."""
     if not len(owner):
         return np.zeros(0)
-    rank = _rank(owner, np.bincount(owner, minlength=len(routes.before)))
+    rank = _rank(owner, routes.held)
     start, end = routes.before[owner, rank], places[:, 2:4]
     onward = routes.after[owner, rank + 1]
     there = _norm(places[:, 0] - start[:, 0], places[:, 1] - start[:, 1])
     leg = _norm(places[:, 2] - places[:, 0], places[:, 3] - places[:, 1]) * carry
     back = _norm(onward[:, 0] - end[:, 0], onward[:, 1] - end[:, 1])
     direct = _norm(onward[:, 0] - start[:, 0], onward[:, 1] - start[:, 1])
-    last = routes.is_last[owner, rank + 1]
+    last = rank + 1 == routes.held[owner]
     saving: Floats = there + leg + np.where(last, 0.0, back - direct)
     return np.maximum(saving, 0.0)
 
