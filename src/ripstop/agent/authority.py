@@ -17,6 +17,7 @@ from ripstop.core.clock import Instant
 from ripstop.core.errors import WireError
 from ripstop.core.intent import Intent, Position
 from ripstop.core.messages import Tick
+from ripstop.core.value import quick
 from ripstop.core.wire.envelope import EnvelopeType
 from ripstop.core.wire.record import unpack
 
@@ -46,6 +47,7 @@ class RefusedError(WireError):
         self.position = position
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class TickOutcome:
     """What a tick brought.

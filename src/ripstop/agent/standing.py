@@ -17,6 +17,7 @@ from ripstop.core.intent import (
     Topology,
     TopologyKind,
 )
+from ripstop.core.value import quick
 
 
 class Status(Enum):
@@ -27,6 +28,7 @@ class Status(Enum):
     TIGHTENED = "tightened"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Held:
     """An intent in force, its signed bytes, and when its leases began.
@@ -49,6 +51,7 @@ class Held:
         return self.since_us + round(lease_s * 1e6) if self.is_proven else self.since_us
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Standing:
     """What holds now. `next_us` is when that changes by itself (None: never)."""

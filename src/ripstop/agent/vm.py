@@ -242,12 +242,14 @@ class PolicyVM:
 
     def restrict(self, restrictions: Sequence[str]) -> None:
         """Put policy documents in force on top of the release, in place of those before."""
-        state = self._settled()
-        self._compiled = _restricted(self._base, tuple(restrictions))
-        self._state = self._compiled.adopt(state)
-        self._bounds = _bounds(self._compiled)
-        self.restrictions = tuple(restrictions)
-        self._intent = restrictions_digest(self.restrictions)
+        documents = tuple(restrictions)
+        compiled = _restricted(self._base, documents)
+        if compiled.adopt(self._state) is not self._state:
+            self._state = compiled.adopt(self._settled())  # by the policies so far: others begin to watch now
+        self._compiled = compiled
+        self._bounds = _bounds(compiled)
+        self.restrictions = documents
+        self._intent = restrictions_digest(documents)
 
     def shift(self, by_us: int) -> None:
         """Move every sample in time: the wall clock has jumped, the samples are as old as before."""

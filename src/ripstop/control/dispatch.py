@@ -173,6 +173,11 @@ class Dispatch:
         }
         return [Report(_COMPLETE[purpose], fields)]
 
+    def is_young(self, now: Instant, age_us: int) -> bool:
+        """Whether something was issued less than `age_us` ago that not everybody has answered."""
+        under_way = (campaign for campaign in self._campaigns.values() if not campaign.is_complete)
+        return any(now.mono_us - campaign.started_us < age_us for campaign in under_way)
+
     def is_lift_over(self, now: Instant) -> bool:
         """Whether everybody has acknowledged the lift, or every lease is over anyway."""
         campaign = self._campaigns.get(Purpose.LIFT)

@@ -48,6 +48,7 @@ from .registry import Presence, Registry
 from .settings import ControlSettings
 from .telemetry.ingest import Telemetry
 
+_GIVES_WAY = 5  # a tick gives way to a command for this part of the time between two
 _LOGGED = ("incident.", "mitigation.", "intent.", "release.", "approval.", "authority.", "ledger.", "lift.")
 
 
@@ -85,6 +86,7 @@ class ControlNode:
         self.intake = LedgerIntake(self.names, signer, dict(fleet.heads))
         self.intake.trust(fleet.agents)
         self._has_begun = False
+        self._is_late = False  # whether the tick that is due has given way already
         self.reception = Reception(
             self.names, self.registry, self.telemetry, self.evidence, self.dispatch, self.intake,
             self.assessor, self.relay,
@@ -168,8 +170,14 @@ class ControlNode:
     # ---- timers ---------------------------------------------------------------------------------------
 
     def _tick(self, now: Instant) -> list[Effect]:
+        tick_us = round(self.settings.tick_s * 1e6)
+        # A tick gives way, once, to a command that agents are just about to answer.
+        if not self._is_late and self.dispatch.is_young(now, tick_us // _GIVES_WAY):
+            self._is_late = True
+            return [SetTimer("tick", now.mono_us + tick_us // _GIVES_WAY)]
+        self._is_late = False
         self._return_tokens(now)
-        again = SetTimer("tick", now.mono_us + round(self.settings.tick_s * 1e6))
+        again = SetTimer("tick", now.mono_us + tick_us)
         return [*self.dispatch.tick(now), *self.registry.sweep(now.mono_us), again]
 
     def _resend(self, now: Instant) -> list[Effect]:

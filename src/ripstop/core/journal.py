@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 
 from .canonical import Json, digest
 from .errors import WireError
@@ -69,4 +70,10 @@ def read_entry(record: bytes) -> Entry:
 
 def restrictions_digest(restrictions: Sequence[str]) -> str:
     """Give the digest that decisions cite for the policy documents in force beside the release."""
+    return _digest_of(tuple(restrictions))
+
+
+# Agents of one process are mostly under the same restrictions.
+@lru_cache(maxsize=8)
+def _digest_of(restrictions: tuple[str, ...]) -> str:
     return digest(list(restrictions)) if restrictions else ""

@@ -14,6 +14,7 @@ from functools import cache, lru_cache
 from typing import Protocol
 
 from ..errors import WireError, missing_extra
+from ..value import quick
 from .cbor import Value, decode, encode
 from .record import pack, unpack
 
@@ -56,6 +57,7 @@ ROLE_OF = {
 }
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Envelope:
     """What was signed, after its signature, role and fleet were checked."""
@@ -71,6 +73,7 @@ class Envelope:
     body: bytes
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class _Payload:
     version: int
@@ -167,6 +170,7 @@ class Keyring:
         raise WireError("signature does not fit", code="W0203")
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Header:
     """Where a message belongs: fleet and scope, authority and tick."""
@@ -224,6 +228,7 @@ def open_envelope(keyring: Keyring, fleet: str, kind: EnvelopeType, data: bytes)
     )
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class _Signed:
     """An envelope taken apart and not yet checked: `text` is what the signature is over."""
