@@ -8,6 +8,7 @@ from typing import Protocol, TypeAlias
 
 from ripstop.core.errors import ConfigurationError, WireError
 from ripstop.core.subjects import check_id
+from ripstop.core.value import quick
 from ripstop.core.wire.envelope import Envelope, EnvelopeType
 from ripstop.core.wire.record import unpack
 
@@ -82,6 +83,7 @@ class ReadableDisk(Protocol):
         ...
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class SavedScope:
     """An accepted intent as the disk keeps it."""
@@ -119,6 +121,7 @@ class SwitchState:
     old_us: int = 0
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class SavedState:
     """What an agent must not forget: which life this is, its intents, the boot of their lease starts.

@@ -60,7 +60,7 @@ def _writer(kind: object) -> _Writer:
         return _fields_writer(kind)
     if get_origin(kind) is tuple:
         inner = get_args(kind)[0]
-        return _tuple_writer(_writer(inner), is_remembered=dataclasses.is_dataclass(inner))
+        return _tuple_writer(_writer(inner), is_remembered=_is_repeated(inner))
     return encode  # type: ignore[return-value]  # a scalar or a map, by its annotation
 
 
@@ -109,6 +109,11 @@ class _Same:
 
     def __hash__(self) -> int:
         return id(self.held)
+
+
+def _is_repeated(inner: object) -> bool:
+    """Whether tuples of these are likely to be written again: not where they hold bytes, as an envelope."""
+    return dataclasses.is_dataclass(inner) and bytes not in get_type_hints(inner).values()
 
 
 def _tuple_writer(write: _Writer, *, is_remembered: bool) -> _Writer:
