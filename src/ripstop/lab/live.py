@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final, cast
 
 from ripstop.control.audit.files import read_log
+from ripstop.control.mitigation.shedding import MOST_CENTRES, Area, shedding_policy
 from ripstop.control.service import Device, ServiceOptions
 from ripstop.control.settings import ControlSettings
 from ripstop.control.store.check import check_policies
@@ -172,6 +173,7 @@ class LiveFleet:
             await self._connect(ground, seeds, stack)
             await self._heard_all(ground)
             await ground.rehearse()
+            self._rehearse()
             stack.enter_context(settled())
             await self._play(progress)
             unreceipted = await self._drain(ground)
@@ -221,6 +223,14 @@ class LiveFleet:
             self._drivers[name] = driver
             stack.push_async_callback(driver.close)
         await asyncio.gather(*(driver.link.connected(30.0) for driver in self._drivers.values()))
+
+    def _rehearse(self) -> None:
+        """Have the agents' process compile a restriction as the ground makes them: it may be its first."""
+        rig, rung = self.shift.rig, self.shift.rig.playbook.ladder.shed
+        if rung is not None:
+            nowhere = Area(((0.0, 0.0),) * MOST_CENTRES, 0.0)
+            document = shedding_policy("rehearsal", rig.playbook.vocabulary, rung, rung.keep[0], nowhere)
+            rig.agents[0].vm.prepare((document,))
 
     async def _play(self, progress: Callable[[float], None] | None) -> None:
         """Tick by tick: the world is moved to the clock, never the clock to the world.
