@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ripstop.core.clock import Instant, ManualClock, ShiftedClock, SystemClock
+from ripstop.core.clock import Instant, ManualClock, ShiftedClock
 from ripstop.core.node import (
     Append,
     Compute,
@@ -133,7 +133,7 @@ def test_a_node_taken_over_from_virtual_time_goes_on_with_its_timers(nats_harnes
     async def take_over() -> NodeDriver:
         await nats_harness.drivers.pop("a1").close()
         node.got.clear()
-        clock = ShiftedClock(SystemClock(), network_time)
+        clock = ShiftedClock(network_time)
         link = NatsLink(nats_harness.server.address, nats_harness.login("a1"))
         driver = NodeDriver(node, link, clock=clock)
         nats_harness.drivers["a1"] = driver

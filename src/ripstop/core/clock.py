@@ -76,17 +76,20 @@ class ManualClock:
         self.mono_us += step_us
 
 
-class ShiftedClock:
-    """Another clock, shifted so that it reads `start` now: virtual time that goes on in real time."""
+class ShiftedClock(SystemClock):
+    """The machine's clocks, shifted so that they read `start` now: virtual time that goes on in real time."""
 
-    def __init__(self, inner: Clock, start: Instant) -> None:
-        self._inner = inner
-        first = inner.now()
-        self._wall = start.wall_us - first.wall_us
-        self._mono = start.mono_us - first.mono_us
+    def __init__(self, start: Instant) -> None:
+        super().__init__()
+        first = super().now()
+        self._wall_us = start.wall_us - first.wall_us
+        self._mono_us = start.mono_us - first.mono_us
         self._boot = start.boot
 
     def now(self) -> Instant:
-        """Read the inner clock and shift it."""
-        now = self._inner.now()
-        return Instant(now.wall_us + self._wall, now.mono_us + self._mono, self._boot)
+        """Read the clocks and shift them."""
+        return Instant(
+            time.time_ns() // 1000 + self._wall_us,
+            time.clock_gettime_ns(self._monotonic_id) // 1000 + self._mono_us,
+            self._boot,
+        )

@@ -190,7 +190,7 @@ class LiveFleet:
         if not isinstance(self._clock, ShiftedClock):
             start_us = SHIFT_BEGINS_US + self.shift.world.elapsed_us
             start = Instant(start_us, start_us, "lab")
-            self._clock = self._watch.clock = ShiftedClock(SystemClock(), start)
+            self._clock = self._watch.clock = ShiftedClock(start)
         return self._clock
 
     def _options(self, seeds: dict[str, str]) -> ServiceOptions:
