@@ -276,6 +276,33 @@ def test_checking_says_that_a_new_window_starts_unknown():
     assert [finding.code for finding in check(loaded({"once": [UP, 60]}).to_json()).findings] == ["L0504"]
 
 
+@pytest.mark.parametrize(
+    "inner",
+    [
+        {"once": [{"<": [B, 5]}, US]},
+        {"historically": [{"<": [B, 5]}, US]},
+        {"since": [{"<": [B, 5]}, {"<": [B, 5]}, US]},
+        {">=": [{"count_within": [{"<": [B, 5]}, US, 3]}, 1]},
+    ],
+    ids=lambda inner: next(iter(inner)),
+)
+@pytest.mark.parametrize("value", [3, 7, None])
+def test_a_long_silence_takes_no_more_steps_than_a_short_one(inner, value, monkeypatch):
+    compiled = compile_policies(loaded({"historically": [{"!": [inner]}, 5]}))
+    state = compiled.start().observe({"b": 1}, 0).observe({"b": value}, 10)
+    counts = []
+    for silence_us in (100, 10**15):
+        steps = []
+        renewed = type(state.watch)._renewed
+        monkeypatch.setattr(
+            type(state.watch), "_renewed", lambda *args, f=renewed, n=steps: n.append(1) or f(*args)
+        )
+        state.observe({"b": 1}, silence_us)
+        monkeypatch.undo()
+        counts.append(len(steps))
+    assert counts[0] == counts[1] <= 5
+
+
 def test_a_damaged_snapshot_is_refused():
     compiled = compile_policies(loaded({"once": [UP, 60]}))
     record = walked(compiled, (0, {"up": True})).to_json()

@@ -124,6 +124,9 @@ class Kind:
     the past; `value` is the operator's own value at `t_us`, when the present has lasted since `since_us`;
     `changes` gives the moments at which that value may change by itself; `unknown_before` begins at a moment,
     with everything earlier unknown.
+
+    INVARIANT: a moment that moves on while the present lasts gives no change; else a gap between two samples
+    would take as many steps as it has windows.
     """
 
     renewed: Callable[[Moments, tuple[Truth, ...]], Moments]
@@ -175,6 +178,16 @@ def _leavings(moments: Sequence[Json], entry: Watched) -> tuple[int, ...]:
     return tuple(_as_int(moment) + entry.window_us + 1 for moment in moments if moment != N)
 
 
+def _once_changes(memory: Moments, since_us: int, entry: Watched) -> tuple[int, ...]:
+    now, true, _, unknown = memory
+    return () if now else _leavings([true] if now is None else [true, unknown], entry)
+
+
+def _historically_changes(memory: Moments, since_us: int, entry: Watched) -> tuple[int, ...]:
+    now, _, false, unknown = memory
+    return () if now is False else _leavings([false] if now is None else [false, unknown], entry)
+
+
 def _absorb_since(memory: Moments, first: int, last: int, entry: Watched) -> Moments:
     held, start, witness, possible = memory
     if start:
@@ -194,6 +207,14 @@ def _since(memory: Moments, since_us: int, t_us: int, entry: Watched) -> Truth:
     if start or (held and _as_int(witness) >= begin):
         return True
     return None if start is None or (held is not False and _as_int(possible) >= begin) else False
+
+
+def _since_changes(memory: Moments, since_us: int, entry: Watched) -> tuple[int, ...]:
+    held, start, witness, possible = memory
+    if start or held is False:
+        return ()
+    moments = [witness] if held else []
+    return _leavings(moments if start is None else [*moments, possible], entry)
 
 
 def _absorb_count(memory: Moments, first: int, last: int, entry: Watched) -> Moments:
@@ -216,7 +237,8 @@ def _count(memory: Moments, since_us: int, t_us: int, entry: Watched) -> int | N
 def _count_changes(memory: Moments, since_us: int, entry: Watched) -> tuple[int, ...]:
     now, before, unknown, *edges = memory
     present = [since_us] if now and before is False else []
-    return *_leavings([*edges, *present], entry), *(moment + 1 for moment in _leavings([unknown], entry))
+    known = [] if now is None else [unknown]
+    return *_leavings([*edges, *present], entry), *(moment + 1 for moment in _leavings(known, entry))
 
 
 KINDS: Mapping[str, Kind] = {
@@ -224,7 +246,7 @@ KINDS: Mapping[str, Kind] = {
         _renewed,
         _absorb_span,
         _once,
-        lambda memory, since_us, entry: _leavings((memory[1], memory[3]), entry),
+        _once_changes,
         lambda t_us: (None, N, N, t_us - 1),
         1,
     ),
@@ -232,7 +254,7 @@ KINDS: Mapping[str, Kind] = {
         _renewed,
         _absorb_span,
         _historically,
-        lambda memory, since_us, entry: _leavings((memory[2], memory[3]), entry),
+        _historically_changes,
         lambda t_us: (None, N, N, t_us - 1),
         1,
     ),
@@ -240,7 +262,7 @@ KINDS: Mapping[str, Kind] = {
         _renewed,
         _absorb_since,
         _since,
-        lambda memory, since_us, entry: _leavings((memory[2], memory[3]), entry),
+        _since_changes,
         lambda t_us: (None, None, N, t_us - 1),
         2,
     ),
