@@ -24,7 +24,7 @@ from edge_programs import ACTIONS, VOCABULARY, Contexts, Programs, generator
 from ripstop.backends import compile as compile_policies
 from ripstop.backends.c99 import C99, build_header, build_runners
 from ripstop.backends.columns import COLUMNS
-from ripstop.backends.columns.host import RawColumns, run_decisions
+from ripstop.backends.columns.host import DecisionColumns, RawColumns
 from ripstop.backends.edge import decision_program, verdict_program
 from ripstop.backends.edge.host import decision_values, raw_values, status_bits
 from ripstop.backends.edge.inputs import Surprise
@@ -198,7 +198,7 @@ def compare(engine: str, found: object, wanted: tuple[object, Pair]) -> None:
 
 
 def check_columns(program, rows, wanted) -> None:
-    found = run_decisions(program, list(np.array(rows).T), len(rows))
+    found = DecisionColumns(program)(list(np.array(rows).T), len(rows))
     policies = [column.policy.policy for column in found.policies]
     for row, each in enumerate(wanted):
         statuses = [column.status(row) for column in found.policies]

@@ -3,6 +3,7 @@
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from edge_programs import generator
@@ -246,3 +247,35 @@ def test_a_value_whose_comparisons_raise_is_unknown():
     compiled = compile_policies(load({"<": [{"var": "battery"}, 30]}))
     assert compiled.verdict({"battery": Refusing()}) is Verdict.UNKNOWN
     assert not compiled.decide("go", {"battery": Refusing()})
+
+
+def test_the_names_of_actions_that_a_caller_makes_up_are_not_remembered_for_ever():
+    compiled = compile_policies(load({"<": [{"var": "battery"}, 30]}))
+    verdicts = {compiled.decide(f"action-{number}", {"battery": 20}).verdict for number in range(2000)}
+    assert verdicts == {Verdict.ALLOW}
+    assert len(compiled._plans) <= 256
+    assert len(compiled._groups) == 1  # they have no parameters: one function serves them all
+
+
+def test_mitigations_that_came_and_went_are_not_remembered_for_ever():
+    compiled = compile_policies(load({"<": [{"var": "battery"}, 30]}))
+    for number in range(600):
+        text = {"ripstop": 1, "id": f"m{number}", "rule": {">": [{"var": "battery"}, number]}}
+        tightened = compiled.with_policies([load(text)])
+        assert tightened.decide("go", {"battery": 20}).verdict is (
+            Verdict.ALLOW if number < 20 else Verdict.DENY
+        )
+    assert len(compiled._groups) <= 256
+
+
+@pytest.mark.parametrize(
+    "rule", [{"<": [{"var": "x"}, 30]}, {"===": [{"var": "x"}, 5]}, {"+": [{"var": "x"}, 1e308]}]
+)
+def test_numpy_s_floats_are_numbers_to_every_evaluator(rule):
+    policy = load(rule)
+    compiled = compile_policies(policy)
+    for value in (5.0, 40.0, 1e308, math.nan, math.inf):
+        context = {"x": np.float64(value)}
+        expected = reference.verdict(policy, {"x": value})
+        assert reference.verdict(policy, context) is compiled.verdict(context) is expected
+        assert compiled.decide("go", context).verdict is compiled.decide("go", {"x": value}).verdict

@@ -4,6 +4,7 @@ import json
 import math
 import struct
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -80,3 +81,7 @@ def test_nesting_is_bounded() -> None:
 
 def test_the_order_of_keys_does_not_change_a_digest() -> None:
     assert digest({"a": 1, "b": 2.0}) == digest({"b": 2, "a": 1})
+
+
+def test_a_float_of_a_subclass_is_written_as_the_number_it_is():
+    assert [canonical_json(np.float64(each)) for each in (0.5, -1e-9, 1e21)] == [b"0.5", b"-1e-9", b"1e+21"]

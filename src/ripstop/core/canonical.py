@@ -64,11 +64,11 @@ def number_text(value: float) -> str:
         raise CanonicalError(f"`{value}` is not a JSON number")
     if value == int(value) and abs(value) <= MAX_SAFE_INTEGER:
         return str(int(value))
-    shortest = repr(value)
+    shortest = float.__repr__(value) if isinstance(value, float) else repr(value)
     if "e" not in shortest:  # between 1e-4 and 1e16 both write the same digits, plainly
         return shortest.removesuffix(".0")
     sign = "-" if value < 0 else ""
-    mantissa, _, exponent_text = repr(abs(value)).partition("e")
+    mantissa, _, exponent_text = shortest.removeprefix("-").partition("e")
     whole, _, fraction = mantissa.partition(".")
     if fraction == "0":
         fraction = ""

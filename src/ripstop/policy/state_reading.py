@@ -110,7 +110,7 @@ def _undeclared(value: Json) -> Json | Invalid:
 
 def _number(value: object) -> float | Invalid:
     if isinstance(value, float):
-        return value if isfinite(value) else NOT_FINITE
+        return float(value) if isfinite(value) else NOT_FINITE
     if isinstance(value, bool):
         return int(value)
     if isinstance(value, int):

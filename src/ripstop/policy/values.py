@@ -77,7 +77,7 @@ def to_number(value: Json) -> float:
     if isinstance(value, float):
         if value != value:
             raise not_a_number("an operand")
-        return value
+        return float(value)  # a subclass, as NumPy's, need not compute and compare as it should
     if isinstance(value, str):
         return _number_of_text(value)
     raise not_a_number("an array" if isinstance(value, list | tuple) else "an object")
@@ -157,7 +157,7 @@ def strictly_equal(left: Json, right: Json) -> bool:
     if isinstance(left, bool) or isinstance(right, bool) or left is None or right is None:
         return left is right
     if isinstance(left, int | float) and isinstance(right, int | float):
-        return left == right
+        return bool(left == right)
     if isinstance(left, str) and isinstance(right, str):
         return left == right
     return left is right and isinstance(left, list | tuple | dict)

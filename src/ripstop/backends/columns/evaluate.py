@@ -1,7 +1,10 @@
 """From nodes to NumPy, with UNKNOWN and evidence: what every row says, whatever it holds.
 
-Each node is told which rows reach it; a row that ends as UNKNOWN reaches nothing more. What is `usable` and
-the tables of NumPy's functions serve the plain evaluation (`plain.py`), too.
+A rule becomes nested closures once. Each is told which rows reach it and gives those that go on from it as
+true; a row that ends as UNKNOWN reaches nothing more. What is `usable` and the tables of NumPy's functions
+serve the plain evaluation (`plain.py`), too.
+
+INVARIANT: an array that is handed on is not written to any more: it may be a row of the evidence.
 """
 
 from __future__ import annotations
@@ -60,21 +63,21 @@ ARITHMETIC: Mapping[str, Callable[..., Numbers]] = {
 
 @dataclass(slots=True)
 class Watched:
-    """Evaluates one policy with UNKNOWN and evidence.
+    """One evaluation of one policy: which rows have ended as `unknown`, and the evidence of each atom.
 
-    `unknown` are the rows that have ended; `read` and `true` have a row for each atom. The rows of `once`,
-    atoms that stand in one place only, are written there and may hold anything before.
+    `read` and `true` have a row for each atom. What atoms that stand in one place only had before does not
+    matter: they write, the others add.
     """
 
     inputs: Sequence[Input]
     columns: Sequence[Numbers]
     rows: int
-    read: Rows
-    true: Rows
-    once: Set[int] = frozenset()
+    read: Sequence[Rows]
+    true: Sequence[Rows]
     unknown: Rows = field(init=False)
     has_ended: bool = False
-    _usable: dict[int, Rows | None] = field(default_factory=dict)
+    sound: set[int] = field(default_factory=set)  # inputs that can be used in every row
+    _usable: dict[int, Rows] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.begin()
@@ -88,99 +91,202 @@ class Watched:
         """Leave out the rows that have ended."""
         return rows & ~self.unknown if self.has_ended else rows
 
-    def _end(self, rows: Rows) -> None:
+    def end(self, rows: Rows) -> None:
         """End rows as UNKNOWN."""
         if rows.any():
             self.unknown |= rows
             self.has_ended = True
 
-    def truth(self, node: Bool, reach: Rows, out: Rows | None = None) -> Rows:
-        """Give the truth of each row that reaches the node and goes on from it; false elsewhere.
-
-        The result may lie in `out`, and may be a row of `true`: it is not to be written to.
-        """
-        match node:
-            case Atom(index, test):
-                return self._atom(index, test, reach)
-            case Guarded(inputs, body):
-                return self.truth(body, self._guarded(inputs, reach), out)
-            case Compare(op, left, right):
-                numbers = self.number(left, reach), self.number(right, reach)
-                if out is None or not (numbers[0].shape or numbers[1].shape):
-                    return self.going(reach & COMPARISONS[op](*numbers))
-                COMPARISONS[op](*numbers, out=out)
-                return self.going(np.logical_and(out, reach, out=out))
-            case Not(part):
-                return self.going(reach & ~self.truth(part, reach))
-            case Every(parts):
-                for part in parts:
-                    reach = self.truth(part, reach)
+    def use(self, index: int, reach: Rows) -> Rows:
+        """End the rows in which an input cannot be used; give those that go on."""
+        usable = self._usable.get(index)
+        if usable is None:
+            each, column = self.inputs[index], self.columns[index]
+            if are_all_usable(each, column):
+                self.sound.add(index)
                 return reach
-            case Some(parts):
-                return self._some(parts, reach)
-            case Choice(condition, first, second):
-                held = self.truth(condition, reach)
-                other = self.going(np.greater(reach, held))
-                return self.truth(first, held) | self.truth(second, other)
-            case Truth(value):
-                return reach & value
-            case _:
-                assert_never(node)
+            usable = self._usable[index] = is_usable(each, column)
+        self.end(reach & ~usable)
+        return reach & usable
 
-    def number(self, node: Num, reach: Rows) -> Numbers | np.float64:
-        """Give the number of each row that reaches the node; anything elsewhere."""
-        match node:
-            case Load(index):
-                return self.columns[index]
-            case Const(value):
-                return np.float64(value)
-            case Arith(op, args):
-                return ARITHMETIC[op](*[self.number(arg, reach) for arg in args])
-            case Checked(value):
-                found = self.number(value, reach)
-                self._end(reach & ~np.isfinite(found))
-                return found
-            case Select(condition, first, second):
-                held = self.truth(condition, reach)
-                other = self.going(np.greater(reach, held))
-                return np.where(held, self.number(first, held), self.number(second, other))
-            case GuardedNumber(inputs, body):
-                return self.number(body, self._guarded(inputs, reach))
-            case _:
-                assert_never(node)
 
-    def _atom(self, index: int, test: Bool, reach: Rows) -> Rows:
-        if index not in self.once:
-            self.read[index] |= reach
-            found = self.truth(test, reach)
-            self.true[index] |= found
-            return found
-        self.read[index] = reach
-        place = self.true[index]
-        found = self.truth(test, reach, place)
+WatchedTruth: TypeAlias = "Callable[[Watched, Rows, Rows | None], Rows]"
+WatchedNumber: TypeAlias = "Callable[[Watched, Rows], Numbers | np.float64]"
+
+
+def watched_truth(node: Bool, once: Set[int]) -> WatchedTruth:
+    """Make a function that gives the rows which reach a node and go on from it as true.
+
+    The function takes an array that the result may lie in, or none.
+
+    Args:
+        node: what to evaluate.
+        once: the atoms that stand in one place only.
+    """
+    match node:
+        case Atom(index, test):
+            inner = watched_truth(test, once)
+            return _atom_once(index, inner) if index in once else _atom(index, inner)
+        case Guarded(inputs, body):
+            return _guarded(inputs, watched_truth(body, once))
+        case Compare():
+            return _comparison(node, once)
+        case Not(part):
+            return _inverted(watched_truth(part, once))
+        case Every(parts):
+            return _every([watched_truth(part, once) for part in parts])
+        case Some(parts):
+            return _some([watched_truth(part, once) for part in parts])
+        case Choice(condition, first, second):
+            return _choice(*(watched_truth(part, once) for part in (condition, first, second)))
+        case Truth(value):
+            return lambda run, reach, out: reach if value else np.zeros_like(reach)
+        case _:
+            assert_never(node)
+
+
+def _atom_once(index: int, test: WatchedTruth) -> WatchedTruth:
+    def evaluate(run: Watched, reach: Rows, out: Rows | None) -> Rows:
+        run.read[index][:] = reach
+        place = run.true[index]
+        found = test(run, reach, place)
         if found is not place:
             place[:] = found
+        return place
+
+    return evaluate
+
+
+def _atom(index: int, test: WatchedTruth) -> WatchedTruth:
+    def evaluate(run: Watched, reach: Rows, out: Rows | None) -> Rows:
+        read, true = run.read[index], run.true[index]
+        np.logical_or(read, reach, out=read)
+        found = test(run, reach, out)
+        np.logical_or(true, found, out=true)
         return found
 
-    def _some(self, parts: Sequence[Bool], reach: Rows) -> Rows:
-        held: Rows | None = None
-        for index, part in enumerate(parts):
-            found = self.truth(part, reach)
-            held = found if held is None else held | found
-            if index + 1 < len(parts):
-                reach = self.going(np.greater(reach, found))
-        return np.zeros(self.rows, dtype=np.bool_) if held is None else held
+    return evaluate
 
-    def _guarded(self, inputs: Sequence[int], reach: Rows) -> Rows:
+
+def _guarded(inputs: Sequence[int], inner: WatchedTruth) -> WatchedTruth:
+    def evaluate(run: Watched, reach: Rows, out: Rows | None) -> Rows:
         for index in inputs:
-            if index not in self._usable:
-                each, column = self.inputs[index], self.columns[index]
-                self._usable[index] = None if are_all_usable(each, column) else is_usable(each, column)
-            usable = self._usable[index]
-            if usable is not None:
-                self._end(reach & ~usable)
-                reach = reach & usable
+            if index not in run.sound:
+                reach = run.use(index, reach)
+        return inner(run, reach, out)
+
+    return evaluate
+
+
+def _comparison(node: Compare, once: Set[int]) -> WatchedTruth:
+    compare = COMPARISONS[node.op]
+    if isinstance(node.left, Load) and isinstance(node.right, Const):
+        index, constant = node.left.input, np.float64(node.right.value)
+
+        def evaluate(run: Watched, reach: Rows, out: Rows | None) -> Rows:
+            found = compare(run.columns[index], constant, out)
+            return np.logical_and(found, reach, found)
+
+        return evaluate
+    left, right = watched_number(node.left, once), watched_number(node.right, once)
+
+    def evaluate_any(run: Watched, reach: Rows, out: Rows | None) -> Rows:
+        found = compare(left(run, reach), right(run, reach))
+        return run.going(reach & found)
+
+    return evaluate_any
+
+
+def _inverted(part: WatchedTruth) -> WatchedTruth:
+    def evaluate(run: Watched, reach: Rows, out: Rows | None) -> Rows:
+        return run.going(reach ^ part(run, reach, None))
+
+    return evaluate
+
+
+def _every(parts: Sequence[WatchedTruth]) -> WatchedTruth:
+    def evaluate(run: Watched, reach: Rows, out: Rows | None) -> Rows:
+        for part in parts:
+            reach = part(run, reach, None)
         return reach
+
+    return evaluate
+
+
+def _some(parts: Sequence[WatchedTruth]) -> WatchedTruth:
+    if not parts:
+        return lambda run, reach, out: np.zeros_like(reach)
+    first, *others = parts
+
+    def evaluate(run: Watched, reach: Rows, out: Rows | None) -> Rows:
+        held = found = first(run, reach, None)
+        for part in others:
+            reach = run.going(reach ^ found)
+            found = part(run, reach, None)
+            held = held | found
+        return held
+
+    return evaluate
+
+
+def _choice(condition: WatchedTruth, first: WatchedTruth, second: WatchedTruth) -> WatchedTruth:
+    def evaluate(run: Watched, reach: Rows, out: Rows | None) -> Rows:
+        held = condition(run, reach, None)
+        other = run.going(reach ^ held)
+        return first(run, held, None) | second(run, other, None)
+
+    return evaluate
+
+
+def watched_number(node: Num, once: Set[int]) -> WatchedNumber:
+    """Make a function that gives the number of each row that reaches a node; anything elsewhere."""
+    match node:
+        case Load(index):
+            return lambda run, reach: run.columns[index]
+        case Const(value):
+            constant = np.float64(value)
+            return lambda run, reach: constant
+        case Arith(op, args):
+            compute, numbers = ARITHMETIC[op], [watched_number(arg, once) for arg in args]
+            return lambda run, reach: compute(*[number(run, reach) for number in numbers])
+        case Checked(value):
+            return _checked(watched_number(value, once))
+        case Select(condition, first, second):
+            return _selected(
+                watched_truth(condition, once), watched_number(first, once), watched_number(second, once)
+            )
+        case GuardedNumber(inputs, body):
+            return _guarded_number(inputs, watched_number(body, once))
+        case _:
+            assert_never(node)
+
+
+def _checked(inner: WatchedNumber) -> WatchedNumber:
+    def evaluate(run: Watched, reach: Rows) -> Numbers | np.float64:
+        found = inner(run, reach)
+        run.end(reach & ~np.isfinite(found))
+        return found
+
+    return evaluate
+
+
+def _selected(condition: WatchedTruth, first: WatchedNumber, second: WatchedNumber) -> WatchedNumber:
+    def evaluate(run: Watched, reach: Rows) -> Numbers | np.float64:
+        held = condition(run, reach, None)
+        other = run.going(reach ^ held)
+        return np.where(held, first(run, held), second(run, other))
+
+    return evaluate
+
+
+def _guarded_number(inputs: Sequence[int], inner: WatchedNumber) -> WatchedNumber:
+    def evaluate(run: Watched, reach: Rows) -> Numbers | np.float64:
+        for index in inputs:
+            if index not in run.sound:
+                reach = run.use(index, reach)
+        return inner(run, reach)
+
+    return evaluate
 
 
 def is_usable(each: Input, column: Numbers) -> Rows:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ripstop.backends.columns.evaluate import Numbers, Rows, Watched
+from ripstop.backends.columns.evaluate import Numbers, Rows, Watched, WatchedTruth, watched_truth
 from ripstop.backends.columns.plain import TruthOf, Unusable, View, plain_truth
 from ripstop.backends.columns.table import Column, Table, count_rows, rows_of
 from ripstop.backends.edge.host import EdgeCompiled, Run
@@ -87,7 +87,7 @@ class ColumnsRunner:
     """Runs one program over arrays; called with numbers, over one row."""
 
     def __init__(self, program: EdgeProgram) -> None:
-        self.program = program
+        self.decide = DecisionColumns(program)
         self._raw = RawColumns(program) if program.action is None else None
 
     def __call__(self, values: Sequence[float]) -> Run:
@@ -95,7 +95,7 @@ class ColumnsRunner:
         columns = [np.array([value]) for value in values]
         if self._raw is not None:
             return Run(Verdict(int(self._raw(columns, 1)[0])))
-        found = run_decisions(self.program, columns, 1)
+        found = self.decide(columns, 1)
         statuses = tuple(each.status(0) for each in found.policies)
         return Run(Verdict(int(found.verdicts[0])), statuses, tuple(each.code(0) for each in found.policies))
 
@@ -104,84 +104,99 @@ class RawColumns:
     """Gives the raw verdict of each row: the least over the rules, UNKNOWN below all."""
 
     def __init__(self, program: EdgeProgram) -> None:
-        self._program = program
-        self._plain = [plain_truth(policy.rule) for policy in program.policies]
+        self._inputs = program.inputs
+        self._rules = [
+            (plain_truth(each.rule), watched_truth(each.rule, each.once), each.policy.effect == "forbid")
+            for each in program.policies
+        ]
 
     def __call__(self, columns: Sequence[Numbers], rows: int) -> Verdicts:
         """Evaluate the rules over the columns of the inputs."""
         least: Verdicts | None = None
         with np.errstate(all="ignore"):
-            for policy, plain in zip(self._program.policies, self._plain, strict=True):
-                verdicts = _verdict(self._program, policy, plain, columns, rows)
+            for plain, watched, is_forbidding in self._rules:
+                holds, unknown = self._holds(plain, watched, columns, rows)
+                if is_forbidding:
+                    holds = ~holds
+                verdicts = holds.view(np.int8)
+                np.add(verdicts, verdicts, out=verdicts)
+                if unknown is not None:
+                    verdicts[unknown] = Verdict.UNKNOWN
                 least = verdicts if least is None else np.minimum(least, verdicts)
         return np.zeros(rows, dtype=np.int8) if least is None else least
 
-
-def _verdict(
-    program: EdgeProgram, policy: EdgePolicy, plain: TruthOf, columns: Sequence[Numbers], rows: int
-) -> Verdicts:
-    holds: Rows | None = None
-    unknown: Rows | None = None
-    try:
-        holds = plain(View(program.inputs, columns, rows))
-    except Unusable:
-        holds = None
-    if holds is None:
-        nothing = np.zeros((0, rows), dtype=np.bool_)
-        watched = Watched(program.inputs, columns, rows, nothing, nothing)
-        holds, unknown = watched.truth(policy.rule, np.ones(rows, dtype=np.bool_)), watched.unknown
-    if policy.policy.effect == "forbid":
-        holds = np.logical_not(holds, out=None if unknown is not None else holds)
-    verdicts: Verdicts = holds.view(np.int8)
-    np.add(verdicts, verdicts, out=verdicts)
-    if unknown is not None:
-        verdicts[unknown] = Verdict.UNKNOWN
-    return verdicts
+    def _holds(
+        self, plain: TruthOf, watched: WatchedTruth, columns: Sequence[Numbers], rows: int
+    ) -> tuple[Rows, Rows | None]:
+        """Give the truth of each row, in an array of its own, and the rows that are unknown if any are."""
+        try:
+            return plain(View(self._inputs, columns, rows)), None
+        except Unusable:
+            run = Watched(self._inputs, columns, rows, (), ())
+            every = np.ones(rows, dtype=np.bool_)
+            return watched(run, every, None).copy(), run.unknown
 
 
-def run_decisions(program: EdgeProgram, columns: Sequence[Numbers], rows: int) -> ColumnDecisions:
-    """Decide about every row."""
-    settled = Verdict.ALLOW if program.settled is None else program.settled
-    verdicts: Verdicts = np.full(rows, int(settled), dtype=np.int8)
-    bounds = {name: (np.full(rows, -np.inf), np.full(rows, np.inf)) for name, _ in program.bounded}
-    made = []
-    with np.errstate(all="ignore"):
-        for policy in program.policies:
-            found = _policy(program, policy, columns, rows)
-            made.append(found)
-            if not program.is_failsafe:
-                np.multiply(verdicts, found.permits, out=verdicts)
-            _tighten(found, bounds)
-        for name, given in program.bounded:
-            low, high = bounds[name]
-            value = columns[given]
-            is_outside = ((low > -np.inf) | (high < np.inf)) & ~((value >= low) & (value <= high))
-            verdicts[is_outside & (verdicts > Verdict.LIMIT)] = Verdict.LIMIT
-            if not program.is_failsafe:
-                verdicts[low > high] = Verdict.DENY
-    return ColumnDecisions(verdicts, tuple(made), bounds)
+class DecisionColumns:
+    """Decides about one action for every row."""
+
+    def __init__(self, program: EdgeProgram) -> None:
+        self._program = program
+        self._policies = [_PolicyRun(program, policy) for policy in program.policies]
+
+    def __call__(self, columns: Sequence[Numbers], rows: int) -> ColumnDecisions:
+        """Decide over the columns of the inputs."""
+        program = self._program
+        settled = Verdict.ALLOW if program.settled is None else program.settled
+        verdicts: Verdicts = np.full(rows, int(settled), dtype=np.int8)
+        bounds = {name: (np.full(rows, -np.inf), np.full(rows, np.inf)) for name, _ in program.bounded}
+        made = []
+        with np.errstate(all="ignore"):
+            for policy in self._policies:
+                found = policy(columns, rows)
+                made.append(found)
+                if not program.is_failsafe:
+                    np.multiply(verdicts, found.permits.view(np.int8), out=verdicts)
+                _tighten(found, bounds)
+            for name, given in program.bounded:
+                low, high = bounds[name]
+                value = columns[given]
+                is_outside = ((low > -np.inf) | (high < np.inf)) & ~((value >= low) & (value <= high))
+                verdicts[is_outside & (verdicts > Verdict.LIMIT)] = Verdict.LIMIT
+                if not program.is_failsafe:
+                    verdicts[low > high] = Verdict.DENY
+        return ColumnDecisions(verdicts, tuple(made), bounds)
 
 
-def _policy(program: EdgeProgram, policy: EdgePolicy, columns: Sequence[Numbers], rows: int) -> PolicyColumns:
-    """Give the status and the evidence of one policy."""
-    atoms = len(policy.policy.program.atoms)
-    read, true = np.empty((2, atoms, rows), dtype=np.bool_)
-    for index in set(range(atoms)) - policy.once:
-        read[index] = true[index] = False
-    watched = Watched(program.inputs, columns, rows, read, true, policy.once)
-    every = np.ones(rows, dtype=np.bool_)
-    holds = watched.truth(policy.rule, every)
-    permits = watched.going(~holds) if policy.policy.effect == "forbid" else holds.copy()
-    unknown = watched.unknown
-    if policy.permits_unknown and watched.has_ended:
-        permits = permits | unknown
-    active, assumed = [], []
-    for when in policy.whens:
-        watched.begin()
-        held = watched.truth(when, permits)
-        active.append(held | watched.unknown if watched.has_ended else held.copy())
-        assumed.append(watched.unknown)
-    return PolicyColumns(policy, permits, unknown, tuple(active), tuple(assumed), read, true)
+class _PolicyRun:
+    """Gives the status and the evidence of one policy."""
+
+    def __init__(self, program: EdgeProgram, policy: EdgePolicy) -> None:
+        self._inputs = program.inputs
+        self._policy = policy
+        self._rule = watched_truth(policy.rule, policy.once)
+        self._whens = [watched_truth(when, policy.once) for when in policy.whens]
+        self._atoms = len(policy.policy.program.atoms)
+        self._shared = sorted(set(range(self._atoms)) - policy.once)
+
+    def __call__(self, columns: Sequence[Numbers], rows: int) -> PolicyColumns:
+        policy = self._policy
+        read, true = np.empty((2, self._atoms, rows), dtype=np.bool_)
+        if self._shared:
+            read[self._shared] = true[self._shared] = False
+        run = Watched(self._inputs, columns, rows, list(read), list(true))
+        holds = self._rule(run, np.ones(rows, dtype=np.bool_), None)
+        permits = run.going(~holds) if policy.policy.effect == "forbid" else holds.copy()
+        unknown = run.unknown
+        if policy.permits_unknown and run.has_ended:
+            permits = permits | unknown
+        active, assumed = [], []
+        for when in self._whens:
+            run.begin()
+            held = when(run, permits, None)
+            active.append(held | run.unknown if run.has_ended else held.copy())
+            assumed.append(run.unknown)
+        return PolicyColumns(policy, permits, unknown, tuple(active), tuple(assumed), read, true)
 
 
 def _tighten(found: PolicyColumns, bounds: Mapping[str, tuple[Numbers, Numbers]]) -> None:
@@ -244,14 +259,15 @@ class ColumnsCompiled(EdgeCompiled):
                 observed at its moment, then it is decided, so that temporal operators have a past. Without
                 it they are UNKNOWN.
         """
-        program, rows = self.program(action), count_rows(columns)
+        program, runner = self._program(action)
+        rows = count_rows(columns)
         table = Table(columns, program.texts, rows, _seconds(t_us), ranged=True)
         numbers = [table.numbers(each) for each in program.inputs]
         states: dict[int, State] = {}
         if is_trace:
             apart = table.surprising | _held_rows(program, columns, rows)
             states = self._walk(action, columns, t_us, numbers, apart)
-        found = run_decisions(program, numbers, rows)
+        found = cast("ColumnsRunner", runner).decide(numbers, rows)
         for row in sorted(table.surprising | states.keys()):
             self._replace(found, action, row, (columns, _moment(t_us, row), states.get(row)))
         return found

@@ -10,8 +10,7 @@ that came too early would settle rows in which an earlier part cannot be evaluat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias, assert_never
 
 import numpy as np
@@ -42,46 +41,64 @@ from ripstop.backends.edge.nodes import (
 # putting them back costs as much as comparing them four times.
 _FEWER = 6
 _MORE_PARTS = 4
+_FEW = 64  # rows that cost no more than one
+
+
+_OPPOSITES: Mapping[str, str] = {"<": ">=", ">=": "<", ">": "<=", "<=": ">", "==": "!=", "!=": "=="}
 
 
 class Unusable(Exception):  # noqa: N818 (a jump, not an error)
     """An input or a result cannot be used, in a row that may not even reach it."""
 
 
-@dataclass(slots=True)
 class View:
-    """Columns, or some of their rows (`selected`); `checked` are the inputs that have been found usable."""
+    """Columns, or some of their rows.
 
-    inputs: Sequence[Input]
-    columns: Sequence[Numbers]
-    rows: int
-    selected: NDArray[np.intp] | None = None
-    checked: set[int] = field(default_factory=set)
-    _taken: dict[int, Numbers] = field(default_factory=dict)
+    `usable` holds the columns that have been looked at: each input's numbers, in the rows of the view.
+    """
 
-    def column(self, index: int) -> Numbers:
-        """Give the numbers of an input."""
-        if self.selected is None:
-            return self.columns[index]
-        taken = self._taken.get(index)
-        if taken is None:
-            taken = self._taken[index] = self.columns[index].take(self.selected)
-        return taken
+    __slots__ = ("_base", "_columns", "_inputs", "_selected", "rows", "usable")
 
-    def check(self, index: int) -> None:
-        """Look whether an input can be used in every row.
+    def __init__(
+        self,
+        inputs: Sequence[Input],
+        columns: Sequence[Numbers],
+        rows: int,
+        selected: NDArray[np.intp] | None = None,
+        base: View | None = None,
+    ) -> None:
+        self.rows = rows
+        self.usable: dict[int, Numbers] = {}
+        self._inputs = inputs
+        self._columns = columns
+        self._selected = selected
+        self._base = base
+
+    def use(self, index: int) -> Numbers:
+        """Give the numbers of an input that has not been looked at.
 
         Raises:
-            Unusable: when it cannot.
+            Unusable: when it cannot be used in every row.
         """
-        if not are_all_usable(self.inputs[index], self.column(index)):
+        column = self._columns[index]
+        if self._selected is not None:
+            column = column.take(self._selected)
+        if not self._is_known(index) and not are_all_usable(self._inputs[index], column):
             raise Unusable
-        self.checked.add(index)
+        self.usable[index] = column
+        return column
+
+    def _is_known(self, index: int) -> bool:
+        """Whether an input can be used in every row of a wider view."""
+        base = self._base
+        while base is not None and index not in base.usable:
+            base = base._base
+        return base is not None
 
     def among(self, rows: NDArray[np.intp]) -> View:
         """Give a view of some of the rows."""
-        selected = rows if self.selected is None else self.selected.take(rows)
-        return View(self.inputs, self.columns, len(rows), selected, set(self.checked))
+        selected = rows if self._selected is None else self._selected.take(rows)
+        return View(self._inputs, self._columns, len(rows), selected, self)
 
 
 TruthOf: TypeAlias = Callable[[View], Rows]
@@ -98,6 +115,10 @@ def plain_truth(node: Bool) -> TruthOf:
             return lambda view: np.full(view.rows, value)
         case Compare():
             return _comparison(node)
+        case Not(Compare(op, Load() as left, Const() as right)):
+            return _comparison(Compare(_OPPOSITES[op], left, right))  # there is no NaN here
+        case Not(Guarded(inputs, Compare(_, Load(), Const()) as body)):
+            return _guarded(inputs, Not(body))
         case Not(part):
             return _inverted(plain_truth(part))
         case Every(parts):
@@ -109,7 +130,7 @@ def plain_truth(node: Bool) -> TruthOf:
         case Atom(_, test):
             return plain_truth(test)
         case Guarded(inputs, body):
-            return _guarded(inputs, plain_truth(body))
+            return _guarded(inputs, body)
         case _:
             assert_never(node)
 
@@ -125,16 +146,21 @@ def _inverted(inner: TruthOf) -> TruthOf:
 def _joined(join: Callable[..., Rows], first: TruthOf, second: TruthOf) -> TruthOf:
     def evaluate(view: View) -> Rows:
         found = first(view)
-        return join(found, second(view), out=found)
+        return join(found, second(view), found)
 
     return evaluate
 
 
-def _guarded(inputs: Sequence[int], inner: TruthOf) -> TruthOf:
+def _guarded(inputs: Sequence[int], body: Bool) -> TruthOf:
+    inner = plain_truth(body)
+    tested = body.part if isinstance(body, Not) else body
+    if isinstance(tested, Compare) and {tested.left, tested.right} >= set(map(Load, inputs)):
+        return inner  # looks at them itself
+
     def evaluate(view: View) -> Rows:
         for index in inputs:
-            if index not in view.checked:
-                view.check(index)
+            if index not in view.usable:
+                view.use(index)
         return inner(view)
 
     return evaluate
@@ -144,28 +170,28 @@ def _comparison(node: Compare) -> TruthOf:
     compare = COMPARISONS[node.op]
     if isinstance(node.left, Load) and isinstance(node.right, Const):
         index, constant = node.left.input, np.float64(node.right.value)
-        return lambda view: compare(view.column(index), constant)
+
+        def evaluate(view: View) -> Rows:
+            usable = view.usable
+            return compare(usable[index] if index in usable else view.use(index), constant)
+
+        return evaluate
     left, right = plain_number(node.left), plain_number(node.right)
 
-    def evaluate(view: View) -> Rows:
+    def evaluate_any(view: View) -> Rows:
         found = compare(left(view), right(view))
         return found if found.shape else np.full(view.rows, bool(found))
 
-    return evaluate
+    return evaluate_any
 
 
 def _chain(parts: Sequence[TruthOf], *, is_and: bool) -> TruthOf:
     if len(parts) >= _MORE_PARTS:
         return _LongChain(parts, is_and)
-    join = np.logical_and if is_and else np.logical_or
-
-    def evaluate(view: View) -> Rows:
-        found = parts[0](view)
-        for part in parts[1:]:
-            join(found, part(view), out=found)
-        return found
-
-    return evaluate
+    whole, *others = parts
+    for part in others:
+        whole = _joined(np.logical_and if is_and else np.logical_or, whole, part)
+    return whole
 
 
 class _LongChain:
@@ -188,11 +214,11 @@ class _LongChain:
                 left = held if self._is_and else view.rows - held
                 if not left:
                     break
-                if left * _FEWER <= view.rows:
+                if view.rows > _FEW and left * _FEWER <= view.rows:
                     rest = (found if self._is_and else ~found).nonzero()[0]
                     found[rest] = self._from(view.among(rest), index)
                     break
-            self._join(found, parts[index](view), out=found)
+            self._join(found, parts[index](view), found)
         return found
 
 
@@ -221,7 +247,7 @@ def plain_number(node: Num) -> NumberOf:
             constant = np.float64(value)
             return lambda view: constant
         case Load(index):
-            return lambda view: view.column(index)
+            return lambda view: view.usable[index] if index in view.usable else view.use(index)
         case Arith(op, args):
             return _arithmetic(op, [plain_number(arg) for arg in args])
         case Checked(value):
@@ -257,8 +283,8 @@ def _checked(inner: NumberOf) -> NumberOf:
 def _guarded_number(inputs: Sequence[int], inner: NumberOf) -> NumberOf:
     def evaluate(view: View) -> Numbers | np.float64:
         for index in inputs:
-            if index not in view.checked:
-                view.check(index)
+            if index not in view.usable:
+                view.use(index)
         return inner(view)
 
     return evaluate

@@ -18,6 +18,7 @@ from ripstop.policy.state import usable_value
 
 Column: TypeAlias = "NDArray[np.generic] | Sequence[Json | Absent]"
 _NUMBER_KINDS = "fiu"
+_BINARY64 = np.dtype(np.float64)
 
 
 def count_rows(columns: Mapping[str, Column]) -> int:
@@ -46,8 +47,8 @@ class Table:
     def numbers(self, each: Input) -> Numbers:
         """Give the numbers of one input."""
         column = self.columns.get(each.name)
-        if each.is_plain_number and isinstance(column, np.ndarray) and column.dtype.char == "d":
-            whole: Numbers = column.astype(np.float64, copy=False)  # by far the most common case
+        if each.is_plain_number and isinstance(column, np.ndarray) and column.dtype is _BINARY64:
+            whole: Numbers = column.view(np.float64)  # by far the most common case
             return whole
         if each.look is Look.NOW:
             return np.full(self.rows, self.now_s) if isinstance(self.now_s, float) else self.now_s

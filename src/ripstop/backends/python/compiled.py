@@ -25,6 +25,8 @@ from ripstop.policy.state import Reading, Spent, State
 
 _NO_READINGS: Mapping[str, Reading] = {}
 _MOST_MEETS = 1024
+_MOST_PLANS = 256  # of undeclared actions
+_MOST_GROUPS = 256  # of undeclared actions, and of mitigations that come and go
 
 
 def _forget(key: str) -> Json:
@@ -32,6 +34,7 @@ def _forget(key: str) -> Json:
 
 
 _Ranges: TypeAlias = "tuple[tuple[str, float, float], ...]"
+_Groups: TypeAlias = dict[tuple[str | None, ...], tuple[Group, ...]]
 
 
 def _are_inside(ranges: _Ranges, context: Mapping[str, Json]) -> bool:
@@ -112,12 +115,12 @@ class Compiled:
         self,
         bundle: Bundle,
         base: Compiled | None = None,
-        groups: dict[tuple[str, ...], tuple[Group, ...]] | None = None,
+        groups: _Groups | None = None,
     ) -> None:
         self.bundle = bundle
         self._base = base
         self._plans: dict[str, _Plan] = {}
-        self._groups: dict[tuple[str, ...], tuple[Group, ...]] = {} if groups is None else groups
+        self._groups: _Groups = {} if groups is None else groups
         self._numbers: dict[str, Callable[[Json], int]] = {}
         self._watch = watch_of(bundle)
         self._stepping: tuple[Step, Layout | None] | None = None
@@ -364,13 +367,19 @@ class Compiled:
             None if guarding else meet(self.bundle, action, (), ()),
         )
         if self.bundle.is_declared(action):
+            if len(self._plans) >= _MOST_PLANS + len(self.vocabulary.actions):
+                self._plans.clear()
             self._plans[action] = plan
         return plan
 
     def _group(self, policies: tuple[Policy, ...], action: str) -> tuple[Group, ...]:
-        key = (action, *(policy.digest for policy in policies))
+        """Compile policies once for all actions that have no parameters declared."""
+        declared = self.vocabulary.actions
+        key = (action if action in declared else None, *(policy.digest for policy in policies))
         groups = self._groups.get(key)
         if groups is None:
+            if len(self._groups) >= _MOST_GROUPS + len(declared):
+                self._groups.clear()
             groups = self._groups[key] = compile_groups(policies, action, self.bundle.vocabulary)
         return groups
 

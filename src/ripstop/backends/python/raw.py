@@ -28,6 +28,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import FunctionType
 from typing import Protocol, TypeAlias
 
 from ripstop.backends.python.branches import Brancher, Leaf, assign, either, leaves
@@ -56,6 +57,8 @@ _MOST_IN_A_ROW = 16  # leaves of a part of a rule that is built part by part
 
 _ORDERS: Mapping[str, ast.cmpop] = {"<": ast.Lt(), "<=": ast.LtE(), ">": ast.Gt(), ">=": ast.GtE()}
 _MIRRORED: Mapping[str, str] = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
+_ENDS: Mapping[bool, bytes] = {True: b"yes", False: b"no"}  # stand for the verdicts: no rule holds bytes
+_CLASSES: Mapping[str, type] = {each.__name__: each for each in (int, bool, str, list)}
 _SMALL = 2**30 - 1  # CPython compares integers up to here without a call
 
 
@@ -70,26 +73,45 @@ def compile_raw(policy: Policy, slow: RawVerdict) -> RawVerdict:
         if any(slot.is_optional for slot in slots.values()):
             return slow
         emitter = Emitter(slots, ranged=False)
-        returns = {truth: ast.Return(name("_yes" if truth else "_no")) for truth in (True, False)}
+        returns = {truth: ast.Return(ast.Constant(_ENDS[truth])) for truth in (True, False)}
         raw = _Raw(emitter, program.atoms, slots=slots)
         body = raw.rule(program.rule, lambda _: [returns[True]], lambda _: [returns[False]])
         if emitter.uses_now:
             body.insert(0, assign("now", ast.BinOp(name("t"), ast.Div(), ast.Constant(1e6))))
-        return _build(body, {"_yes": yes, "_no": no, "_slow": slow})
+        return _build(body, {_ENDS[True]: yes, _ENDS[False]: no}, slow)
     except (Unsupported, RecursionError):  # the latter from Python's compiler, for a rule of many branches
         return slow
 
 
-def _build(body: list[ast.stmt], extra: Mapping[str, object]) -> RawVerdict:
+def _build(body: list[ast.stmt], ends: Mapping[object, Verdict], slow: RawVerdict) -> RawVerdict:
     fallback = ast.Return(ast.Call(name("_slow"), [name("c"), name("t")], []))
     guarded = ast.Try(body, [ast.ExceptHandler(name("_surprises"), None, [ast.Pass()])], [], [])
     parameters = ast.arguments([], [ast.arg("c"), ast.arg("t")], None, [], [], None, [ast.Constant(0)])
     function = ast.FunctionDef("verdict", parameters, [guarded, fallback], [], lineno=0)
-    module = ast.fix_missing_locations(ast.Module([function], []))
-    space: dict[str, object] = {**HELPERS, "_surprises": SURPRISES, **extra}
+    module = ast.Module([function], [])
+    constants: dict[object, object] = {**ends, ...: _class_as_constant(module)}
+    ast.fix_missing_locations(module)
+    space: dict[str, object] = {**HELPERS, "_surprises": SURPRISES, "_slow": slow}
     exec(compile(module, "<ripstop rule>", "exec"), space)  # noqa: S102 (a tree that this package built)
-    made: RawVerdict = space["verdict"]  # type: ignore[assignment]  # exec gives no type
+    made: FunctionType = space["verdict"]  # type: ignore[assignment]  # exec gives no type
+    code = made.__code__
+    made.__code__ = code.replace(co_consts=tuple(constants.get(each, each) for each in code.co_consts))
     return made
+
+
+def _class_as_constant(module: ast.Module) -> type | None:
+    """Put `...`, the one constant that `is` may meet, for the first class that is asked for; give the class.
+
+    A constant is loaded in a fraction of the time that a built-in name takes.
+    """
+    chosen: str | None = None
+    for node in ast.walk(module):
+        match node:
+            case ast.Compare(ast.Attribute(attr="__class__"), comparators=[ast.Name(id=asked)]):
+                chosen = chosen or asked
+                if asked == chosen:
+                    node.comparators = [ast.Constant(...)]
+    return None if chosen is None else _CLASSES[chosen]
 
 
 def _load(slot: Slot) -> ast.expr:
