@@ -9,30 +9,72 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-# level gain, fast gain, slow gain, readings to be half mature, weights of value, fast, slow, unrest, level,
-# floor of a range, peak base, decay, gain, forgetting of the ranges, clip
-SHIPPED = np.array([0.008, 0.08, 0.012, 5000, 54, 45, 99, 58.5, 0.2475, 0.06, 7, 0.0025, 0.45, 1e-5, 2.7])
+# gains of the level, the fast and the slow mean, readings to be half mature, weights of value, fast, slow,
+# unrest, level and day, clip, gain of the day, parts of the day
+SHIPPED = np.array([0.0081, 0.066, 0.011, 3800, 40, 48, 72, 65, 0.26, 22, 2.3, 0.29, 6])
 
 MOST_SIGMA = 1000.0
+_PARTS = (4, 6, 8)  # what there is room for in 64 bytes
+_DAY_US = 86_400_000_000
+_UNKNOWN = -128
 
 
 def draw(rng: np.random.Generator) -> np.ndarray:
-    """Draw constants: log-uniform within a factor of 3 (forgetting: of 10) around round figures."""
-    middle = np.array([0.01, 0.05, 0.01, 2000, 50, 50, 50, 50, 0.2, 0.03, 5, 0.001, 0.5, 3e-5, 4.0])
-    spread = np.full(len(middle), np.log(3.0))
-    spread[13] = np.log(10.0)
-    found = middle * np.exp(rng.uniform(-spread, spread))
-    found[12] = min(found[12], 1.0)
-    return found
+    """Draw constants: log-uniform within a factor of 2 around round figures."""
+    middle = np.array([0.01, 0.1, 0.01, 4000, 50, 50, 50, 50, 0.25, 25, 3.0, 0.3])
+    found = middle * np.exp(rng.uniform(-np.log(2.0), np.log(2.0), len(middle)))
+    return np.append(found, rng.choice(_PARTS))
+
+
+def average(drawn: np.ndarray) -> np.ndarray:
+    """Give the middle of several drawn constants: geometric, and of the parts the most frequent."""
+    parts, count = np.unique(drawn[:, -1], return_counts=True)
+    return np.append(np.exp(np.log(drawn[:, :-1]).mean(axis=0)), parts[count.argmax()])
 
 
 @njit(cache=True)
-def _scores(values, c, out):  # type: ignore[no-untyped-def]  # compiled
+def _beyond(value, ends, floor):  # type: ignore[no-untyped-def]  # compiled
+    """How far outside of the range that it has been in, as a share of it; and lets it have been there."""
+    low, high = ends
+    news = max(value - high, low - value, 0.0) / max(high - low, floor)
+    ends[0], ends[1] = min(low, value), max(high, value)
+    return news
+
+
+@njit(cache=True)
+def _end_of_part(part, mean, usual, floor, day, codes, gain):  # type: ignore[no-untyped-def]  # compiled
+    """`Day.end` of ripstop.agent.detect.day; `day` is anchor, step, parts that have ended, greatest error."""
+    if day[2] == 0:
+        day[1] = 2.0 ** (np.floor(np.log2(usual / 16.0)) + 1)
+    news, target = 0.0, mean
+    if codes[part] != _UNKNOWN:
+        expected = day[0] + codes[part] * day[1]
+        error = mean - expected
+        if abs(error) > day[3]:
+            if day[2] >= 2 * len(codes):
+                news = (abs(error) - day[3]) / max(2.0 * day[3], floor)
+            day[3] = abs(error)
+        target = expected + gain * max(-4.0 * usual, min(4.0 * usual, error))
+    while abs(target - day[0]) >= 127.0 * day[1]:
+        day[1] *= 2.0
+        for k in range(len(codes)):
+            if codes[k] != _UNKNOWN:
+                codes[k] = int(np.round(codes[k] / 2.0))
+    codes[part] = int(np.round((target - day[0]) / day[1]))
+    day[2] += 1
+    return news
+
+
+@njit(cache=True)
+def _scores(values, t_us, c, out):  # type: ignore[no-untyped-def]  # compiled
     x = values[0]
     level = fast = slow = x
-    value_low = value_high = fast_low = fast_high = slow_low = slow_high = x
-    variance = unrest = unrest_high = 0.0
-    peak = c[10]
+    ends = np.full((4, 2), x)  # of the value, the fast and the slow mean, and of the unrest, from 0
+    ends[3] = 0.0
+    variance, unrest, peak = 0.0, 0.0, 6.0
+    part_us = _DAY_US // int(c[12])
+    turn_us = (t_us[0] // part_us + 1) * part_us
+    codes, day = np.full(int(c[12]), _UNKNOWN, np.int64), np.array([x, 0.0, 0.0, 0.0])
     out[0] = 0.0
     for i in range(1, len(values)):
         n, x = i, values[i]
@@ -40,47 +82,38 @@ def _scores(values, c, out):  # type: ignore[no-untyped-def]  # compiled
         away = x - level
         distance = abs(away)
         floor = 0.01 * abs(level) or 1e-9
-        deviation = np.sqrt(variance)
-        sigma = min(distance / max(deviation * (1.0 + 8.0 / n), floor), MOST_SIGMA)
-        gain = max(c[1], fresh)
-        fast += gain * (x - fast)
-        unrest += gain * (distance - unrest)
+        usual = max(np.sqrt(variance), floor)
+        sigma = min(distance / max(np.sqrt(variance) * (1.0 + 8.0 / n), floor), MOST_SIGMA)
+        wide = 0.05 * abs(level) + 1e-9
+        news = 0.0
+        if t_us[i] >= turn_us + part_us:
+            turn_us = (t_us[i] // part_us + 2) * part_us
+        elif t_us[i] >= turn_us:
+            part = (turn_us // part_us - 1) % len(codes)
+            turn_us = (t_us[i] // part_us + 1) * part_us
+            news = c[9] * _end_of_part(part, fast, usual, wide, day, codes, c[11])
+        fast += max(c[1], fresh) * (x - fast)
+        unrest += max(c[1], fresh) * (distance - unrest)
         slow += max(c[2], fresh) * (x - slow)
-        score = c[8] * sigma / peak
-        limit = c[14] * max(deviation, floor)
-        clipped = min(max(away, -limit), limit)
-        gain = max(c[0], fresh)
-        before = level
+        clipped = min(max(away, -c[10] * usual), c[10] * usual)
+        gain, before = max(c[0], fresh), level
         level += gain * clipped
-        wide = c[9] * abs(level) + 1e-9
-        news = c[4] * max(x - value_high, value_low - x, 0.0) / max(value_high - value_low, wide)
-        news += c[5] * max(fast - fast_high, fast_low - fast, 0.0) / max(fast_high - fast_low, wide)
-        news += c[6] * max(slow - slow_high, slow_low - slow, 0.0) / max(slow_high - slow_low, wide)
-        news += c[7] * max(unrest - unrest_high, 0.0) / max(unrest_high, wide)
-        out[i] = score + news * n / (n + c[3])
+        for k, value in enumerate((x, fast, slow, unrest)):
+            news += c[4 + k] * _beyond(value, ends[k], wide)
+        out[i] = c[8] * sigma / peak + news * n / (n + c[3])
         variance = (1.0 - gain) * (variance + gain * clipped * clipped)
-        peak += c[11] * (c[10] - peak)
-        if sigma > peak:
-            peak += c[12] * (sigma - peak)
-        value_low, value_high = min(value_low, x), max(value_high, x)
-        fast_low, fast_high = min(fast_low, fast), max(fast_high, fast)
-        slow_low, slow_high = min(slow_low, slow), max(slow_high, slow)
-        unrest_high = max(unrest_high, unrest)
-        if n % 64 == 0:
-            forget = 64 * c[13]
-            value_low += forget * (before - value_low)
-            value_high += forget * (before - value_high)
-            fast_low += forget * (before - fast_low)
-            fast_high += forget * (before - fast_high)
-            slow_low += forget * (before - slow_low)
-            slow_high += forget * (before - slow_high)
-            unrest_high -= forget * unrest_high
+        peak += 0.002 * (6.0 - peak)
+        peak += 0.5 * max(sigma - peak, 0.0)
+        if n % 1024 == 0:
+            ends[:3] += 0.01 * (before - ends[:3])
+            ends[3] *= 0.99
+            day[3] *= 0.99
 
 
-def kernel_scores(values: np.ndarray, constants: np.ndarray) -> np.ndarray:
+def kernel_scores(values: np.ndarray, t_us: np.ndarray, constants: np.ndarray) -> np.ndarray:
     """The score of each reading of a series."""
     out = np.empty(len(values))
-    _scores(values, constants, out)
+    _scores(values, t_us, constants, out)
     return out
 
 

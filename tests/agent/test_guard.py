@@ -39,7 +39,7 @@ def test_an_alarm_opens_the_breaker_at_once_and_is_told_with_its_reason():
     assert set(found.alarms) == {"battery_v"}
     assert made.state is BreakerState.OPEN
     assert found.news[0]["signal"] == "battery_v"
-    assert "sigma below its usual 12.4 V" in found.news[0]["text"]
+    assert "sigma below its usual 12.4" in found.news[0]["text"]
 
 
 def test_an_alarm_that_lasts_is_told_again_every_five_seconds_only():

@@ -277,6 +277,40 @@ def test_a_stop_token_counts_by_whatever_road_it_came(world):
     assert made.rung is Rung.CLEAR
 
 
+def release(world, data):
+    world.say(Send(NAMES.bundle, data))
+    world.run(0.1)
+
+
+def test_the_manifest_in_force_says_whose_token_stops(world):
+    fresh = signer(Role.STOP, 7)
+
+    def stopped_by(key, name):
+        world.say(Send(NAMES.stop, token(name, key=key)))
+        world.run(0.1)
+        return any(latch.id == name for latch in world.node.responder.switch.state.latches)
+
+    release(world, world.bundle(2, stop_keys=(fresh.public,)))
+    assert not stopped_by(STOP, "by the key of the enrolment")
+    assert world.node.responder.rung is Rung.CLEAR
+    assert [n.fields["code"] for n in world.ground.notices("stop.refused")] == ["W0202"]
+    assert stopped_by(fresh, "by the key of the manifest")
+    release(world, world.bundle(3, stop_keys=(STOP.public, fresh.public)))
+    assert stopped_by(STOP, "by either")
+    release(world, world.bundle(4))
+    assert stopped_by(STOP, "by the key of the enrolment, where the manifest names none")
+    assert not stopped_by(fresh, "by a key that nobody names")
+
+
+def test_a_key_that_the_manifest_names_for_stopping_does_nothing_else(world):
+    fresh = signer(Role.STOP, 7)
+    release(world, world.bundle(2, stop_keys=(fresh.public, RELEASE.public)))
+    for data in (lift("s1", fresh), token("s2", key=STRANGER), token("s3", scope="agent-b", key=fresh)):
+        world.say(Send(NAMES.stop, data))
+        world.run(0.1)
+    assert world.node.responder.rung is Rung.CLEAR
+
+
 @pytest.mark.parametrize(
     ("data", "code"),
     [

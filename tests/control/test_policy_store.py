@@ -28,9 +28,9 @@ def folder(tmp_path):
     return tmp_path / "policies"
 
 
-def open_store(folder):
+def open_store(folder, **more):
     shelf = ReleaseShelf(folder.parent / "releases")
-    return PolicyStore(PolicyRepository(folder), shelf, KEYS.release, "fleet", check_policies)
+    return PolicyStore(PolicyRepository(folder), shelf, KEYS.release, "fleet", check_policies, **more)
 
 
 def commit(folder, name, text):
@@ -70,6 +70,17 @@ def test_a_commit_that_changes_a_policy_is_the_next_release(folder):
     second = store.poll(2)
     assert (second.release.counter, second.release.commit) == (2, sha)
     assert second.release.digest != first.release.digest
+
+
+def test_a_manifest_names_the_stop_key_and_another_key_is_another_release(folder):
+    first = open_store(folder, stop_keys=(KEYS.stop.public,)).poll(1)
+    assert bundle_of(first).stop_keys == (KEYS.stop.public,)
+    assert open_store(folder, stop_keys=(KEYS.stop.public,)).poll(2) is None
+    store = open_store(folder, stop_keys=(b"\7" * 32,))
+    second = store.poll(3)
+    assert (second.release.counter, second.release.digest) == (2, first.release.digest)
+    assert bundle_of(second).stop_keys == (b"\7" * 32,)
+    assert store.poll(4) is None
 
 
 def test_a_commit_that_changes_no_policy_is_no_release(folder):

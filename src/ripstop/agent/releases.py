@@ -82,6 +82,11 @@ class Releases:
                 raise WireError(f"release {bundle.counter} has expired", code="W0602")
         return bundle
 
+    @property
+    def stop_keys(self) -> tuple[bytes, ...]:
+        """The public keys that the manifest in force names for stopping; empty where it names none."""
+        return self._bundle.stop_keys if self._bundle is not None else ()
+
     def adopt(self, bundle: Bundle, now: Instant) -> None:
         """Put a bundle in force that was read here.
 

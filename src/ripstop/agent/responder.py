@@ -77,11 +77,11 @@ class Responder:
     Args:
         settings: the agent's.
         governance: puts restraints on.
-        opener: checks stop tokens.
+        opener: checks stop tokens where the release in force names no key for them, and lifts.
     """
 
     def __init__(self, settings: NodeSettings, governance: Governance, opener: Opener | None) -> None:
-        self.switch = StopSwitch(governance.authority.scopes, opener)
+        self.switch = StopSwitch(settings.fleet, governance.authority.scopes, opener)
         self.takeovers: dict[str, Takeover] = {}
         self.order = Order((), Rung.CLEAR, "")
         self._agent = settings.agent
@@ -278,7 +278,7 @@ class Responder:
 
     def _take(self, data: bytes, now: Instant, out: list[Effect]) -> None:
         try:
-            latch = self.switch.take(data)
+            latch = self.switch.take(data, self._governance.releases.stop_keys)
         except WireError as error:
             if error.code != "W0206":
                 raise

@@ -1,5 +1,8 @@
 """The stop switch: pulled by hand or by a signed token, by whatever road; it latches, and works offline.
 
+A token counts that a stop key has signed: one that the manifest in force names, or where it names none (or
+there is no release yet), one that the agent was enrolled with. So a new release takes a lost key's power.
+
 A latch is lifted when two different release keys have signed its name. A lifted latch cannot be pulled again:
 the names of the last ones are remembered, and of what was forgotten since, the latest time of issue.
 """
@@ -12,7 +15,14 @@ from dataclasses import replace
 from ripstop.core.clock import Instant
 from ripstop.core.errors import WireError
 from ripstop.core.messages import StopLift, StopOrder
-from ripstop.core.wire.envelope import EnvelopeType
+from ripstop.core.wire.envelope import (
+    Envelope,
+    EnvelopeType,
+    Keyring,
+    Role,
+    TrustedKey,
+    open_envelope,
+)
 from ripstop.core.wire.record import unpack
 
 from .settings import Latch, Lifted, Opener, SwitchState
@@ -26,12 +36,14 @@ class StopSwitch:
     """The latches of one agent.
 
     Args:
+        fleet: whose tokens stop it.
         scopes: the scopes whose tokens stop it.
         opener: checks tokens; without one only the local switch works, and nothing lifts it.
     """
 
-    def __init__(self, scopes: Sequence[str], opener: Opener | None) -> None:
+    def __init__(self, fleet: str, scopes: Sequence[str], opener: Opener | None) -> None:
         self.state = SwitchState()
+        self._fleet = fleet
         self._scopes = scopes
         self._open = opener
         self._pulled = 0
@@ -51,14 +63,18 @@ class StopSwitch:
         self._hold(latch)
         return latch
 
-    def take(self, data: bytes) -> Latch | None:
+    def take(self, data: bytes, named: Sequence[bytes] = ()) -> Latch | None:
         """Take a stop token; None where its latch is held already.
+
+        Args:
+            data: the token's bytes.
+            named: the stop keys that the manifest in force names; where there are some, no other counts.
 
         Raises:
             WireError: what opening an envelope raises, W0504 for another scope, W0901 lifted before, W0902
                 malformed, W0903 too many latches.
         """
-        envelope = self._opener()(EnvelopeType.STOP, data)
+        envelope = self._opened(data, named)
         order = unpack(StopOrder, envelope.body)
         if order.scope != envelope.scope or not order.id or order.id.startswith("local-"):
             raise WireError("a stop token disagrees with its envelope", code="W0902")
@@ -73,6 +89,19 @@ class StopSwitch:
         latch = Latch(order.id, order.reason, order.issued_us, False, ())
         self._hold(latch)
         return latch
+
+    def _opened(self, data: bytes, named: Sequence[bytes]) -> Envelope:
+        if not named:
+            return self._opener()(EnvelopeType.STOP, data)
+        keys = Keyring({key[:8]: TrustedKey(key, Role.STOP) for key in named})
+        try:
+            return open_envelope(keys, self._fleet, EnvelopeType.STOP, data)
+        except WireError as error:
+            if error.code != "W0202":
+                raise
+        # no such stop key: any other key may still say what it is wrong for, but never stop
+        envelope = self._opener()(EnvelopeType.STOP, data)
+        raise WireError(f"key `{envelope.key_id.hex()}` is no stop key of the release in force", code="W0202")
 
     def _hold(self, latch: Latch) -> None:
         self.state = replace(self.state, latches=(*self.state.latches, latch))

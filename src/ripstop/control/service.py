@@ -194,7 +194,10 @@ class ControlService:
         repository = PolicyRepository(options.policies)
         self._ended.callback(repository.close)
         shelf = ReleaseShelf(data / "releases")
-        self.store = PolicyStore(repository, shelf, self.keys.release, fleet, check_policies)
+        self.store = PolicyStore(
+            repository, shelf, self.keys.release, fleet, check_policies,
+            stop_keys=(self.keys.stop.public,),
+        )  # fmt: skip
         self._disk = IndexedDisk(files, self.records)
 
     async def _connect(self) -> None:

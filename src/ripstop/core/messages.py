@@ -177,7 +177,9 @@ class Bundle:
     """A release's content: the policy documents in canonical JSON, vocabularies resolved, safety first.
 
     `expires_us` (wall time, 0: never) begins `safe_mode`. `minimum` is the least counter that a device may
-    accept from now on. It travels as a signed manifest beside its documents: see `core.wire.bundle`.
+    accept from now on. `stop_keys` are the public keys whose tokens stop an agent while this release is in
+    force; where none is named, those that the agent was enrolled with do. It travels as a signed manifest
+    beside its documents: see `core.wire.bundle`.
     """
 
     fleet: str
@@ -188,6 +190,7 @@ class Bundle:
     minimum: int
     policies: tuple[str, ...]
     safe_mode: SafeMode = SafeMode.DENY
+    stop_keys: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

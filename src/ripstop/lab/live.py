@@ -144,7 +144,10 @@ class LiveFleet:
         """Make the first release of the policy store, as `ripstop up` would: the agents begin with it."""
         repository = PolicyRepository(self.policies)
         shelf = ReleaseShelf(self.folder / "releases")
-        store = PolicyStore(repository, shelf, self._keys.release, FLEET, check_policies)
+        keys = self._keys
+        store = PolicyStore(
+            repository, shelf, keys.release, FLEET, check_policies, stop_keys=(keys.stop.public,)
+        )
         found = store.poll(SHIFT_BEGINS_US)
         repository.close()
         if isinstance(found, Refused):

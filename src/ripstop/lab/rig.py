@@ -167,7 +167,8 @@ def build(
 def _release(keys: FleetKeys, documents: Documents) -> Issued:
     texts = documents.texts()
     release = Release(1, bundle_digest(texts), "")
-    return issue(keys.release, FLEET, release, texts, Terms(SHIFT_BEGINS_US))
+    terms = Terms(SHIFT_BEGINS_US, stop_keys=(keys.stop.public,))
+    return issue(keys.release, FLEET, release, texts, terms)
 
 
 def _settings(name: str, seed: int, layers: Layers, tempo: Tempo) -> NodeSettings:

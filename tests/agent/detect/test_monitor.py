@@ -173,7 +173,7 @@ def test_a_state_is_64_bytes_and_goes_on_where_it_was():
     other.restore(state)
     for i, value in enumerate([*noise(50, seed=2), 14.0, 20.0]):
         a, b = (m.observe(value, (3_000 + i) * SECOND) for m in (monitor, other))
-        assert b.score == pytest.approx(a.score, rel=1e-3, abs=1e-3)
+        assert b.score == pytest.approx(a.score, rel=0.03, abs=1e-3)  # half-long ends: 2**-7 of a range
         assert a.kind == b.kind
 
 

@@ -6,16 +6,17 @@ itself. Two questions are asked of it, each with its own memory:
 - Is it far from the usual **level**? The distance from an exponentially weighted mean, in exponentially
   weighted deviations, with a floor of 1 % of the declared range (else of |mean|) under the deviation, since a
   quiet series would otherwise alarm on its own rounding. Gains are max(gain, 1/(n+1)), so the first readings
-  count alike. What is learned of a reading is clipped at 2.7 deviations: an outlier moves the level little,
+  count alike. What is learned of a reading is clipped at 2.3 deviations: an outlier moves the level little,
   and a level that moved for good is accepted in the end.
 - Does it take the signal where it has **never been**? Four statistics (the value, a fast and a slow mean of
-  it, the mean of its unrest) each keep the range they have been in. What goes beyond its range scores by how
-  far, as a share of the range. The longer a signal has been known the more such news counts, n / (n + n0);
-  the ranges forget slowly.
+  it, the mean of its unrest) each keep the range they have been in, and a fifth, how far the fast mean is
+  from what it was at this time of day, its greatest (agent.detect.day). What goes beyond its range scores by
+  how far, as a share of the range. The longer a signal has been known the more such news counts,
+  n / (n + n0); the ranges forget slowly.
 
 The score is the sum of the second and a little of the first, scaled so that 1 is what a rare and real anomaly
-reaches on the Numenta Anomaly Benchmark (benchmarks/bench_monitor.py has the constants' origin and what they
-come to on data that they were not chosen on). Novelty is its own peak-hold: what was reached once is inside
+reaches on the Numenta Anomaly Benchmark. benchmarks/bench_monitor.py chooses the constants and says what the
+choice comes to on data that it has not seen. Novelty is its own peak-hold: what was reached once is inside
 the range. The level's alarm has one too (agent.detect.peaks).
 
 With `hold_s` a reading that alarms for its level is *not learned*, for so long: a fault does not become the
@@ -36,21 +37,23 @@ from ripstop.core.canonical import Json
 from ripstop.core.errors import ConfigurationError
 
 from ..reading import finite
+from .day import PART_US, PARTS, Day
 from .finding import Finding
 from .peaks import FIRST_TESTED, PeakHold
-from .state import pack_state, unpack_state
+from .state import Learned, pack_state, unpack_state
 
-# Chosen by random search on NAB, held out by splits (benchmarks/bench_monitor.py).
-_GAINS = (0.008, 0.08, 0.012)  # of the level, of the fast mean and the unrest, of the slow mean
+# Chosen by the procedure that benchmarks/bench_monitor.py holds out by splits, from all series.
+_GAINS = (0.0081, 0.066, 0.011)  # of the level, of the fast mean and the unrest, of the slow mean
 _LAG = 1.0 / _GAINS[0] - 1.0 / _GAINS[1]  # steps by which the level lags behind the fast mean on a trend
-_YOUNG = 125  # readings until the least of these exceeds 1/(n+1)
-_MATURE = 5000.0
-_VALUE_WEIGHT, _FAST_WEIGHT, _SLOW_WEIGHT = 54.0, 45.0, 99.0  # of news of the value and the two means
-_UNREST_WEIGHT, _LEVEL_WEIGHT = 58.5, 0.2475
-_RANGE_FLOOR = 0.06  # a range narrower than this share of |mean| counts as if it were so wide
-_PEAK_BASE, _PEAK_DECAY, _PEAK_GAIN = 7.0, 0.0025, 0.45
-_FORGET_EVERY, _FORGET = 64, 6.4e-4  # the ranges close by 1e-5 a reading
-_CLIP = 2.7
+_YOUNG = 123  # readings until the least of these exceeds 1/(n+1)
+_MATURE = 3800.0
+_VALUE_WEIGHT, _FAST_WEIGHT, _SLOW_WEIGHT = 40.0, 48.0, 72.0  # of news of the value and the two means
+_UNREST_WEIGHT, _LEVEL_WEIGHT, _DAY_WEIGHT = 65.0, 0.26, 22.0
+_CLIP = 2.3
+# Round figures: these matter little.
+_RANGE_FLOOR = 0.05  # a range narrower than this share of |mean| counts as if it were so wide
+_PEAK_BASE, _PEAK_DECAY, _PEAK_GAIN = 6.0, 0.002, 0.5
+_FORGET_EVERY, _FORGET = 1024, 0.01  # the ranges close by 1e-5 a reading
 
 _SMALL_SAMPLE = 8.0  # the deviation of n readings is inflated by 1 + 8/n (Student's wider quantiles)
 _STEP_GAIN, _LONGEST_PAUSE = 0.05, 64.0
@@ -112,8 +115,8 @@ class Monitor:
     """
 
     __slots__ = (
-        "_checks", "_floor", "_gate_us", "_high", "_hold_us", "_is_checked", "_last", "_low", "_moving",
-        "_near", "_peaks", "_ranges", "_repeat", "_tokens", "late", "live",
+        "_checks", "_day", "_floor", "_gate_us", "_high", "_hold_us", "_is_checked", "_last", "_low",
+        "_moving", "_near", "_peaks", "_ranges", "_repeat", "_tokens", "_turn_us", "late", "live",
     )  # fmt: skip
 
     def __init__(
@@ -140,6 +143,8 @@ class Monitor:
         self._floor = 0.0 if low is None or high is None else _FLOOR_SHARE * (high - low)
         self._moving = _NOTHING
         self._ranges = _NOWHERE
+        self._day = Day()
+        self._turn_us = 0
         self._gate_us = -1
         self._tokens = 0.0
         self._repeat = 0
@@ -199,19 +204,20 @@ class Monitor:
         floor = self._floor or _FLOOR_SHARE * (level if level >= 0.0 else -level) or _TINY
         deviation = math.sqrt(variance)
         scale = deviation * (1.0 + _SMALL_SAMPLE / n)
-        if scale < floor:
-            scale = floor
-        scale *= wide
+        scale = (scale if scale > floor else floor) * wide
+        usual = deviation if deviation > floor else floor
         sigma, is_far = distance / scale, False
         if sigma > self._near:
             sigma, is_far = self._peaks.judge(sigma, n)
         if is_far and gap_us < self._hold_us:
             return self._withheld(value, t_us, sigma, scale)
+        score = _LEVEL_WEIGHT * sigma / peak
+        if t_us >= self._turn_us:
+            score += self._turn(t_us, usual)
         fast += fast_gain * (value - fast)
         slow += slow_gain * (value - slow)
         unrest += fast_gain * (distance - unrest)
         value_low, value_high, fast_low, fast_high, slow_low, slow_high, unrest_high = self._ranges
-        score = _LEVEL_WEIGHT * sigma / peak
         if not (
             value_low <= value <= value_high
             and fast_low <= fast <= fast_high
@@ -219,9 +225,7 @@ class Monitor:
             and unrest <= unrest_high
         ):
             score += self._news(value, fast, slow, unrest) * n / (n + _MATURE)
-        limit = _CLIP * (deviation if deviation > floor else floor)
-        if limit > _SQUARABLE:
-            limit = _SQUARABLE
+        limit = _CLIP * (usual if usual < _SQUARABLE else _SQUARABLE)
         if distance > limit:
             away = limit if away > 0.0 else -limit
         variance = (1.0 - level_gain) * (variance + level_gain * away * away)
@@ -267,12 +271,25 @@ class Monitor:
     def _first(self, value: float, t_us: int) -> Finding:
         self._moving = (1, t_us, 0.0, value, 0.0, value, value, 0.0, _PEAK_BASE)
         self._ranges = (value, value, value, value, value, value, 0.0)
+        self._day.begin(value)
+        self._turn_us = _next_turn(t_us)
         self._last = value
         return Finding(0.0, False, "quiet", value, value, 0.0)
 
     def _late(self, value: float) -> Finding:
         self.late += 1
         return Finding(0.0, False, "late", value, self.mean, 0.0)
+
+    def _turn(self, t_us: int, deviation: float) -> float:
+        """Give the score of how a part of the day went; nothing where it was not seen whole."""
+        n, level, fast = self._moving[0], self._moving[3], self._moving[5]
+        ended_us, self._turn_us = self._turn_us, _next_turn(t_us)
+        if t_us - ended_us >= PART_US:
+            self._turn_us += PART_US
+            return 0.0
+        part = (ended_us // PART_US - 1) % PARTS
+        news = self._day.end(part, fast, deviation, abs(level) * _RANGE_FLOOR + _TINY)
+        return _DAY_WEIGHT * news * n / (n + _MATURE)
 
     def _news(self, value: float, fast: float, slow: float, unrest: float) -> float:
         """Give how far the statistics are outside of where they have been, and let them have been there."""
@@ -302,6 +319,7 @@ class Monitor:
         """Let the ranges close a little."""
         a, b, c, d, e, f = (end + _FORGET * (level - end) for end in self._ranges[:6])
         self._ranges = (a, b, c, d, e, f, (1.0 - _FORGET) * self._ranges[6])
+        self._day.forget(_FORGET)
 
     def _diagnose(self, value: float, gap_us: int, score: float, n: int, is_far: bool) -> str:
         """Say what a reading that may not be quiet is."""
@@ -345,8 +363,9 @@ class Monitor:
 
     def state(self) -> bytes:
         """Give what it has learned, in 64 bytes: for a restart, or for another device."""
-        n, last_us, _, *numbers = self._moving
-        return pack_state(n, self._peaks.state(n), last_us, (*numbers, *self._ranges))
+        n, last_us, _, *moving = self._moving
+        held = self._peaks.state(n)
+        return pack_state(Learned(n, held, last_us, tuple(moving), self._ranges), self._day)
 
     def restore(self, state: bytes, t_us: int | None = None) -> None:
         """Go on from what another monitor of the same signal has learned.
@@ -358,12 +377,20 @@ class Monitor:
         Raises:
             ConfigurationError: C0371, the bytes are no such state.
         """
-        n, held, last_us, numbers = unpack_state(state)
-        self._peaks.restore(held, n)
-        level, variance, fast, slow, unrest, peak, a, b, c, d, e, f, g = numbers
-        last_us = last_us if t_us is None else t_us
-        self._moving = (n, last_us, 0.0, level, variance, fast, slow, unrest, peak)
+        learned, self._day = unpack_state(state)
+        n, held, last_us, (level, variance, fast, slow, unrest, peak), ranges = learned
+        a, b, c, d, e, f, g = ranges
         self._ranges = (a, b, c, d, e, f, g)
+        self._peaks.restore(held, n)
+        if t_us is not None:
+            last_us = t_us
+            self._day.begin(level)  # under another clock the day has other parts
+        self._turn_us = _next_turn(last_us)
+        self._moving = (n, last_us, 0.0, level, variance, fast, slow, unrest, peak)
+
+
+def _next_turn(t_us: int) -> int:
+    return (t_us // PART_US + 1) * PART_US
 
 
 def _number(value: Json) -> float:

@@ -39,13 +39,14 @@ class Issued:
 class Terms:
     """What a bundle says of itself besides its policies: when issued, for how long, the least counter.
 
-    Once it has expired, `safe_mode` holds.
+    Once it has expired, `safe_mode` holds. `stop_keys` are the public keys that may stop its agents.
     """
 
     issued_us: int
     valid_us: int = _YEAR_US
     minimum: int = 0
     safe_mode: SafeMode = SafeMode.DENY
+    stop_keys: tuple[bytes, ...] = ()
 
 
 def issue(
@@ -61,6 +62,7 @@ def issue(
         minimum=terms.minimum,
         policies=tuple(policies),
         safe_mode=terms.safe_mode,
+        stop_keys=terms.stop_keys,
     )
     return Issued(release, bundle, seal_bundle(signer, bundle))
 

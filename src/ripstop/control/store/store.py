@@ -36,18 +36,20 @@ Checker = Callable[[Sequence[Path]], tuple[str, ...]]
 
 
 class PolicyStore:
-    """Releases of one fleet, from a repository to a shelf."""
+    """Releases of one fleet, from a repository to a shelf; their manifests name `stop_keys`."""
 
     def __init__(
         self, repository: PolicyRepository, shelf: ReleaseShelf, signer: Ed25519Signer, fleet: str,
-        checker: Checker,
+        checker: Checker, *, stop_keys: tuple[bytes, ...] = (),
     ) -> None:  # fmt: skip
         self.repository = repository
         self.shelf = shelf
         self._signer = signer
         self._fleet = fleet
         self._check = checker
+        self._stop_keys = stop_keys
         self._seen = shelf.last.commit if shelf.last else ""
+        self._is_fresh = False
 
     def current(self) -> Issued | None:
         """Give the release in force with its bytes, as it was issued."""
@@ -62,7 +64,14 @@ class PolicyStore:
         return open_bundle(partial(open_envelope, keys, self._fleet), sealed)
 
     def poll(self, now_us: int) -> Issued | Refused | None:
-        """Look at HEAD; give a new release, a refusal, or None where nothing changed."""
+        """Look at HEAD; give a new release, a refusal, or None where nothing changed.
+
+        The first look makes a new release of the same content where the one in force names other stop keys.
+        """
+        is_first, self._is_fresh = not self._is_fresh, True
+        current = self.current() if is_first else None
+        if current is not None and current.bundle.stop_keys != self._stop_keys:
+            return self._issue(current.bundle.policies, current.bundle.commit, now_us)
         head = self.repository.head()
         if not head or head == self._seen:
             return None
@@ -94,7 +103,7 @@ class PolicyStore:
 
     def _issue(self, policies: Sequence[str], commit: str, now_us: int) -> Issued:
         release = Release(self.shelf.next_counter, bundle_digest(policies), commit)
-        issued = issue(self._signer, self._fleet, release, policies, Terms(now_us))
+        issued = issue(self._signer, self._fleet, release, policies, Terms(now_us, stop_keys=self._stop_keys))
         self.shelf.put(issued)
         return issued
 

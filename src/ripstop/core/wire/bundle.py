@@ -19,6 +19,7 @@ from .envelope import Envelope, EnvelopeType, Header, Signer, seal
 from .record import pack, unpack
 
 VERSION = 1
+_KEY_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Manifest:
     expires_us: int
     safe_mode: SafeMode
     hashes: tuple[bytes, ...]
+    stop_keys: tuple[bytes, ...]
 
 
 def seal_bundle(signer: Signer, bundle: Bundle) -> bytes:
@@ -42,6 +44,7 @@ def seal_bundle(signer: Signer, bundle: Bundle) -> bytes:
     manifest = Manifest(
         VERSION, bundle.fleet, bundle.counter, bundle.minimum, bundle.commit, bundle.issued_us,
         bundle.expires_us, bundle.safe_mode, tuple(sha256(document).digest() for document in documents),
+        bundle.stop_keys,
     )  # fmt: skip
     header = Header(bundle.fleet, "fleet", generation=bundle.counter)
     return encode([seal(signer, EnvelopeType.BUNDLE, header, pack(manifest)), documents])
@@ -70,11 +73,13 @@ def open_bundle(opener: Callable[[EnvelopeType, bytes], Envelope], data: bytes) 
             f"a manifest numbers its release {manifest.counter}, the least to accept {manifest.minimum}",
             code="W0603",
         )
+    if any(len(key) != _KEY_BYTES for key in manifest.stop_keys):
+        raise WireError(f"a manifest names a stop key that has not {_KEY_BYTES} bytes", code="W0603")
     if tuple(sha256(document).digest() for document in documents) != manifest.hashes:
         raise WireError("the documents are not those that the manifest names", code="W0603")
     return Bundle(
         manifest.fleet, manifest.counter, manifest.commit, manifest.issued_us, manifest.expires_us,
-        manifest.minimum, tuple(map(_text, documents)), manifest.safe_mode,
+        manifest.minimum, tuple(map(_text, documents)), manifest.safe_mode, manifest.stop_keys,
     )  # fmt: skip
 
 
