@@ -290,6 +290,7 @@ def test_many_threads_may_use_one_agent():
 
 
 def entries(drone):
+    drone.flush()
     return [read_entry(record) for record in drone.disk.tail("ledger").records]
 
 
@@ -319,6 +320,8 @@ def test_a_full_disk_denies_until_there_is_room_again_and_failsafes_still_work(t
         size = (tmp_path / "ledger.log").stat().st_size
         with no_file_longer_than(size + 10):
             drone.act("take_off", accept_task, payload_kg=0.1)  # decided before the disk was found full
+            with pytest.raises(OSError, match=r"space|large"):
+                drone.flush()
             with pytest.raises(ActionVetoed) as caught:
                 drone.act("take_off", accept_task, payload_kg=0.1)
             assert "the ledger cannot be written" in str(caught.value)

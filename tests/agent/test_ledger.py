@@ -1,6 +1,8 @@
+import os
 import resource
 import subprocess
 import sys
+import threading
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -146,7 +148,7 @@ def test_dropping_gives_space_back_and_survives_reopening(tmp_path):
     assert recovery.records == 11
 
 
-def test_a_full_disk_fails_the_append_and_leaves_the_ledger_as_it_was(tmp_path):
+def test_a_record_that_a_full_disk_refuses_waits_and_goes_first_when_there_is_room(tmp_path):
     path = written(tmp_path)
     size = path.stat().st_size
     ledger = FileLedger(tmp_path, "drone-1")
@@ -154,11 +156,106 @@ def test_a_full_disk_fails_the_append_and_leaves_the_ledger_as_it_was(tmp_path):
         ledger.append("ledger", b"fits")
         with pytest.raises(OSError, match=r"space|large"):
             ledger.append("ledger", b"x" * 200)
+        with pytest.raises(OSError, match=r"space|large"):
+            ledger.append("ledger", b"behind it")
+        with pytest.raises(OSError, match=r"space|large"):
+            ledger.sync()
+        assert inspect_ledger(tmp_path).ledger.records[-1] == b"fits"
     ledger.append("ledger", b"room again")
+    expected = (*RECORDS, b"fits", b"x" * 200, b"behind it", b"room again")
+    assert ledger.tail("ledger").records == expected
     ledger.close()
     tail, (recovery,) = reopened(tmp_path)
-    assert tail.records == (*RECORDS, b"fits", b"room again")
+    assert tail.records == expected
     assert recovery.torn == 0
+
+
+def test_what_waits_for_a_disk_is_bounded_and_what_was_refused_leaves_no_gap(tmp_path):
+    size = written(tmp_path).stat().st_size
+    ledger = FileLedger(tmp_path, "drone-1")
+    with no_file_longer_than(size):
+        for _ in range(6):
+            with pytest.raises(OSError, match=r"space|large|wait"):
+                ledger.append("ledger", b"x" * 1_000_000)
+    assert ledger.tail("ledger").last == len(RECORDS) + 4
+    with pytest.raises(OSError, match="no more are taken"):
+        ledger.append("ledger", b"behind the gap")
+    ledger.sync()
+    ledger.close()
+    assert reopened(tmp_path)[0].last == len(RECORDS) + 4
+
+
+def test_a_failed_sync_is_not_taken_for_done_and_what_it_was_for_is_written_again(tmp_path, monkeypatch):
+    ledger = FileLedger(tmp_path, "drone-1")
+    ledger.append("ledger", b"first")
+    ledger.sync()
+    ledger.append("ledger", b"second")
+    written_again = []
+    pwrite = os.pwrite
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fdatasync", lambda handle: (_ for _ in ()).throw(OSError(5, "Input/output error")))
+        for _ in range(2):
+            with pytest.raises(OSError, match="Input"):
+                ledger.sync()
+    monkeypatch.setattr(os, "pwrite", lambda h, raw, at: (written_again.append(raw), pwrite(h, raw, at))[1])
+    ledger.sync()
+    assert len(written_again) == 1
+    assert written_again[0].endswith(b"second")
+    ledger.sync()
+    assert len(written_again) == 1
+    ledger.close()
+
+
+def test_syncs_that_come_together_are_one(tmp_path, monkeypatch):
+    ledger = FileLedger(tmp_path, "drone-1")
+    entered, release, syncs = threading.Event(), threading.Event(), []
+    fdatasync = os.fdatasync
+
+    def slow(handle):
+        syncs.append(handle)
+        entered.set()
+        assert release.wait(10)
+        fdatasync(handle)
+
+    monkeypatch.setattr(os, "fdatasync", slow)
+    ledger.append("ledger", b"0")
+    first = threading.Thread(target=ledger.sync)
+    first.start()
+    assert entered.wait(10)
+    for number in range(1, 5):
+        ledger.append("ledger", b"%d" % number)
+    others = [threading.Thread(target=ledger.sync) for _ in range(4)]
+    for other in others:
+        other.start()
+    release.set()
+    for thread in (first, *others):
+        thread.join(10)
+    assert len(syncs) == 2
+    ledger.close()
+
+
+FORKING = """
+import os, sys
+from ripstop.agent.ledger import FileLedger, LedgerError
+ledger = FileLedger(sys.argv[1], "drone-1")
+ledger.append("ledger", b"parent")
+child = os.fork()
+if child == 0:
+    try:
+        ledger.append("ledger", b"child")
+    except LedgerError as error:
+        os._exit(0 if error.code == "C0406" else 1)
+    os._exit(2)
+code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+ledger.append("ledger", b"parent again")
+ledger.close()
+sys.exit(code)
+"""
+
+
+def test_a_forked_child_may_not_write(tmp_path):
+    subprocess.run([sys.executable, "-c", FORKING, str(tmp_path)], check=True, timeout=30)
+    assert reopened(tmp_path)[0].records == (b"parent", b"parent again")
 
 
 def test_two_processes_cannot_hold_one_ledger(tmp_path):
@@ -220,12 +317,14 @@ def test_what_goes_beyond_the_share_is_refused_as_on_a_full_disk_until_something
         for _ in range(100):
             ledger.append("ledger", b"r" * 50)
             kept += 1
-    assert ledger.tail("ledger").last == kept
+    assert inspect_ledger(tmp_path).ledger.last == kept
+    assert ledger.is_short
     ledger.append("state", b"s" * 2000)  # what must not be forgotten has no share
     ledger.drop("ledger", kept)
+    assert not ledger.is_short
     ledger.append("ledger", b"r" * 50)
     ledger.close()
-    assert FileLedger(tmp_path, "drone-1").tail("ledger").last == kept + 1
+    assert FileLedger(tmp_path, "drone-1").tail("ledger").last == kept + 2
 
 
 def test_trimming_forgets_the_older_half_and_the_chain_goes_on(tmp_path):

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 from ripstop.agent.ledger import MemoryLedger
 from ripstop.agent.records import Records
-from ripstop.core.journal import RecordKind, read_entry
+from ripstop.core.journal import RecordKind, read_entry, write_entry
 from ripstop.core.messages import Receipt
 from ripstop.core.node import Append, Drop, Sync
 from ripstop.core.wire.chain import check_segment, genesis
@@ -15,7 +15,7 @@ def records(most=256, tail=None, incarnation=1):
 
 
 def note(chain, name, out):
-    chain.append(RecordKind.NOTICE, 5, {"name": name, "fields": {}}, out)
+    chain.append(RecordKind.NOTICE, 5, write_entry(RecordKind.NOTICE, 5, {"name": name, "fields": {}}), out)
 
 
 def written(out, disk=None):

@@ -131,9 +131,10 @@ def test_the_agents_own_conditions_are_seen_to(tmp_path, monkeypatch):
     def full(*args):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(FileLedger, "append", full)
+    monkeypatch.setattr(FileLedger, "extend", full)
     made.observe(battery_v=10.0)
     made.request("take_off", {})
+    made.flush()
     assert made.rung is Rung.RETURN
     assert made.decide("land")
 

@@ -104,7 +104,7 @@ class Agent:
         self._shell: Callable[[Effects], None] | None = None
         self._sync: Callable[[], None] | None = None
         self.on_order: Callable[[Order], None] | None = None
-        self._solo = Solo(node, disk, self.deliver)
+        self._solo = Solo(node, disk, self.deliver, self.clock, self._lock)
 
     # ---- deciding and acting ----------------------------------------------------------------------------
 
@@ -192,9 +192,13 @@ class Agent:
                 context = clamped(context, decision.limits)
                 decision, effects = self.node.request(action, context, now)
                 self._perform(effects, now)
-            if decision.verdict is Verdict.ALLOW and not self._is_stable(now):
-                decision = self._unstable(self.node.decide(action, context, now))
-            return decision, dict(context)
+        if self.node.settings.durable and decision.verdict is Verdict.ALLOW:
+            try:
+                self._sync_now()
+            except OSError:
+                with self._lock:
+                    decision = self._unstable(self.node.decide(action, context, now))
+        return decision, dict(context)
 
     def _unstable(self, decision: Decision) -> Decision:
         """Give what holds of a decision that could not be brought to stable storage.
@@ -222,20 +226,13 @@ class Agent:
             raise BreakerVetoed(decision, self.node.breaker_state, retry_s)
         raise ActionVetoed(decision)
 
-    def _is_stable(self, now: Instant) -> bool:
-        """Where decisions are to be durable, bring this one to stable storage; False where that fails."""
-        if not self.node.settings.durable:
-            return True
-        if self._sync is None:
-            return self._solo.sync_now(now)
-        try:
-            self._sync()
-        except OSError:
-            return False  # the shell tells the node
-        return True
+    def _sync_now(self) -> None:
+        """Bring what was recorded to stable storage; the lock is free, so threads that wait share a sync."""
+        (self._sync or self._solo.sync)()  # who fails tells the node
 
     def _is_failsafe(self, action: str) -> bool:
-        return action in self.node.vm.vocabulary.failsafes
+        spec = self.node.vm.vocabulary.actions.get(action)
+        return spec is not None and spec.is_failsafe
 
     def circuit(self, action: str) -> CircuitBreaker | None:
         """Give the breaker around an action's own calls; None for a failsafe action, which has none."""
@@ -413,10 +410,27 @@ class Agent:
         else:
             self._solo.perform(effects, now)
 
-    def close(self) -> None:
-        """Sync and close the ledger."""
+    def flush(self) -> None:
+        """Bring everything that was decided to stable storage before this returns.
+
+        Raises:
+            OSError: the disk does not take it.
+        """
         with self._lock:
-            self._solo.close()
+            now = self._now()
+            self._perform(self.node.settle(now), now)
+        self._sync_now()
+
+    def close(self) -> None:
+        """Record what was put off, sync and close the ledger.
+
+        Raises:
+            OSError: the disk does not take what was recorded; the ledger is closed all the same.
+        """
+        with self._lock:
+            now = self._now()
+            self._perform(self.node.seal(now), now)
+        self._solo.close()
 
     def __enter__(self) -> Agent:
         return self

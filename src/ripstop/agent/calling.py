@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from functools import partial
-from typing import TypeVar
+from functools import lru_cache, partial
+from types import CellType, CodeType, FunctionType, MethodType
+from typing import NamedTuple, TypeVar
 
 from ripstop.core.canonical import Json
 from ripstop.core.decision import Limit
@@ -22,6 +23,16 @@ def action_of(fn: Callable[..., object]) -> str:
     return name if isinstance(name, str) else type(fn).__name__
 
 
+class _Shape(NamedTuple):
+    """What a function takes: parameters by name, the name of the only required one, everything (`**`)."""
+
+    named: tuple[str, ...] = ()
+    lone: str | None = None
+    is_lone_named: bool = False
+    is_lone_keyword: bool = False
+    takes_all: bool = False
+
+
 def bound(fn: Callable[..., R], context: Mapping[str, Json]) -> Callable[[], R]:
     """Bind a function to a context.
 
@@ -29,24 +40,48 @@ def bound(fn: Callable[..., R], context: Mapping[str, Json]) -> Callable[[], R]:
     has no parameter is called without any; one whose only required parameter is not in the context gets the
     context whole.
     """
+    shape = _shape(fn)
+    if shape.takes_all:
+        return partial(fn, **context)
+    if shape.lone is not None and not (shape.is_lone_named and shape.lone in context):
+        return partial(fn, **{shape.lone: context}) if shape.is_lone_keyword else partial(fn, context)
+    named = {name: context[name] for name in shape.named if name in context}
+    return partial(fn, **named) if named else fn
+
+
+def _shape(fn: Callable[..., object]) -> _Shape:
+    """Look at a function; for plain ones by its code, which closures that are made anew share."""
+    plain = fn.__func__ if isinstance(fn, MethodType) else fn
+    if type(plain) is not FunctionType or plain.__dict__:
+        return _read(fn)
+    optional = len(plain.__defaults__ or ()), frozenset(plain.__kwdefaults__ or ())
+    return _read_code(plain.__code__, *optional, plain is not fn)
+
+
+@lru_cache(maxsize=256)
+def _read_code(code: CodeType, defaults: int, keywords: frozenset[str], is_method: bool) -> _Shape:
+    cells = tuple(CellType() for _ in code.co_freevars)
+    stand_in = FunctionType(code, {}, "", (None,) * defaults, cells)
+    stand_in.__kwdefaults__ = dict.fromkeys(keywords)
+    return _read(MethodType(stand_in, object()) if is_method else stand_in)
+
+
+def _read(fn: Callable[..., object]) -> _Shape:
     try:
         parameters = inspect.signature(fn).parameters.values()
     except (TypeError, ValueError):  # a builtin that tells no signature
-        return fn
+        return _Shape()
+    named = tuple(p.name for p in parameters if p.kind in _NAMED)
     if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters):
-        return partial(fn, **context)
+        return _Shape(named, takes_all=True)
     required = [
-        p
-        for p in parameters
-        if p.default is inspect.Parameter.empty
-        and p.kind not in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    ]
-    if len(required) == 1 and (required[0].kind not in _NAMED or required[0].name not in context):
-        if required[0].kind is inspect.Parameter.KEYWORD_ONLY:
-            return partial(fn, **{required[0].name: context})
-        return partial(fn, context)
-    named = {p.name: context[p.name] for p in parameters if p.kind in _NAMED and p.name in context}
-    return partial(fn, **named)
+        p for p in parameters
+        if p.default is inspect.Parameter.empty and p.kind is not inspect.Parameter.VAR_POSITIONAL
+    ]  # fmt: skip
+    if len(required) != 1:
+        return _Shape(named)
+    (lone,) = required
+    return _Shape(named, lone.name, lone.kind in _NAMED, lone.kind is inspect.Parameter.KEYWORD_ONLY)
 
 
 def is_json(value: object) -> bool:

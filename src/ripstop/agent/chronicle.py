@@ -7,20 +7,27 @@ from typing import TypeAlias
 
 from ripstop.core.canonical import Json
 from ripstop.core.clock import Instant
+from ripstop.core.decision import Decision
 from ripstop.core.errors import WireError
-from ripstop.core.journal import RecordKind
+from ripstop.core.journal import RecordKind, write_decision, write_entry
 from ripstop.core.messages import Receipt
 from ripstop.core.node import Effect, Report, Scalar, SetTimer, Sync
+from ripstop.core.sample import SampleTable
 from ripstop.core.wire.envelope import EnvelopeType, Header, Signer, seal
 from ripstop.core.wire.record import pack, unpack
 
+from .breaker import Transition
+from .personal import Veil
 from .records import Records
 from .settings import NodeSettings, Opener
+from .shortage import Shortage
 from .voice import Voice
 
 Body: TypeAlias = Callable[[], Mapping[str, Json]]
 _SELDOM_US = 1_000_000
 _SOON_US = 200_000
+_SUMMARY_US = 60_000_000
+_PROBE_US = 1_000_000
 _IN_FLIGHT = 8
 _RESEND_SEGMENTS = 3
 
@@ -37,13 +44,17 @@ class Chronicle:
         signer: Signer | None,
     ) -> None:
         self.records = records
+        self.shortage = Shortage(settings.agent, durable=settings.durable)
         self._voice = voice
         self._settings = settings
         self._open = opener
         self._signer = signer
         self._told_us: dict[str, int] = {}
-        self._sync_armed = self._segment_armed = False
+        self._sync_us = round(settings.sync_s * 1e6)
+        self._sync_armed = self._segment_armed = self._summary_armed = False
         self._soon: list[tuple[RecordKind, Body]] = []
+        self._decided: list[tuple[int, Decision]] = []
+        self._defers = False
 
     def record_soon(self, kind: RecordKind, body: Body, now: Instant, out: list[Effect]) -> None:
         """Append a record before the next one, or in a moment: an answer to the ground need not wait for it.
@@ -54,8 +65,17 @@ class Chronicle:
             out.append(SetTimer("soon", now.mono_us + _SOON_US))
         self._soon.append((kind, body))
 
+    def defer_decisions(self) -> None:
+        """Let decisions wait for the next sync, for a shell that syncs without keeping who decides.
+
+        INVARIANT: what waits can no longer change, stands in the ledger before anything recorded after it,
+        and is no more than the open segment takes.
+        """
+        self._defers = True
+
     def catch_up(self, now: Instant, out: list[Effect]) -> None:
         """Append what was put off."""
+        self._append_decided(now, out)
         if not self._soon:
             return
         waiting, self._soon = self._soon, []
@@ -64,13 +84,86 @@ class Chronicle:
 
     def record(self, kind: RecordKind, body: Mapping[str, Json], now: Instant, out: list[Effect]) -> None:
         """Append a record; it is synced and its segment sealed in time."""
-        if self._soon:
+        self.append(kind, write_entry(kind, now.wall_us, body), None, now, out)
+
+    def decided(self, decision: Decision, veil: Veil, now: Instant, out: list[Effect]) -> None:
+        """Append a decision; what its personal values were is kept before it, if it is kept itself."""
+        if self._defers and self._may_wait(decision, veil):
+            self._decided.append((now.wall_us, decision))
+            if not self._sync_armed:
+                self._arm_sync(self._sync_us, now, out)
+            return
+        if not veil.names:
+            self.append(RecordKind.DECISION, write_decision(now.wall_us, decision), decision, now, out)
+            return
+        openings: list[Effect] = []
+        body, begin = veil.decision(decision.to_json(), openings), len(out)
+        entry = write_entry(RecordKind.DECISION, now.wall_us, body)
+        if self.append(RecordKind.DECISION, entry, decision, now, out):
+            out[begin:begin] = openings
+
+    def _may_wait(self, decision: Decision, veil: Veil) -> bool:
+        inputs = decision.inputs
+        return (
+            len(self._decided) < self.records.room - 1
+            and not (self._soon or veil.names or self.shortage.is_on)
+            and isinstance(inputs, SampleTable)
+            and inputs.is_settled()
+        )
+
+    def _append_decided(self, now: Instant, out: list[Effect]) -> None:
+        if self._decided:
+            waiting, self._decided = self._decided, []
+            self.records.extend([write_decision(t_us, decision) for t_us, decision in waiting], out)
+            self._arm(now, out)
+
+    def append(
+        self, kind: RecordKind, entry: bytes, decision: Decision | None, now: Instant, out: list[Effect]
+    ) -> bool:
+        """Append what is written already, or count it where the disk is short; False where it is counted."""
+        if self._soon or self._decided:
             self.catch_up(now, out)
-        self.records.append(kind, now.wall_us, body, out)
+        if self.shortage.is_on and self.shortage.takes(kind, decision, entry, now.wall_us):
+            self._arm_summary(now, out)
+            return False
+        self.records.append(kind, now.wall_us, entry, out)
+        self._arm(now, out)
+        return True
+
+    def _arm(self, now: Instant, out: list[Effect]) -> None:
         if not self._sync_armed:
-            self._sync_armed = True
-            out.append(SetTimer("sync", now.mono_us + round(self._settings.sync_s * 1e6)))
-        self._arm_segment(now, out)
+            self._arm_sync(self._sync_us, now, out)
+        if not self._segment_armed:
+            self._arm_segment(now, out)
+
+    # ---- a disk that is short ---------------------------------------------------------------------------
+
+    def disk_changed(
+        self, now: Instant, out: list[Effect], *, is_short: bool | None = None, is_failing: bool | None = None
+    ) -> None:
+        """Take note of how the disk is; what was counted is put on record as soon as there is room."""
+        self.shortage.set(is_short=is_short, is_failing=is_failing)
+        self.summarise(now, out)
+        if is_short is not None:
+            self.tell("ledger.short" if is_short else "ledger.roomy", {}, now, out)
+        if self.shortage.is_failing and not self._sync_armed:
+            self._arm_sync(_PROBE_US, now, out)
+
+    def summarise(self, now: Instant, out: list[Effect]) -> None:
+        """Put what was counted on record, where the disk takes anything."""
+        self._summary_armed = False
+        body = None if self.shortage.is_failing else self.shortage.take_summary()
+        if body is not None:
+            self.record(RecordKind.SUMMARY, body, now, out)
+
+    def _arm_summary(self, now: Instant, out: list[Effect]) -> None:
+        if not self._summary_armed:
+            self._summary_armed = True
+            out.append(SetTimer("summary", now.mono_us + _SUMMARY_US))
+
+    def _arm_sync(self, wait_us: int, now: Instant, out: list[Effect]) -> None:
+        self._sync_armed = True
+        out.append(SetTimer("sync", now.mono_us + wait_us))
 
     def tell(self, name: str, fields: Mapping[str, Scalar], now: Instant, out: list[Effect]) -> None:
         """Record something that happened, and tell the ground and the people here."""
@@ -97,11 +190,20 @@ class Chronicle:
             self._segment_armed = True
             out.append(SetTimer("segment", now.mono_us + round(self._settings.segment_s * 1e6)))
 
-    def on_sync_timer(self, out: list[Effect]) -> None:
-        """Bring what was appended to stable storage."""
+    def on_sync_timer(self, now: Instant, out: list[Effect]) -> None:
+        """Bring what was appended to stable storage; a disk that takes nothing is asked again."""
+        self._append_decided(now, out)
         self._sync_armed = False
         if self.records.synced < self.records.sequence:
             out.append(Sync(self.records.sequence))
+        if self.shortage.is_failing:
+            self._arm_sync(_PROBE_US, now, out)
+
+    def seal(self, now: Instant, out: list[Effect]) -> None:
+        """Append and seal all that there is, so that it leaves before the agent ends."""
+        self.catch_up(now, out)
+        self.summarise(now, out)
+        self.records.seal(out)
 
     def on_segment_timer(self, now: Instant, out: list[Effect]) -> None:
         """Seal what is open, and send again what no receipt came for."""
@@ -149,3 +251,14 @@ class Chronicle:
         if not self.records.on_receipt(receipt, out):
             raise WireError("a receipt does not fit this ledger", code="W0404")
         self.send_segments(now, out)
+
+
+def told(breaker: str, transition: Transition) -> dict[str, Scalar]:
+    """Give what is told and kept of a breaker's move."""
+    return {
+        "breaker": breaker,
+        "from": transition.before.value,
+        "to": transition.after.value,
+        "cause": transition.event.value,
+        "wait_s": transition.wait_s,
+    }

@@ -12,8 +12,9 @@ from ripstop.core.errors import WireError
 from ripstop.core.journal import Entry, RecordKind, read_entry
 from ripstop.core.wire.chain import genesis
 
-from .ledger import _HEAD, LedgerError, _File, _holds_record, _payload, _read_head, _walk
+from .ledger import LedgerError
 from .settings import LEDGER
+from .streams import holds_record, payload, read_head, read_stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,23 +89,22 @@ def inspect_ledger(folder: Path) -> LedgerReport:
 
 def _report(path: Path, owner: str) -> StreamReport:
     raw = path.read_bytes()
-    head = _read_head(raw)
+    head = read_head(raw)
     if head is None:
         return StreamReport(path.stem, 1, 0, b"", (), ("its head is damaged: nothing in it can be trusted",))
     base, previous = head
-    held = _File(-1, _HEAD.size, base, base, previous, [])
-    _walk(raw, held)
+    held = read_stream(raw, base, previous)
     findings = []
     if base == 0 and previous != genesis(owner):
         findings.append(f"its chain does not begin with `{owner}`")
     left = len(raw) - held.size
-    if left and _holds_record(raw, held.size + 1):
+    if left and holds_record(raw, held.size + 1):
         findings.append(
             f"damaged behind record {held.number}: whole records follow {left} bytes from the end"
         )
     elif left:
         findings.append(f"a torn tail of {left} bytes behind record {held.number}")
-    records = tuple(_payload(raw, offset) for offset in held.offsets)
+    records = tuple(payload(raw, offset) for offset in held.offsets)
     if path.stem == LEDGER:
         findings += _unreadable(records, base + 1)
     return StreamReport(path.stem, base + 1, held.number, held.previous, records, tuple(findings))

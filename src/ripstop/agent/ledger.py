@@ -1,24 +1,24 @@
 """The agent's disk: append-only streams in files, chained, and safe against a power cut at any byte.
 
-Theory of operation. A stream is a folder's file `<stream>.log`: a head, then records that each carry their
-number, their chain link (core.wire.chain) and a checksum. A crash leaves a prefix of what was written and
-perhaps torn bytes behind it. So on opening, the first record that does not verify ends the stream:
+Theory of operation. A stream is a folder's file `<stream>.log` (`agent.streams`). A crash leaves a prefix of
+what was written and perhaps torn bytes behind it. So on opening, the first record that does not verify ends
+the stream:
 
 - nothing that verifies comes behind it: a torn tail. It is cut off and reported; nothing in it was synced.
 - whole records come behind it: damage, which a crash does at most to what was not synced. The file is kept
   aside as `<stream>.log.damaged-<n>`, the sound records before the damage go on as the stream, and it is
   reported.
 
+A record that cannot be written (disk full, gone, read-only) is chained all the same, for its writer has
+chained it, too. It waits in memory and goes first when the disk works again; until then `sync` fails, so that
+nothing counts as acknowledged that is not on the disk.
+
 The stream `bundle` holds whole contents, of which the last counts: it is kept in two slots that take turns
 (`agent.slots`), and `append` syncs it. The stream `personal` is a table of its own (`agent.personal`), from
 which values can be erased.
 
 `drop` forgets a prefix: the file is written anew without it once that saves enough, and swapped in
-atomically. Layout, little-endian:
-
-    head    magic `RSL1`, u64 number of the last record dropped, 32 bytes its link, u32 CRC-32 of these
-    record  magic `RSR1`, u32 length, u64 number, 32 bytes link, u32 CRC-32 of number, link and payload;
-            then the payload
+atomically.
 """
 
 from __future__ import annotations
@@ -26,9 +26,8 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import struct
-import zlib
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -40,12 +39,19 @@ from ripstop.core.wire.chain import genesis, link
 from .personal import STREAM as _PERSONAL
 from .personal import PersonalValues
 from .slots import Slots
+from .streams import (
+    MAX_RECORD,
+    StreamFile,
+    holds_record,
+    link_at,
+    payload,
+    read_head,
+    read_stream,
+    write_head,
+)
 
-_HEAD_MAGIC, _RECORD_MAGIC = b"RSL1", b"RSR1"
-_HEAD = struct.Struct("<4sQ32sI")
-_RECORD = struct.Struct("<4sIQ32sI")
-_NUMBER = struct.Struct("<Q32s")
-MAX_RECORD = 1 << 24
+_MOST_WAITING = 4 << 20
+_SHORT = 7 / 8
 _COMPACT_BYTES = 1 << 20
 _SLOTTED, _SHARED = "bundle", "ledger"
 
@@ -103,6 +109,19 @@ class MemoryLedger:
         if len(records) > self._most:
             self.drop(stream, first)
 
+    @property
+    def is_short(self) -> bool:
+        """Never: it forgets its oldest records."""
+        return False
+
+    def extend(self, stream: str, records: Sequence[bytes]) -> None:
+        """Append records."""
+        for data in records:
+            self.append(stream, data)
+
+    def check_process(self) -> None:
+        """Let any process use it: a forked child has a copy of its own."""
+
     def sync(self) -> None:
         """Do nothing: there is nothing more stable to bring it to."""
 
@@ -124,21 +143,11 @@ class MemoryLedger:
         return Tail(first, previous, tuple(records))
 
 
-@dataclass(slots=True)
-class _File:
-    handle: int
-    size: int
-    base: int
-    number: int
-    previous: bytes
-    offsets: list[int]  # where each record held begins
-
-
 class FileLedger:
     """Streams as files in one folder; implements what a node's shell asks of a disk.
 
-    One process at a time: the folder is locked while it is open. A write that fails (disk full, gone,
-    read-only) raises `OSError` and leaves the stream as it was before: it may be tried again.
+    One process at a time: the folder is locked while it is open, and a child that was forked off may not
+    write. Any thread may call.
 
     Args:
         folder: made where it is missing.
@@ -154,8 +163,10 @@ class FileLedger:
         self.folder = Path(folder)
         self.share = share
         self._owner = owner
-        self._files: dict[str, _File] = {}
-        self._lock = Lock()
+        self._files: dict[str, StreamFile] = {}
+        self._lock, self._syncing = Lock(), Lock()
+        self._process = os.getpid()
+        self._appended = self._synced = 0
         self.recoveries: list[Recovery] = []
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -170,6 +181,7 @@ class FileLedger:
                 self._files[path.stem] = self._open(path.stem)
             self._slots = Slots(self.folder, _SLOTTED)
             self.personal = PersonalValues(self.folder / f"{_PERSONAL}.db")
+            self._apart = {_SLOTTED: self._slots.put, _PERSONAL: self.personal.put}
         except BaseException:
             self._release()
             raise
@@ -201,51 +213,107 @@ class FileLedger:
     # ---- the disk of a node -----------------------------------------------------------------------------
 
     def append(self, stream: str, data: bytes) -> None:
-        """Append a record; it survives the process at once, a power cut after the next `sync`."""
-        if len(data) > MAX_RECORD:
-            raise LedgerError(f"a record of {len(data)} bytes is too long", code="C0404")
+        """Append a record; it survives the process at once, a power cut after the next `sync`.
+
+        Raises:
+            OSError: it cannot be written now. It waits in memory for a later `append` or `sync`; where too
+                much waits already it is refused, and of the ledger's own stream all that follows, too.
+            LedgerError: C0404 it is too long, C0406 this is not the process that opened the folder.
+        """
+        self.extend(stream, (data,))
+
+    def extend(self, stream: str, records: Sequence[bytes]) -> None:
+        """Append records, all by one write; raises as `append` does."""
+        if max(map(len, records)) > MAX_RECORD:
+            raise LedgerError(f"a record of {max(map(len, records))} bytes is too long", code="C0404")
+        self.check_process()
         with self._lock:
-            if stream == _SLOTTED:
-                self._slots.put(data)
-                return
-            if stream == _PERSONAL:
-                self.personal.put(data)
-                return
             held = self._files.get(stream)
             if held is None:
-                held = self._files[stream] = self._create(stream)
-            number = held.number + 1
-            after = link(held.previous, number, data)
-            raw = _record(number, after, data)
-            if self.share is not None and stream == _SHARED and held.size + len(raw) > self.share:
-                raise OSError(errno.ENOSPC, f"the ledger's share of {self.share} bytes is used up")
-            try:
-                _write_whole(held.handle, raw, held.size)
-            except OSError:
-                self._cut(held)
-                raise
-            held.offsets.append(held.size)
-            held.size += len(raw)
-            held.number, held.previous = number, after
+                if stream in self._apart:
+                    for data in records:
+                        self._apart[stream](data)
+                    return
+                held = self._files[stream] = StreamFile(-1, 0, 0, 0, genesis(self._owner))
+            if held.waiting:
+                self._check_room(stream, held, sum(map(len, records)))
+            self._appended += len(records)
+            if held.handle >= 0 and not held.waiting:
+                held.append(records, self.share if stream == _SHARED else None)
+            else:
+                for data in records:
+                    held.wait(held.chain(data))
+                self._write(stream, held)
+
+    def check_process(self) -> None:
+        """Refuse to work in a forked child.
+
+        Raises:
+            LedgerError: C0406, this is not the process that opened the folder.
+        """
+        if os.getpid() != self._process:
+            raise LedgerError(
+                f"ledger folder `{self.folder}` was opened by the process that this one was forked from",
+                code="C0406",
+                hint="make the agent after the fork, each with a folder of its own",
+            )
 
     @staticmethod
-    def _cut(held: _File) -> None:
-        """Take back half a record; where even that fails, the next opening cuts it off."""
-        try:
-            os.ftruncate(held.handle, held.size)
-        except OSError:
-            return
+    def _check_room(stream: str, held: StreamFile, length: int) -> None:
+        """Refuse what memory is not for. INVARIANT: the chain that the node keeps has no gap on the disk."""
+        if held.is_cut_short or held.waiting_bytes + length > _MOST_WAITING:
+            held.is_cut_short = stream == _SHARED
+            raise OSError(errno.ENOSPC, f"{len(held.waiting)} records wait for the disk, no more are taken")
+
+    def _write(self, stream: str, held: StreamFile) -> None:
+        if held.handle < 0:
+            self._create(stream, held)
+        held.write(self.share if stream == _SHARED else None)
+
+    @property
+    def is_short(self) -> bool:
+        """Whether little of the ledger's share of the disk is left."""
+        held = self._files.get(_SHARED)
+        return held is not None and self.share is not None and held.size > self.share * _SHORT
 
     def sync(self) -> None:
-        """Bring everything appended to stable storage."""
+        """Bring everything appended to stable storage; callers who come together share one sync.
+
+        Raises:
+            OSError: not all of it could be brought there.
+            LedgerError: C0406, as `append`.
+        """
+        self.check_process()
         with self._lock:
-            handles = [os.dup(held.handle) for held in self._files.values()]
-        try:
-            for handle in handles:
-                os.fdatasync(handle)
-        finally:
-            for handle in handles:
-                os.close(handle)
+            wanted = self._appended
+        with self._syncing:
+            if self._synced >= wanted:
+                return
+            with self._lock:
+                covered = self._appended
+                failure = self._write_waiting()
+                unsafe = [held for held in self._files.values() if held.safe < held.size]
+                under_way = [(held, held.base, held.size, os.dup(held.handle)) for held in unsafe]
+            for held, base, size, handle in under_way:
+                error = _sync_file(handle)
+                with self._lock:
+                    if held.base == base:  # else it was written anew meanwhile, and synced
+                        held.is_doubted = error is not None
+                        held.safe = held.safe if error else size
+                failure = error or failure
+            if failure is not None:
+                raise failure
+            self._synced = covered
+
+    def _write_waiting(self) -> OSError | None:
+        failure = None
+        for stream, held in self._files.items():
+            try:
+                self._write(stream, held)
+                held.write_again()
+            except OSError as error:
+                failure = error
+        return failure
 
     def drop(self, stream: str, sequence: int) -> None:
         """Forget the records up to and including number `sequence`; space is given back from 1 MB on."""
@@ -253,7 +321,7 @@ class FileLedger:
             held = self._files.get(stream)
             if held is None:
                 return
-            count = min(sequence, held.number) - held.base
+            count = min(sequence - held.base, len(held.offsets))
             if count <= 0:
                 return
             begin = held.offsets[count] if count < len(held.offsets) else held.size
@@ -298,36 +366,37 @@ class FileLedger:
             held = self._files.get(stream)
             if held is None:
                 return Tail(1, genesis(self._owner), ())
-            raw = os.pread(held.handle, held.size, 0)
-            previous = _HEAD.unpack_from(raw)[2]
-            records = tuple(_payload(raw, offset) for offset in held.offsets)
-            return Tail(held.base + 1, previous, records)
+            raw = os.pread(held.handle, held.size, 0) if held.handle >= 0 else write_head(0, held.previous)
+            previous = read_head(raw)
+            records = [payload(raw, offset) for offset in held.offsets]
+            records += [payload(waiting, 0) for waiting in held.waiting]
+            return Tail(held.base + 1, previous[1] if previous else b"", tuple(records))
 
     # ---- files ------------------------------------------------------------------------------------------
 
     def _path(self, stream: str) -> Path:
         return self.folder / f"{stream}.log"
 
-    def _create(self, stream: str) -> _File:
-        previous = genesis(self._owner)
-        write_whole(self._path(stream), _head(0, previous))
-        handle = os.open(self._path(stream), os.O_RDWR)
-        return _File(handle, _HEAD.size, 0, 0, previous, [])
+    def _create(self, stream: str, held: StreamFile) -> None:
+        raw = write_head(0, genesis(self._owner))
+        write_whole(self._path(stream), raw)
+        held.handle = os.open(self._path(stream), os.O_RDWR)
+        held.size = held.safe = len(raw)
 
-    def _compact(self, stream: str, held: _File, count: int, begin: int) -> None:
+    def _compact(self, stream: str, held: StreamFile, count: int, begin: int) -> None:
         raw = os.pread(held.handle, held.size, 0)
-        last = held.offsets[count - 1]
-        dropped_link: bytes = _RECORD.unpack_from(raw, last)[3]
         kept = raw[begin : held.size]
-        write_whole(self._path(stream), _head(held.base + count, dropped_link) + kept)
+        head = write_head(held.base + count, link_at(raw, held.offsets[count - 1]))
+        write_whole(self._path(stream), head + kept)
         os.close(held.handle)
         held.handle = os.open(self._path(stream), os.O_RDWR)
-        shift = begin - _HEAD.size
+        shift = begin - len(head)
         held.offsets = [offset - shift for offset in held.offsets[count:]]
         held.base += count
-        held.size = _HEAD.size + len(kept)
+        held.size = held.safe = len(head) + len(kept)
+        held.is_doubted = False
 
-    def _open(self, stream: str) -> _File:
+    def _open(self, stream: str) -> StreamFile:
         path = self._path(stream)
         try:
             raw = path.read_bytes()
@@ -336,19 +405,23 @@ class FileLedger:
             raise LedgerError(
                 f"ledger file `{path}` cannot be opened: {error.strerror}", code="C0402"
             ) from error
-        head = _read_head(raw)
+        head = read_head(raw)
         if head is None:
             os.close(handle)
             name = self._set_aside(path)
             self.recoveries.append(Recovery(stream, 0, damaged=name))
-            return self._create(stream)
-        base, previous = head
-        held = _File(handle, _HEAD.size, base, base, previous, [])
-        _walk(raw, held)
+            held = StreamFile(-1, 0, 0, 0, genesis(self._owner))
+            self._create(stream, held)
+            return held
+        held = read_stream(raw, *head, handle)
+        held.safe = held.size
         if held.size == len(raw):
+            os.fdatasync(
+                handle
+            )  # an earlier life may have ended before its sync: what is read counts as kept
             self.recoveries.append(Recovery(stream, len(held.offsets)))
             return held
-        if _holds_record(raw, held.size + 1):
+        if holds_record(raw, held.size + 1):
             name = self._set_aside(path, raw)
             self.recoveries.append(Recovery(stream, len(held.offsets), damaged=name))
         else:
@@ -367,68 +440,11 @@ class FileLedger:
         return aside.name
 
 
-def _write_whole(handle: int, raw: bytes, offset: int) -> None:
-    if os.pwrite(handle, raw, offset) != len(raw):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-def _head(base: int, previous: bytes) -> bytes:
-    raw = _HEAD.pack(_HEAD_MAGIC, base, previous, 0)[:-4]
-    return raw + struct.pack("<I", zlib.crc32(raw))
-
-
-def _read_head(raw: bytes) -> tuple[int, bytes] | None:
-    if len(raw) < _HEAD.size:
-        return None
-    magic, base, previous, crc = _HEAD.unpack_from(raw)
-    if magic != _HEAD_MAGIC or crc != zlib.crc32(raw[: _HEAD.size - 4]):
-        return None
-    return base, previous
-
-
-def _record(number: int, after: bytes, data: bytes) -> bytes:
-    crc = zlib.crc32(data, zlib.crc32(_NUMBER.pack(number, after)))
-    return _RECORD.pack(_RECORD_MAGIC, len(data), number, after, crc) + data
-
-
-def _payload(raw: bytes, offset: int) -> bytes:
-    length: int = _RECORD.unpack_from(raw, offset)[1]
-    begin = offset + _RECORD.size
-    return raw[begin : begin + length]
-
-
-def _sound_at(raw: bytes, offset: int) -> tuple[int, bytes, bytes, int] | None:
-    """Read a record that is whole: (number, link, payload, end); None where the bytes are not one."""
-    if len(raw) - offset < _RECORD.size:
-        return None
-    magic, length, number, after, crc = _RECORD.unpack_from(raw, offset)
-    end = offset + _RECORD.size + length
-    if magic != _RECORD_MAGIC or length > MAX_RECORD or end > len(raw):
-        return None
-    data = raw[offset + _RECORD.size : end]
-    if crc != zlib.crc32(data, zlib.crc32(_NUMBER.pack(number, after))):
-        return None
-    return number, after, data, end
-
-
-def _walk(raw: bytes, held: _File) -> None:
-    """Follow the chain as far as it holds."""
-    while True:
-        found = _sound_at(raw, held.size)
-        if found is None:
-            return
-        number, after, data, end = found
-        if number != held.number + 1 or after != link(held.previous, number, data):
-            return
-        held.offsets.append(held.size)
-        held.size, held.number, held.previous = end, number, after
-
-
-def _holds_record(raw: bytes, begin: int) -> bool:
-    """Whether any whole record stands at or behind `begin`."""
-    at = raw.find(_RECORD_MAGIC, begin)
-    while at >= 0:
-        if _sound_at(raw, at) is not None:
-            return True
-        at = raw.find(_RECORD_MAGIC, at + 1)
-    return False
+def _sync_file(handle: int) -> OSError | None:
+    try:
+        os.fdatasync(handle)
+    except OSError as error:
+        return error
+    finally:
+        os.close(handle)
+    return None

@@ -45,7 +45,7 @@ from ripstop.core.wire.envelope import Signer
 
 from .authority import Authority
 from .breaker import BreakerEvent, BreakerState, Transition
-from .chronicle import Chronicle
+from .chronicle import Chronicle, told
 from .governance import Governance
 from .guard import Findings, Guard
 from .peers import Peers
@@ -140,7 +140,8 @@ class AgentNode:
             "lease": self._governance.refresh,
             "segment": self._chronicle.on_segment_timer,
             "soon": self._chronicle.catch_up,
-            "sync": lambda now, out: self._chronicle.on_sync_timer(out),
+            "summary": self._chronicle.summarise,
+            "sync": self._chronicle.on_sync_timer,
         }
 
     def _conditions(self) -> dict[str, Callable[[], bool]]:
@@ -323,7 +324,7 @@ class AgentNode:
 
     def _react(self, found: Findings, now: Instant, out: list[Effect]) -> None:
         for transition in found.transitions:
-            fields = _told("anomaly", transition)
+            fields = told("anomaly", transition)
             self._chronicle.record(RecordKind.BREAKER, fields, now, out)
             name = "opened" if transition.after is BreakerState.OPEN else transition.after.value
             self._chronicle.tell(f"breaker.{name}", fields, now, out)
@@ -352,7 +353,7 @@ class AgentNode:
         """Record that the breaker around an action's own calls has moved."""
         out: list[Effect] = []
         now = self._steady(now, out)
-        fields = _told(action, transition)
+        fields = told(action, transition)
         self._chronicle.record(RecordKind.BREAKER, fields, now, out)
         self._chronicle.tell("circuit.moved", fields, now, out)
         return tuple(out)
@@ -375,7 +376,7 @@ class AgentNode:
             self._governance.refresh(now, out)
         decision = self.vm.decide(action, context, now.wall_us)
         self.vm.commit(decision)
-        self._chronicle.record(RecordKind.DECISION, self._veil.decision(decision.to_json(), out), now, out)
+        self._chronicle.decided(decision, self._veil, now, out)
         return decision, tuple(out)
 
     def install(self, bundle: bytes, now: Instant) -> tuple[RipstopError | None, Effects]:
@@ -395,11 +396,20 @@ class AgentNode:
         self._chronicle.tell(name, fields, self._steady(now, out), out)
         return tuple(out)
 
+    def defer_records(self) -> None:
+        """Let decisions be recorded at the next sync; `settle` records them at once."""
+        self._chronicle.defer_decisions()
+
+    def settle(self, now: Instant) -> Effects:
+        """Record everything that was put off."""
+        out: list[Effect] = []
+        self._chronicle.catch_up(self._steady(now, out), out)
+        return tuple(out)
+
     def seal(self, now: Instant) -> Effects:
         """Seal what is open, so that it leaves before the agent ends; `unsent` tells when it has."""
         out: list[Effect] = []
-        self._chronicle.catch_up(self._steady(now, out), out)
-        self._chronicle.records.seal(out)
+        self._chronicle.seal(self._steady(now, out), out)
         return tuple(out)
 
     @property
@@ -412,6 +422,7 @@ class AgentNode:
         out: list[Effect] = []
         now = self._steady(now, out)
         self._is_ledger_failing = True
+        self._chronicle.disk_changed(now, out, is_failing=True)
         if self.vm.vocabulary.on_ledger_full == "deny":
             self._governance.restrain(Restraint.LEDGER, reason or "full", now, out)
         self.responder.poll(now, out)
@@ -420,19 +431,18 @@ class AgentNode:
     def ledger_recovered(self, now: Instant) -> Effects:
         """Take note that records can be kept again."""
         out: list[Effect] = []
+        now = self._steady(now, out)
         self._is_ledger_failing = False
-        self._governance.restrain(Restraint.LEDGER, "", self._steady(now, out), out)
+        self._chronicle.disk_changed(now, out, is_failing=False)
+        self._governance.restrain(Restraint.LEDGER, "", now, out)
+        return tuple(out)
+
+    def ledger_short(self, is_short: bool, now: Instant) -> Effects:
+        """Take note that little is left of the ledger's share of the disk, or enough again."""
+        out: list[Effect] = []
+        now = self._steady(now, out)
+        self._chronicle.disk_changed(now, out, is_short=is_short)
         return tuple(out)
 
     def _wall_us(self, now: Instant) -> int:
         return now.wall_us if self._offset_us is None else now.mono_us + self._offset_us
-
-
-def _told(breaker: str, transition: Transition) -> dict[str, Scalar]:
-    return {
-        "breaker": breaker,
-        "from": transition.before.value,
-        "to": transition.after.value,
-        "cause": transition.event.value,
-        "wait_s": transition.wait_s,
-    }

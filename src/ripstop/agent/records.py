@@ -7,7 +7,7 @@ it is on stable storage, so that a power cut cannot fork the chain. A restart fi
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ripstop.core.canonical import Json
@@ -71,6 +71,11 @@ class Records:
         return bool(self._open)
 
     @property
+    def room(self) -> int:
+        """How many records the open segment still takes; 0 where none is open."""
+        return self._most - len(self._open) if self._open else 0
+
+    @property
     def unreceipted(self) -> int:
         """How many sealed segments wait for their receipt."""
         return len(self._sealed)
@@ -98,8 +103,8 @@ class Records:
                 self.backlogged += self._keeps
         self.synced = self.sequence
 
-    def append(self, kind: RecordKind, t_us: int, body: Mapping[str, Json], out: list[Effect]) -> None:
-        """Append a record; a new segment begins with its marker and the basis."""
+    def append(self, kind: RecordKind, t_us: int, entry: bytes, out: list[Effect]) -> None:
+        """Append an entry; a new segment begins with its marker and the basis."""
         if not self._open:
             self._index += 1
             self._open_first, self._open_previous = self.sequence + 1, self.head
@@ -107,9 +112,16 @@ class Records:
             self._add(write_entry(RecordKind.SEGMENT, t_us, marker), out)
             if kind is not RecordKind.BASIS:
                 self._add(write_entry(RecordKind.BASIS, t_us, self._basis()), out)
-        self._add(write_entry(kind, t_us, body), out)
+        self._add(entry, out)
         if len(self._open) >= self._most:
             self.seal(out)
+
+    def extend(self, entries: Sequence[bytes], out: list[Effect]) -> None:
+        """Append entries to the open segment, which must have `room` for them and one more."""
+        self.head = head(self.head, self.sequence + 1, entries)
+        self.sequence += len(entries)
+        self._open += entries
+        out += [Append(LEDGER, entry) for entry in entries]
 
     def _add(self, record: bytes, out: list[Effect]) -> None:
         self.sequence += 1

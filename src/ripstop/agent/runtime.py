@@ -38,13 +38,20 @@ log = logging.getLogger("ripstop.agent")
 
 
 class _WatchedDisk:
-    """A disk that tells when it begins to fail and when it works again."""
+    """A disk that tells when it begins to fail or to be short, and when it no longer does."""
 
-    def __init__(self, disk: Ledger, on_failed: Callable[[str], None], on_works: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        disk: Ledger,
+        on_failed: Callable[[str], None],
+        on_works: Callable[[], None],
+        on_short: Callable[[bool], None],
+    ) -> None:
         self._disk = disk
         self._on_failed = on_failed
         self._on_works = on_works
-        self._is_failing = False
+        self._on_short = on_short
+        self._is_failing = self._is_short = False
 
     def append(self, stream: str, data: bytes) -> None:
         """Append, and tell."""
@@ -53,9 +60,7 @@ class _WatchedDisk:
         except OSError as error:
             self._failed(error)
             raise
-        if self._is_failing:
-            self._is_failing = False
-            self._on_works()
+        self._works()
 
     def sync(self) -> None:
         """Sync, and tell."""
@@ -64,6 +69,18 @@ class _WatchedDisk:
         except OSError as error:
             self._failed(error)
             raise
+        self._works()
+
+    def _works(self) -> None:
+        if self._is_failing:
+            self._is_failing = False
+            self._on_works()
+        self._look()
+
+    def _look(self) -> None:
+        if self._disk.is_short != self._is_short:
+            self._is_short = not self._is_short
+            self._on_short(self._is_short)
 
     def _failed(self, error: OSError) -> None:
         if not self._is_failing:
@@ -73,6 +90,7 @@ class _WatchedDisk:
     def drop(self, stream: str, sequence: int) -> None:
         """Forget records."""
         self._disk.drop(stream, sequence)
+        self._look()
 
     def close(self) -> None:
         """Close."""
@@ -126,7 +144,7 @@ class AgentRuntime:
         self.agent = Agent.over(node, disk, clock)
         admission_key = Subjects(identity.fleet).admission_key
         self.link = NatsLink(identity.address, identity.login(), LinkSettings(admission_key=admission_key))
-        self._disk = _WatchedDisk(disk, self._ledger_failed, self._ledger_works)
+        self._disk = _WatchedDisk(disk, self._ledger_failed, self._ledger_works, self._ledger_short)
         self._driver = NodeDriver(
             self.agent.guarded_node(self._stepped), self.link, clock=clock, disk=self._disk
         )
@@ -205,6 +223,9 @@ class AgentRuntime:
 
     def _ledger_works(self) -> None:
         self._soon(lambda: self._perform(self.agent.node.ledger_recovered(self._driver.now())))
+
+    def _ledger_short(self, is_short: bool) -> None:
+        self._soon(lambda: self._perform(self.agent.node.ledger_short(is_short, self._driver.now())))
 
     def _soon(self, call: Callable[[], None]) -> None:
         if self._loop is not None and not self._loop.is_closed():

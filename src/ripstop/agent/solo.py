@@ -1,13 +1,16 @@
 """The shell of an agent that works alone: it keeps the ledger and the timers; nobody is there to send to.
 
-It has no thread of its own but one for syncing files, started when first needed: timers run when the agent is
-called, and what a sync came to is seen then.
+Timers run when the agent is called. Only the ledger does not wait for a call: with files, a worker thread
+records what was decided, and syncs it, within the time that the settings give. The worker belongs to a pool,
+so that an interpreter that ends lets it finish.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
+from threading import Event as Flag
 from threading import RLock
 from typing import TYPE_CHECKING
 
@@ -41,20 +44,36 @@ log = logging.getLogger("ripstop.agent")
 class Solo:
     """Carries out what a node asks for, as far as one can alone; used under its owner's lock."""
 
-    def __init__(self, node: AgentNode, disk: Ledger, deliver: Callable[[object], None]) -> None:
+    def __init__(
+        self,
+        node: AgentNode,
+        disk: Ledger,
+        deliver: Callable[[object], None],
+        clock: Clock,
+        lock: RLock,
+    ) -> None:
         self.is_failing = False
         self.timers: dict[str, int] = {}
         self._node = node
         self._disk = disk
         self._deliver = deliver
+        self._clock = clock
+        self._lock = lock
         self._name = node.settings.agent
-        self._syncing: tuple[int, Future[None]] | None = None
+        self._unsynced = 0
+        self._is_tended = False
+        self._closing = Flag()
         self._pool: ThreadPoolExecutor | None = None
+        if isinstance(disk, FileLedger) and not node.settings.durable:
+            node.defer_records()
 
     def run_due(self, now: Instant) -> None:
-        """Take in a sync that has ended, and run the timers that have come due."""
-        if self._syncing is not None and self._syncing[1].done():
-            self._synced(now)
+        """Run the timers that have come due.
+
+        Raises:
+            LedgerError: C0406, this process was forked from the agent's.
+        """
+        self._disk.check_process()
         if not self.timers or now.mono_us < min(self.timers.values()):
             return
         for name, at_us in sorted(self.timers.items(), key=lambda item: item[1]):
@@ -63,16 +82,27 @@ class Solo:
                 self.perform(self._node.step(Timer(name), now), now)
 
     def perform(self, effects: Effects, now: Instant) -> None:
-        """Carry out effects."""
+        """Carry out effects; what is appended one behind the other is one write."""
+        kept: list[bytes] = []
+        stream = ""
         for effect in effects:
-            self._carry_out(effect, now)
+            if isinstance(effect, Append):
+                if effect.stream != stream:
+                    self._keep(stream, kept, now)
+                    stream, kept = effect.stream, []
+                kept.append(effect.data)
+            else:
+                self._keep(stream, kept, now)
+                stream, kept = "", []
+                self._carry_out(effect, now)
+        self._keep(stream, kept, now)
 
     def _carry_out(self, effect: Effect, now: Instant) -> None:
         match effect:
             case SetTimer():
                 self.timers[effect.name] = effect.at_us
-            case Append():
-                self._keep(effect, now)
+                if effect.name == "sync":
+                    self._tend_later((effect.at_us - now.mono_us) / 1e6)
             case Sync():
                 self._begin_sync(effect.sequence, now)
             case Drop():
@@ -86,72 +116,111 @@ class Solo:
 
     # ---- the ledger -------------------------------------------------------------------------------------
 
-    def _keep(self, effect: Append, now: Instant) -> None:
-        try:
-            self._append(effect)
-        except OSError as error:
-            self._fail(error, now)
+    def _keep(self, stream: str, records: list[bytes], now: Instant) -> None:
+        if not records:
             return
+        try:
+            self._disk.extend(stream, records)
+        except OSError as error:
+            if not self._makes_room():
+                self.failed(error, now)
+                return
+        if self.is_failing:
+            self._works(now)
+
+    def _makes_room(self) -> bool:
+        """Forget the oldest records, which nobody will fetch, and write what waits; False if that fails."""
+        if not isinstance(self._disk, FileLedger) or not self._disk.trim():
+            return False
+        try:
+            self._disk.sync()
+        except OSError:
+            return False
+        return True
+
+    def _works(self, now: Instant) -> None:
         if self.is_failing:
             self.is_failing = False
             self.perform(self._node.ledger_recovered(now), now)
-
-    def _append(self, effect: Append) -> None:
-        try:
-            self._disk.append(effect.stream, effect.data)
-        except OSError:
-            if not isinstance(self._disk, FileLedger) or not self._disk.trim():
-                raise
-            self._disk.append(effect.stream, effect.data)
 
     def _begin_sync(self, sequence: int, now: Instant) -> None:
         """Sync without keeping the caller: a disk may take its time."""
         if isinstance(self._disk, MemoryLedger):
             self.perform(self._node.step(Synced(sequence), now), now)
             return
-        if self._syncing is not None:
-            self.timers["sync"] = now.mono_us + round(self._node.settings.sync_s * 1e6)
+        self._unsynced = sequence
+        self._tend_later(0.0)
+
+    def _tend_later(self, wait_s: float) -> None:
+        if self._is_tended or isinstance(self._disk, MemoryLedger):
             return
         if self._pool is None:
             from concurrent.futures import ThreadPoolExecutor
 
             self._pool = ThreadPoolExecutor(1, thread_name_prefix=f"ledger {self._name}")
-        self._syncing = (sequence, self._pool.submit(self._sync))
+        try:
+            self._pool.submit(self._tend, wait_s).add_done_callback(self._tended)
+        except RuntimeError:  # the interpreter ends
+            return
+        self._is_tended = True
 
-    def _sync(self) -> None:
-        """Sync; and as nobody will fetch what an agent alone has on file, keep that within half its share."""
-        self._disk.sync()
+    def _tend(self, wait_s: float) -> None:
+        """Record what was put off and sync it: the worker's work."""
+        self._closing.wait(wait_s)
+        with self._lock:
+            self._is_tended = False
+            now = self._clock.now()
+            if self.timers.pop("sync", None) is not None:
+                self.perform(self._node.step(Timer("sync"), now), now)
+            sequence, self._unsynced = self._unsynced, 0
+        if not sequence:
+            return
+        with suppress(OSError):  # the node knows
+            self.sync()
+            with self._lock:
+                now = self._clock.now()
+                self.perform(self._node.step(Synced(sequence), now), now)
+
+    def _tended(self, running: Future[None]) -> None:
+        error = running.exception()
+        if error is not None:
+            log.error("ledger.failed", exc_info=error, extra={"agent": self._name, "reason": str(error)})
+
+    def sync(self) -> None:
+        """Sync; and as nobody will fetch what an agent alone has on file, keep that within half its share.
+
+        Not to be called under the lock: a disk may take its time.
+
+        Raises:
+            OSError: not all of it could be brought to stable storage; the node knows.
+        """
+        try:
+            self._disk.sync()
+        except OSError as error:
+            with self._lock:
+                self.failed(error, self._clock.now())
+            raise
+        if self.is_failing:
+            with self._lock:
+                self._works(self._clock.now())
+            self._disk.sync()
         if isinstance(self._disk, FileLedger):
             self._disk.trim()
 
-    def _synced(self, now: Instant) -> None:
-        if self._syncing is None:
-            return
-        (sequence, running), self._syncing = self._syncing, None
-        error = running.exception()
-        if isinstance(error, OSError):
-            self._fail(error, now)
-        elif error is not None:
-            raise error
-        else:
-            self.perform(self._node.step(Synced(sequence), now), now)
-
-    def sync_now(self, now: Instant) -> bool:
-        """Sync, and keep the caller until it is done; False where that fails."""
-        try:
-            self._sync()
-        except OSError as error:
-            self._fail(error, now)
-        return not self.is_failing
-
-    def _fail(self, error: OSError, now: Instant) -> None:
-        log.error("ledger.failed", extra={"agent": self._name, "reason": str(error)})
+    def failed(self, error: OSError, now: Instant) -> None:
+        """Take note that the disk fails, and let the node know."""
         if not self.is_failing:
+            log.error("ledger.failed", extra={"agent": self._name, "reason": str(error)})
             self.is_failing = True
             self.perform(self._node.ledger_failed(error.strerror or "cannot be written", now), now)
 
     def close(self) -> None:
-        """Sync and close the ledger."""
+        """Sync and close the ledger; not to be called under the lock, which the worker may need.
+
+        Raises:
+            OSError: the disk does not take what was recorded.
+        """
+        self._closing.set()
         if self._pool is not None:
             self._pool.shutdown()
         try:

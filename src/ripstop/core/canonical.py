@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from json.encoder import encode_basestring
 from typing import TypeAlias
 
 from ripstop.core.errors import RipstopError
+from ripstop.core.recall import Recall, characters
 
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 
@@ -124,13 +124,12 @@ def _write_array(value: Sequence[Json], put: Callable[[str], None], depth: int) 
 
 
 def _write_object(value: Mapping[str, Json], put: Callable[[str], None], depth: int) -> None:
-    for opening, key in _layout(tuple(value)):
+    for opening, key in _LAYOUTS[tuple(value)]:
         put(opening)
         _write(value[key], put, depth + 1)
     put("}" if value else "{}")
 
 
-@lru_cache(maxsize=1024)
 def _layout(names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     """Give an object's keys in order, each after what stands before its value: the same keys come often."""
     try:
@@ -142,3 +141,6 @@ def _layout(names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     except TypeError:
         raise CanonicalError("an object has a key that is not a string") from None
     return tuple((f"{',' if index else '{'}{_quote(key)}:", key) for index, key in enumerate(keys))
+
+
+_LAYOUTS = Recall(_layout, characters)

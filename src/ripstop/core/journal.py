@@ -12,18 +12,25 @@ The kinds and their bodies (maps with text keys):
     breaker   a transition: {breaker, from, to, cause, wait_s}
     notice    something that happened: {name, fields}
     segment   the start of a segment: {index, incarnation}
+    summary   a run of records that the disk had no room for: {count, first_us, last_us, digest, decisions,
+              others}. `decisions` lists {action, verdict, release, intent, count}, without a name for those
+              that were too many to tell apart; `others` counts further kinds; `digest` is the link of a chain
+              over the records in their order that begins as the agent's own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import lru_cache
 
 from .canonical import Json, digest
+from .decision import Decision, Reason
 from .errors import WireError
-from .wire.cbor import Value, decode, encode
+from .sample import Sample
+from .wire.cbor import SCALARS, Value, decode, encode
+from .wire.decided import write_body
 
 VERSION = 1
 
@@ -37,6 +44,10 @@ class RecordKind(Enum):
     BREAKER = "breaker"
     NOTICE = "notice"
     SEGMENT = "segment"
+    SUMMARY = "summary"
+
+
+_DECISION = encode([VERSION, RecordKind.DECISION.value, 0, 0])[:-2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +62,50 @@ class Entry:
 def write_entry(kind: RecordKind, t_us: int, body: Mapping[str, Json]) -> bytes:
     """Encode one ledger record; the same entry always gives the same bytes."""
     return encode([VERSION, kind.value, t_us, body])
+
+
+def write_decision(t_us: int, decision: Decision) -> bytes:
+    """Encode a decision's ledger record: what `write_entry` gives of its record form, several times as fast.
+
+    A text that is no Unicode (half a surrogate pair) stands there escaped, so that there is a record in any
+    case.
+
+    Raises:
+        WireError: W0101, a value in it has no CBOR.
+    """
+    try:
+        body = write_body(decision)
+    except WireError:
+        body = write_body(_escaped(decision))
+    return _DECISION + SCALARS[int](t_us) + body
+
+
+def _escaped(decision: Decision) -> Decision:
+    def samples(given: Sequence[Sample]) -> tuple[Sample, ...]:
+        return tuple(Sample(_text(item.signal), _plain(item.value), item.t_us) for item in given)
+
+    return replace(
+        decision,
+        action=_text(decision.action),
+        reasons=tuple(Reason(*map(_text, reason)) for reason in decision.reasons),
+        inputs=samples(decision.inputs),
+        last_valid=samples(decision.last_valid),
+        remembered=samples(decision.remembered),
+    )
+
+
+def _plain(value: Json) -> Json:
+    if isinstance(value, str):
+        return _text(value)
+    if isinstance(value, Mapping):
+        return {_text(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _text(text: str) -> str:
+    return text.encode(errors="backslashreplace").decode()
 
 
 def read_entry(record: bytes) -> Entry:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
+from typing import TypeAlias, overload
 
 from ripstop.core.canonical import Json
+from ripstop.core.value import quick
 
 _NON_FINITE = "$float"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Sample:
     """What a signal (or an action's parameter) read, and when it was sensed: microseconds UTC."""
@@ -30,6 +34,48 @@ class Sample:
         if not isinstance(signal, str) or not isinstance(t_us, int):
             raise TypeError("a sample record needs a `signal` string and a `t_us` integer")
         return cls(signal, value_from_json(record["value"]), t_us)
+
+
+Row: TypeAlias = "tuple[str, Json, int]"
+
+
+class SampleTable(Sequence[Sample]):
+    """Samples held as they came, and made only when somebody looks."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def rows(self) -> list[Row]:
+        """Give signal, value and moment of each, in order."""
+        ...
+
+    @abstractmethod
+    def is_settled(self) -> bool:
+        """Whether no value in it can be changed from outside any more."""
+        ...
+
+    def __iter__(self) -> Iterator[Sample]:
+        for name, value, t_us in self.rows():
+            yield Sample(name, value, t_us)
+
+    def __len__(self) -> int:
+        return len(self.rows())
+
+    @overload
+    def __getitem__(self, index: int) -> Sample: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Sample, ...]: ...
+    def __getitem__(self, index: int | slice) -> Sample | tuple[Sample, ...]:
+        return tuple(self)[index]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and tuple(self) == tuple(other)
+
+    def __hash__(self) -> int:
+        return hash(tuple((name, t_us) for name, _, t_us in self.rows()))
+
+    def __repr__(self) -> str:
+        return repr(tuple(self))
 
 
 def value_to_json(value: Json) -> Json:

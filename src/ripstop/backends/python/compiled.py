@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import TypeAlias, overload
+from typing import TypeAlias
 
 from ripstop.backends.python.plan import Function, Group, compile_groups
 from ripstop.backends.python.raw import RawVerdict, compile_raw
@@ -13,7 +13,7 @@ from ripstop.backends.python.tracking import Layout, Step, Tracker, compile_step
 from ripstop.backends.python.watching import recalls_of, watch_of
 from ripstop.core.canonical import Json
 from ripstop.core.decision import Decision, EvidenceTable, Verdict
-from ripstop.core.sample import Sample
+from ripstop.core.sample import Row, Sample, SampleTable
 from ripstop.core.vocabulary import Vocabulary
 from ripstop.policy import reference
 from ripstop.policy.budgets import Budget
@@ -27,6 +27,7 @@ _NO_READINGS: Mapping[str, Reading] = {}
 _MOST_MEETS = 1024
 _MOST_PLANS = 256  # of undeclared actions
 _MOST_GROUPS = 256  # of undeclared actions, and of mitigations that come and go
+_SCALARS = frozenset((float, int, str, bool, type(None)))
 
 
 def _forget(key: str) -> Json:
@@ -46,7 +47,7 @@ def _are_inside(ranges: _Ranges, context: Mapping[str, Json]) -> bool:
     return True
 
 
-class InputTable(Sequence[Sample]):
+class InputTable(SampleTable):
     """The inputs of a decision, held as they came and spread out only when somebody looks."""
 
     __slots__ = ("context", "readings", "reads", "t_us")
@@ -59,32 +60,19 @@ class InputTable(Sequence[Sample]):
         self.reads = reads
         self.t_us = t_us
 
-    def __iter__(self) -> Iterator[Sample]:
-        for name, value in self.context.items():
-            yield Sample(name, value, self.t_us)
+    def is_settled(self) -> bool:
+        """Whether what was handed in can no longer change; what was read is the state's, which never does."""
+        return _SCALARS.issuperset(map(type, self.context.values()))
+
+    def rows(self) -> list[Row]:
+        """Give what was handed in, then what was last read of the further signals."""
+        context, t_us = self.context, self.t_us
+        rows = [(name, value, t_us) for name, value in context.items()]
         for name in self.reads:
-            reading = None if name in self.context else self.readings.get(name)
+            reading = None if name in context else self.readings.get(name)
             if reading is not None:
-                yield Sample(name, reading.value, reading.t_us)
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
-
-    @overload
-    def __getitem__(self, index: int) -> Sample: ...
-    @overload
-    def __getitem__(self, index: slice) -> tuple[Sample, ...]: ...
-    def __getitem__(self, index: int | slice) -> Sample | tuple[Sample, ...]:
-        return tuple(self)[index]
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Sequence) and tuple(self) == tuple(other)
-
-    def __hash__(self) -> int:
-        return hash((self.t_us, *self.context))
-
-    def __repr__(self) -> str:
-        return repr(tuple(self))
+                rows.append((name, reading.value, reading.t_us))
+        return rows
 
 
 @dataclass(slots=True)
@@ -175,12 +163,15 @@ class Compiled:
         """
         if decision.verdict is not Verdict.ALLOW:
             return None
+        budgets = self._plan(decision.action).budgets
+        if not budgets:
+            return state
         moment = max(decision.t_us if t_us is None else t_us, state.t_us)
         spec = self.vocabulary.actions.get(decision.action)
         is_failsafe = spec is not None and spec.is_failsafe
         context = {item.signal: item.value for item in decision.inputs if item.t_us == decision.t_us}
         spent = dict(state.spent)
-        for key, budget in self._plan(decision.action).budgets:
+        for key, budget in budgets:
             before = spent.get(key, Spent())
             if not is_failsafe and not budget.has_room(before, context, moment):
                 return None

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import lru_cache
 from typing import TypeAlias, TypeVar
 
 from ..errors import WireError
+from ..recall import Recall, characters
 
 Value: TypeAlias = (
     "bool | int | float | str | bytes | Sequence[Value] | Mapping[str, Value] | Mapping[int, Value] | None"
@@ -38,14 +38,18 @@ def _bad(message: str) -> WireError:
 # ---- writing ------------------------------------------------------------------------------------------
 
 
-def encode(value: Value) -> bytes:
+def encode(value: Value, depth: int = 0) -> bytes:
     """Encode a value; the same value always gives the same bytes.
+
+    Args:
+        value: of the known types.
+        depth: how many containers it will stand in.
 
     Raises:
         WireError: W0101 for a type that is not known, an integer over 64 bits, or nesting over `MAX_DEPTH`.
     """
     write = SCALARS.get(type(value))
-    return _container(value, 0) if write is None else write(value)
+    return _container(value, depth) if write is None else write(value)
 
 
 def _long_head(major: int, n: int) -> bytes:
@@ -144,7 +148,7 @@ def _map_of(value: Mapping[str, Value] | Mapping[int, Value], depth: int) -> byt
     if set(map(type, names)) != _TEXT_ONLY:
         pairs = sorted(zip(map(_key, names), _items(value.values(), depth), strict=True))
         return _map_head(len(names)) + b"".join([part for pair in pairs for part in pair])
-    head, keys = _layout(names)
+    head, keys = _LAYOUTS[names]  # type: ignore[index]  # its keys are texts
     parts = [head]
     for key, name in keys:
         item = value[name]  # type: ignore[index]  # its keys are texts
@@ -157,10 +161,12 @@ def _map_head(n: int) -> bytes:
     return _MAPS[n] if n < 256 else _long_head(5, n)
 
 
-@lru_cache(maxsize=1024)
 def _layout(names: tuple[str, ...]) -> tuple[bytes, tuple[tuple[bytes, str], ...]]:
     """Give a map's head, and its keys, encoded and as they are, in order: the same keys come often."""
     return _map_head(len(names)), tuple(sorted((_text(name), name) for name in names))
+
+
+_LAYOUTS = Recall(_layout, characters)
 
 
 def _items(values: Iterable[Value], depth: int) -> list[bytes]:

@@ -1,0 +1,117 @@
+"""A decision's ledger record, written at once: the very bytes of `write_entry` over `Decision.to_json()`.
+
+An agent writes one for every action, on the caller's time. From one decision to the next little but moments
+and values changes, so what does not is encoded once and remembered: names, digests, reasons, evidence.
+INVARIANT: what is remembered is keyed by texts and whole numbers alone: 1, 1.0 and True would be one key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
+
+from ..canonical import MAX_SAFE_INTEGER, Json
+from ..decision import Decision, EvidenceTable, Reason, Verdict
+from ..recall import Recall
+from ..sample import Sample, SampleTable, value_to_json
+from .cbor import SCALARS, array_head, encode
+
+_VALUE_DEPTH = 4  # of a sample's value: in its sample, in a list of them, in the decision, in the entry
+_NONE = array_head(0)
+_LARGEST = float.fromhex("0x1.fffffffffffffp+1023")
+_Key: TypeAlias = "tuple[str, str, tuple[Reason, ...], str, int, tuple[str, ...], tuple[int, ...]]"
+_text, _integer, _float = SCALARS[str], SCALARS[int], SCALARS[float]
+
+
+def _keys(*names: str) -> list[bytes]:
+    return [_text(name) for name in names]
+
+
+_T_US, _VALUE, _SIGNAL, _ACTION, _INPUTS = _keys("t_us", "value", "signal", "action", "inputs")
+_INTENT, _LIMITS, _REASONS, _RELEASE, _VERDICT = _keys("intent", "limits", "reasons", "release", "verdict")
+_EVIDENCE, _LAST_VALID, _REMEMBERED = _keys("evidence", "last_valid", "remembered")
+_SAMPLE = encode({"signal": 0, "t_us": 0, "value": 0})[:1] + _T_US
+_FEWER, _MORE = (bytes((0xA0 | keys,)) + _T_US for keys in (10, 11))  # a map's head and its first key
+
+
+def write_body(decision: Decision) -> bytes:
+    """Give the deterministic CBOR of `decision.to_json()`.
+
+    Raises:
+        WireError: W0101, a value in it has no CBOR.
+    """
+    t_us, evidence = decision.t_us, decision.evidence
+    if type(evidence) is EvidenceTable and not decision.limits:
+        before, after = _FRAMES[
+            decision.action, decision.intent, decision.reasons, decision.release, decision.verdict.real,
+            evidence.digests, evidence.codes,
+        ]  # fmt: skip
+    else:
+        before, after = _frame_of(decision)
+    now = _integer(t_us)
+    inputs = _samples(decision.inputs, t_us, now)
+    last_valid = _samples(decision.last_valid, t_us, now) if decision.last_valid else _NONE
+    if not decision.remembered:
+        return b"".join((_FEWER, now, before, inputs, after, last_valid))
+    remembered = _samples(decision.remembered, t_us, now)
+    return b"".join((_MORE, now, before, inputs, after, last_valid, _REMEMBERED, remembered))
+
+
+def _frame_of(decision: Decision) -> tuple[bytes, bytes]:
+    """Give what stands before the inputs, and between them and the last valid samples."""
+    limits = [limit.to_json() for limit in decision.limits]
+    reasons = [reason.to_json() for reason in decision.reasons]
+    evidence = [item.to_json() for item in decision.evidence]
+    after = (
+        _INTENT, _text(decision.intent), _LIMITS, encode(limits, 2), _REASONS, encode(reasons, 2),
+        _RELEASE, _text(decision.release), _VERDICT, _text(decision.verdict.word),
+        _EVIDENCE, encode(evidence, 2), _LAST_VALID,
+    )  # fmt: skip
+    return _ACTION + _text(str(decision.action)) + _INPUTS, b"".join(after)
+
+
+def _frame(key: _Key) -> tuple[bytes, bytes]:
+    action, intent, reasons, release, verdict, digests, codes = key
+    evidence = EvidenceTable(digests, codes)
+    return _frame_of(Decision(action, Verdict(verdict), (), reasons, evidence, 0, release, intent))
+
+
+def _weight(key: _Key) -> int:
+    told = sum(len(text) for reason in key[2] for text in reason)
+    return len(str(key[0])) + told + sum(map(len, key[5]))
+
+
+def _signal(name: str) -> bytes:
+    return _SIGNAL + _text(name)
+
+
+_FRAMES = Recall(_frame, _weight, most=256, most_weight=1 << 14)
+_SIGNALS = Recall(_signal, len)
+
+
+def _samples(samples: Sequence[Sample], now_us: int, now: bytes) -> bytes:
+    """Write samples; most are of the decision's own moment, which is written already."""
+    if type(samples) is not tuple and isinstance(samples, SampleTable):
+        rows = samples.rows()
+    else:
+        rows = [(sample.signal, sample.value, sample.t_us) for sample in samples]
+    parts = [array_head(len(rows))]
+    for name, value, t_us in rows:
+        write = _WRITERS.get(type(value), _other)
+        parts += (_SAMPLE, now if t_us == now_us else _integer(t_us), _VALUE, write(value), _SIGNALS[name])
+    return b"".join(parts)
+
+
+def _other(value: Json) -> bytes:
+    return encode(value_to_json(value), _VALUE_DEPTH)
+
+
+def _number(value: float) -> bytes:
+    return _float(value) if -_LARGEST <= value <= _LARGEST else _other(value)
+
+
+def _whole(value: int) -> bytes:
+    return _integer(value) if -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER else _other(value)
+
+
+_WRITERS: Mapping[object, Callable[..., bytes]] = {**SCALARS, float: _number, int: _whole, bytes: _other}
