@@ -7,8 +7,9 @@ from ripstop.core.canonical import canonical_json
 from ripstop.core.clock import Instant
 from ripstop.core.decision import Verdict
 from ripstop.core.intent import MitigationKind, OnSilence, Position, Release
+from ripstop.core.journal import RecordKind
 from ripstop.core.messages import AckStatus
-from ripstop.core.node import Connected, Send, Started
+from ripstop.core.node import Connected, Message, Report, Send, Started
 from ripstop.core.subjects import Subjects
 from ripstop.core.wire.envelope import Ed25519Signer, Role
 
@@ -97,9 +98,29 @@ def test_an_intent_without_mitigations_lifts_them(world):
     assert world.ground.notices("mitigation.lapsed") == []
 
 
+def test_an_intent_holds_before_it_is_told_and_is_on_file_before_what_it_decides(world):
+    world.observe(battery_percent=80.0)
+    assert world.request(payload_kg=0.5)
+    data = world.intent(mitigation())
+    now = world.network.now("a")
+    answered = world.node.step(Message(NAMES.intent("fleet"), data), now)
+    assert [effect for effect in answered if isinstance(effect, Send)]
+    assert not [effect for effect in answered if isinstance(effect, Report)]
+    world.network.perform("a", answered)
+    decision, effects = world.node.request("accept_task", {"payload_kg": 0.5}, now)
+    assert decision.verdict is Verdict.DENY
+    assert [effect.name for effect in effects if isinstance(effect, Report)] == ["mitigation.applied"]
+    world.network.perform("a", effects)
+    kinds = [entry.kind for entry in world.records()]
+    assert kinds[-4:] == [RecordKind.INTENT, RecordKind.BASIS, RecordKind.NOTICE, RecordKind.DECISION]
+    basis, _, decided = world.records()[-3:]
+    assert basis.body["intent"] == decided.body["intent"] != ""
+
+
 def test_a_mitigation_that_goes_on_for_others_is_lifted_not_lapsed(world):
     world.order(mitigation(targets=("a", "b")))
     world.order(mitigation(targets=("b",)))
+    world.run(0.3)
     assert [report.name for report in world.reports].count("mitigation.lifted") == 1
     assert world.ground.notices("mitigation.lapsed") == []
 

@@ -42,7 +42,8 @@ class Governance:
     ) -> None:
         self.vm = vm
         self.authority = authority
-        self.standing = Standing({})
+        self.standing = self._told = Standing({})
+        self._is_new_basis = False
         self.restraints: dict[Restraint, str] = {}
         self._settings = settings
         self._open = opener
@@ -142,7 +143,9 @@ class Governance:
             self._chronicle.record_soon(RecordKind.INTENT, lambda: _applied(held), now, out)
         if intent.release.counter > self.vm.release.counter:
             out.append(Fetch(self._names.bundle_key))
-        self._adopt(standing, now, out)
+        self._put_in_force(standing)
+        if not is_news:
+            self.tell(now, out)  # else with the records: the answer leaves first
 
     def _refuse(self, error: WireError, now: Instant, out: list[Effect]) -> None:
         """Say why a command was refused; one that could be read is answered, too."""
@@ -235,12 +238,27 @@ class Governance:
     def _adopt(
         self, standing: Standing, now: Instant, out: list[Effect], *, is_changed: bool = False
     ) -> None:
-        before, self.standing = self.standing, standing
+        self._grow_old(now, out)
+        self._put_in_force(standing, is_changed=is_changed)
+        self.tell(now, out)
+
+    def _put_in_force(self, standing: Standing, *, is_changed: bool = False) -> None:
+        self.standing = standing
         if standing.tightened:
             self.restraints[Restraint.SILENCE] = "tightened"
         else:
             self.restraints.pop(Restraint.SILENCE, None)
-        guards = self._grow_old(now, out)
+        restrictions = standing.documents
+        if self.restraints:
+            restrictions = (*restrictions, *self._own_policies())
+        if restrictions != self.vm.restrictions or is_changed:
+            self.vm.restrict(restrictions)
+            self._is_new_basis = True
+        self._peers.adopt(standing)
+
+    def _own_policies(self) -> list[str]:
+        """Give the policies by which the agent restrains itself."""
+        guards = {Restraint.BREAKER: self._settings.breaker_actions, **self.age.restraints}
         own: list[str] = []
         for restraint in sorted(self.restraints, key=lambda r: r.value):
             exempt = self.exempt if restraint in _OVERRIDABLE else frozenset()
@@ -248,23 +266,33 @@ class Governance:
                 own += limit_policies(self._settings.ladder.limits, self.vm.vocabulary, exempt)
             else:
                 own.append(restraint_policy(restraint, self.vm.vocabulary, guards.get(restraint), exempt))
-        restrictions = (*standing.documents, *own)
-        if restrictions != self.vm.restrictions or is_changed:
-            self.vm.restrict(restrictions)
-            is_changed = True
-        self._peers.adopt(standing)
-        if is_changed or standing.statuses != before.statuses:
+        return own
+
+    @property
+    def has_news(self) -> bool:
+        """Whether something was put in force that is not on file and told yet."""
+        return self.standing is not self._told
+
+    def tell(self, now: Instant, out: list[Effect]) -> None:
+        """Put on file and tell what was put in force since the last time, and set the timers for it.
+
+        INVARIANT: the node calls this before it does anything else, so no record comes between.
+        """
+        before, after = self._told, self.standing
+        self._told = after
+        if self._is_new_basis or after.statuses != before.statuses:
+            self._is_new_basis = False
             self._chronicle.record_soon(
                 RecordKind.BASIS, lambda: self.basis(self._chronicle.records.incarnation), now, out
             )
-            self._tell_changes(before, standing, now, out)
-        if standing.shortest_lease_s != before.shortest_lease_s:
+            self._tell_changes(before, after, now, out)
+        if after.shortest_lease_s != before.shortest_lease_s:
             self._pace(now, out)
-        if standing.next_us is not None and standing.next_us != before.next_us:
-            out.append(SetTimer("lease", standing.next_us))
+        if after.next_us is not None and after.next_us != before.next_us:
+            out.append(SetTimer("lease", after.next_us))
 
-    def _grow_old(self, now: Instant, out: list[Effect]) -> dict[Restraint, tuple[str, ...] | None]:
-        """Let the release's age restrain; give which actions each restraint denies where not all."""
+    def _grow_old(self, now: Instant, out: list[Effect]) -> None:
+        """Let the release's age restrain."""
         before, age = self.age, self.releases.age(now)
         self.age = age
         for restraint in (Restraint.EXPIRED, Restraint.STALE, Restraint.UNTRUSTED):
@@ -282,7 +310,6 @@ class Governance:
             out.append(SetTimer("ladder", now.mono_us))
         if age.next_us is not None and age.next_us != before.next_us:
             out.append(SetTimer("age", age.next_us))
-        return {Restraint.BREAKER: self._settings.breaker_actions, **age.restraints}
 
     def _tell_changes(self, before: Standing, after: Standing, now: Instant, out: list[Effect]) -> None:
         for name in sorted(before.statuses.keys() | after.statuses.keys()):

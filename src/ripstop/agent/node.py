@@ -99,15 +99,9 @@ class AgentNode:
         records = Records(settings.agent, self._basis, settings.segment_records, keeps=signer is not None)
         self._chronicle = Chronicle(settings, self._voice, records, opener, signer)
         self._pulse = Pulse(
-            settings,
-            self._names,
-            self._authority,
-            self._governance,
-            self._chronicle,
-            self._voice,
-            lambda: self._guard.state,
-            stream(settings.seed, settings.agent, "node"),
-        )
+            settings, self._names, self._authority, self._governance, self._chronicle, self._voice,
+            lambda: self._guard.state, stream(settings.seed, settings.agent, "node"),
+        )  # fmt: skip
         self.responder = Responder(settings, self._governance, opener)
         self._governance.attach(
             self._chronicle, self._voice, self._peers, self._pulse.pace, self._speak,
@@ -197,7 +191,7 @@ class AgentNode:
     def step(self, event: Event, now: Instant) -> Effects:
         """Take one event and give what is to be done about it."""
         out: list[Effect] = []
-        now = self._steady(now, out)
+        now = self._begin(now, out)
         match event:
             case Message():
                 self._on_message(event, now, out)
@@ -219,6 +213,13 @@ class AgentNode:
             case Stored() | Computed():
                 pass  # it writes no durable key and computes nothing off its loop
         return tuple(out)
+
+    def _begin(self, now: Instant, out: list[Effect]) -> Instant:
+        """Begin with whatever comes: the clocks made steady, and what is in force told."""
+        now = self._steady(now, out)
+        if self._governance.has_news:
+            self._governance.tell(now, out)
+        return now
 
     def _steady(self, now: Instant, out: list[Effect]) -> Instant:
         """Give the clocks with a wall time that follows the monotonic one; a jump is reported and adopted.
@@ -307,7 +308,7 @@ class AgentNode:
     def sense(self, signals: Mapping[str, Json], now: Instant) -> tuple[Findings | None, Effects]:
         """Do the same, and give what the monitors found (None: nothing worth a word)."""
         out: list[Effect] = []
-        now = self._steady(now, out)
+        now = self._begin(now, out)
         wall_us, mono_us = times = now.wall_us, now.mono_us
         self.vm.observe(signals, wall_us)
         found = self._guard.observe(signals, mono_us)
@@ -344,7 +345,7 @@ class AgentNode:
     def order_breaker(self, event: BreakerEvent, now: Instant) -> Effects:
         """Carry out an operator's order to the breaker: FORCED, DISABLED, OBSERVED or RESET."""
         out: list[Effect] = []
-        now = self._steady(now, out)
+        now = self._begin(now, out)
         self._guard.breaker.order(event, now.mono_us)
         self._react(Findings(transitions=self._guard.breaker.take_transitions()), now, out)
         return tuple(out)
@@ -352,7 +353,7 @@ class AgentNode:
     def note_circuit(self, action: str, transition: Transition, now: Instant) -> Effects:
         """Record that the breaker around an action's own calls has moved."""
         out: list[Effect] = []
-        now = self._steady(now, out)
+        now = self._begin(now, out)
         fields = told(action, transition)
         self._chronicle.record(RecordKind.BREAKER, fields, now, out)
         self._chronicle.tell("circuit.moved", fields, now, out)
@@ -371,7 +372,7 @@ class AgentNode:
     def request(self, action: str, context: Mapping[str, Json], now: Instant) -> tuple[Decision, Effects]:
         """Decide on an action that is about to be taken; the decision goes into the ledger."""
         out: list[Effect] = []
-        now = self._steady(now, out)
+        now = self._begin(now, out)
         if self._governance.is_due(now.mono_us):
             self._governance.refresh(now, out)
         decision = self.vm.decide(action, context, now.wall_us)
@@ -382,18 +383,18 @@ class AgentNode:
     def install(self, bundle: bytes, now: Instant) -> tuple[RipstopError | None, Effects]:
         """Take a signed release by another road than the wire; give why it was refused, if it was."""
         out: list[Effect] = []
-        error = self._governance.take_bundle(bundle, self._steady(now, out), out)
+        error = self._governance.take_bundle(bundle, self._begin(now, out), out)
         return error, tuple(out)
 
     def command(self, order: Callable[[Instant, list[Effect]], T], now: Instant) -> tuple[T, Effects]:
         """Carry out an order that somebody gives here, such as `partial(node.responder.pull, "smoke")`."""
         out: list[Effect] = []
-        return order(self._steady(now, out), out), tuple(out)
+        return order(self._begin(now, out), out), tuple(out)
 
     def tell(self, name: str, fields: Mapping[str, Scalar], now: Instant) -> Effects:
         """Record something that the application wants on file, and tell the ground."""
         out: list[Effect] = []
-        self._chronicle.tell(name, fields, self._steady(now, out), out)
+        self._chronicle.tell(name, fields, self._begin(now, out), out)
         return tuple(out)
 
     def defer_records(self) -> None:
@@ -403,13 +404,13 @@ class AgentNode:
     def settle(self, now: Instant) -> Effects:
         """Record everything that was put off."""
         out: list[Effect] = []
-        self._chronicle.catch_up(self._steady(now, out), out)
+        self._chronicle.catch_up(self._begin(now, out), out)
         return tuple(out)
 
     def seal(self, now: Instant) -> Effects:
         """Seal what is open, so that it leaves before the agent ends; `unsent` tells when it has."""
         out: list[Effect] = []
-        self._chronicle.seal(self._steady(now, out), out)
+        self._chronicle.seal(self._begin(now, out), out)
         return tuple(out)
 
     @property
@@ -420,7 +421,7 @@ class AgentNode:
     def ledger_failed(self, reason: str, now: Instant) -> Effects:
         """Take note that records cannot be kept any more: the vocabulary says what that means."""
         out: list[Effect] = []
-        now = self._steady(now, out)
+        now = self._begin(now, out)
         self._is_ledger_failing = True
         self._chronicle.disk_changed(now, out, is_failing=True)
         if self.vm.vocabulary.on_ledger_full == "deny":
@@ -431,7 +432,7 @@ class AgentNode:
     def ledger_recovered(self, now: Instant) -> Effects:
         """Take note that records can be kept again."""
         out: list[Effect] = []
-        now = self._steady(now, out)
+        now = self._begin(now, out)
         self._is_ledger_failing = False
         self._chronicle.disk_changed(now, out, is_failing=False)
         self._governance.restrain(Restraint.LEDGER, "", now, out)
@@ -440,7 +441,7 @@ class AgentNode:
     def ledger_short(self, is_short: bool, now: Instant) -> Effects:
         """Take note that little is left of the ledger's share of the disk, or enough again."""
         out: list[Effect] = []
-        now = self._steady(now, out)
+        now = self._begin(now, out)
         self._chronicle.disk_changed(now, out, is_short=is_short)
         return tuple(out)
 
