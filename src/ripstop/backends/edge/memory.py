@@ -80,6 +80,11 @@ class Memory:
         return tuple(each for each in self.operators if each.entry.key in keys)
 
     @property
+    def has_conditions(self) -> bool:
+        """Whether there is anything to evaluate when samples come in; `previous` has nothing."""
+        return any(each.conditions for each in self.operators)
+
+    @property
     def digest(self) -> str:
         """What two memories have in common that may be exchanged: SHA-256, in hexadecimal."""
         return digest(
@@ -100,6 +105,8 @@ class Memory:
         Each sample grows too old once. While its condition stays as it is, an inner operator changes at most
         twice, and `count_within` once more for each edge.
         """
+        if not self.has_conditions:
+            return 0
         ages = sum(each.age_us is not None for each in self.signals)
         changes: dict[str, int] = {}
         for each in self.inner:  # inner ones come first

@@ -71,7 +71,7 @@ def routines_of(memory: Memory) -> list[Routine]:
     has_ring = any(each.entry.op == "count_within" for each in memory.operators)
     if has_ring or any(isinstance(budget, Quota) for budget, _ in memory.budgets.values()):
         made.append(_held(memory))
-    made += [_absorb(memory), _renew(memory)] if memory.operators else []
+    made += [_absorb(memory), _renew(memory)] if memory.has_conditions else []
     if memory.most_changes:
         made += [_change(memory), _advance(memory)]
     return [*made, _start(memory), _observe(memory)]
@@ -96,7 +96,7 @@ def _start(memory: Memory) -> Routine:
             body += [Put(Index(place.indices + which), Whole(0)) for which in range(2)]
         else:
             body.append(PutNumber(place.numbers, Const(float(budget.tokens))))
-    if memory.operators:
+    if memory.has_conditions:
         body.append(Call("renew", (BEGIN,)))
     return Routine("start", (), body)
 
@@ -228,7 +228,7 @@ def _observe(memory: Memory) -> Routine:
         If(is_truth(Local("far"), 1), [Set("now", LATEST)]),
         at_least("now", LATEST),
     ]
-    if memory.operators:
+    if memory.has_conditions:
         past: list[Statement] = [Set("since", LATEST)]
         if memory.most_changes:
             past.append(Call("advance", (Local("since"), minus(now, 1)), "since"))
@@ -237,7 +237,7 @@ def _observe(memory: Memory) -> Routine:
     for number, signal in enumerate(memory.signals):
         body.append(If(Asked(number), _taken(memory, signal)))
     body.append(Put(LATEST, now))
-    if memory.operators:
+    if memory.has_conditions:
         body.append(If(Rel("!=", now, NEVER), [Call("renew", (now,))]))
     return Routine("observe", ("t_us",), [*body, Return(Local("dropped"))], returns=True, takes_samples=True)
 
