@@ -250,7 +250,12 @@ def routine(made: Routine, memory: Memory, prefix: str, fields: Sequence[str], n
     steps = CSteps(CEmitter(memory.inputs, names), prefix)
     steps.all(made.body)
     kind = "int64_t" if made.returns else "void"
-    given = ["m", *made.parameters, *(("in", "sampled") if made.takes_samples else ()), *names[: len(made.costs)]]
+    given = [
+        "m",
+        *made.parameters,
+        *(("in", "sampled") if made.takes_samples else ()),
+        *names[: len(made.costs)],
+    ]
     words = set(re.findall(r"\w+", "\n".join(steps.emitter.lines)))
     unused = [f"    (void){each};" for each in given if each not in words]
     return "\n".join(
