@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from math import nan
+from sys import float_info
 from typing import Protocol, TypeAlias
 
 from ripstop.backends.edge.host import Run, decision_value
@@ -156,10 +157,7 @@ class Device:
         if name not in self._commits:
             return True
         costs = [context.get(cost) for cost in costs_of(self.bundle.guarding(action))]
-        numbers = [
-            float(cost) if isinstance(cost, int | float) and not isinstance(cost, bool) else nan
-            for cost in costs
-        ]
+        numbers = list(map(_number, costs))
         return self._board.commit(self._commits[name], _inside(t_us), numbers)
 
     def save(self) -> bytes:
@@ -173,6 +171,13 @@ class Device:
     def forget(self) -> None:
         """Begin anew."""
         self._board.start()
+
+
+def _number(cost: Json) -> float:
+    """Give a cost as a number, NaN where it is none."""
+    if isinstance(cost, bool) or not isinstance(cost, int | float):
+        return nan
+    return float(cost) if abs(cost) <= float_info.max else nan
 
 
 def _inside(t_us: int) -> int:
