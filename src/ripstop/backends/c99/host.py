@@ -190,6 +190,8 @@ def build_boards(headers: Sequence[CHeader]) -> list[C99Board]:
         ConfigurationError: C0012 when there is no C compiler.
         InternalError: X0005 when the compiler refuses, or warns about, what was generated.
     """
+    if not headers:
+        return []
     pairs = [(header, function) for header in headers for function in header.functions]
     wrappers = [wrapper(header, function, number) for number, (header, function) in enumerate(pairs)]
     texts = [header.text for header in headers]
