@@ -107,7 +107,7 @@ def build_library(parts: Sequence[str]) -> ctypes.CDLL:
         made = Path(place) / "policy.so"
         done = subprocess.run(  # noqa: S603 (the compiler of this machine, on generated source)
             [compiler, *FLAGS, "-shared", "-fPIC", "-x", "c", "-o", str(made), "-", "-lm"],
-            input="\n".join(parts),
+            input="\n".join([*parts, ""]),
             capture_output=True,
             text=True,
             timeout=_LONGEST_S,
