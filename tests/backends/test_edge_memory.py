@@ -262,6 +262,15 @@ def test_no_call_takes_more_instructions_than_the_bound_that_is_proven():
     assert build_module(programs, remembering=kept).bounds == module.bounds  # no window is in it
 
 
+def test_an_action_that_only_spends_is_compiled_beside_one_that_looks_back():
+    spends = policy(True, guards=("stop",), id="y", budgets=BUDGETS[:1])
+    policies = [policy({"once": [{">": [A, 1]}, 4]}), spends]
+    for engine in ("c99", "wasm"):
+        device = compile_policies(policies, engine).device()
+        assert device.decide("stop", {"kg": 1}, 5).verdict is Verdict.ALLOW
+        assert [device.commit("stop", {}, 5) for _ in range(2)] == [True, True]
+
+
 def test_what_has_nothing_to_remember_has_no_device_and_its_module_no_memory():
     compiled = compile_policies(policy({"<": [A, 5]}), "wasm")
     with pytest.raises(ConfigurationError, match="nothing to remember"):

@@ -80,7 +80,8 @@ def prologue(memory: Memory, program: EdgeProgram) -> list[Statement]:
 
 
 def _asks_since(memory: Memory, recalled: Iterable[Remembered]) -> bool:
-    return memory.most_changes > 0 or any(each.entry.op == "count_within" for each in recalled)
+    """Whether it matters since when the present lasts: what can change by itself, and a present edge."""
+    return any(memory.most_changes > 0 or each.entry.op == "count_within" for each in recalled)
 
 
 def budgets_of(program: EdgeProgram) -> list[tuple[str, Budget]]:
