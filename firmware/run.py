@@ -94,9 +94,7 @@ def c99_glue(program: EdgeProgram) -> str:
 
 def wasm_glue(program: EdgeProgram, place: Path) -> str:
     """Translate a module by wasm2c and write `glue.h` around it."""
-    (place / "policy.wasm").write_bytes(build_module([program]).code)
-    _run(["wasm2c", "policy.wasm", "-n", "policy", "-o", "policy.c"], place)
-    shutil.copy(_runtime_header(), place)
+    translate(build_module([program]).code, place)
     prototype = re.search(r"(struct wasm_multi_\w+|u32) (\w+)\(\w+ ?\*", (place / "policy.h").read_text())
     if prototype is None:
         raise SystemExit("wasm2c wrote a header of another form")
@@ -112,6 +110,13 @@ def wasm_glue(program: EdgeProgram, place: Path) -> str:
             lines.append(f"    out[{at + 1}] = (uint32_t)(found.j{field} >> 32);")
             at, field = at + 2, field + 1
     return _glue(program, '#include "policy.h"', lines)
+
+
+def translate(module: bytes, place: Path) -> None:
+    """Translate a module by wasm2c."""
+    (place / "policy.wasm").write_bytes(module)
+    _run(["wasm2c", "policy.wasm", "-n", "policy", "-o", "policy.c"], place)
+    shutil.copy(_runtime_header(), place)
 
 
 def _glue(program: EdgeProgram, declarations: str, lines: Sequence[str]) -> str:
@@ -140,6 +145,11 @@ def _runtime_header() -> Path:
 def build(program: EdgeProgram, place: Path, *, through_wasm: bool) -> Image:
     """Build an image in a folder."""
     glue = wasm_glue(program, place) if through_wasm else c99_glue(program)
+    return build_image(glue, place, through_wasm=through_wasm)
+
+
+def build_image(glue: str, place: Path, *, through_wasm: bool) -> Image:
+    """Build an image around what calls the policy."""
     (place / "glue.h").write_text(glue)
     extra = [place / "policy.c"] if through_wasm else []
     for source in extra:
@@ -149,6 +159,7 @@ def build(program: EdgeProgram, place: Path, *, through_wasm: bool) -> Image:
                 "arm-none-eabi-gcc",
                 *FLAGS,
                 "-DWASM_RT_USE_STACK_DEPTH_COUNT=0",
+                "-DNDEBUG",
                 "-w",
                 "-c",
                 str(source),
@@ -176,25 +187,31 @@ def build(program: EdgeProgram, place: Path, *, through_wasm: bool) -> Image:
     _run(["arm-none-eabi-gcc", *CPU, *objects, *LINK, "-o", "image.elf"], place)
     text, data, bss = _run(["arm-none-eabi-size", "image.elf"], place).splitlines()[1].split()[:3]
     symbols = _run(["arm-none-eabi-nm", "-S", "image.elf"], place)
-    pattern = r"\w+ (\w+) [tT] (?:evaluate|w2c\w*|Z_policy\w*)"
+    pattern = r"\w+ (\w+) [tT] (?:evaluate|ripstop_\w*|w2c\w*|Z_policy\w*)"
     code = sum(int(size, 16) for size in re.findall(pattern, symbols))
     return Image(place / "image.elf", int(text) + int(data), int(data) + int(bss), code)
 
 
 def run(image: Image, program: EdgeProgram, rows: Sequence[Sequence[float]]) -> list[Row]:
     """Run an image over rows of inputs; give each row's verdict, statuses and evidence codes."""
+    packed = [struct.pack(f"<{len(row)}d", *row) for row in rows]
+    return [row_of(program, each) for each in run_rows(image, packed, 4 * words_of(program))]
+
+
+def run_rows(image: Image, rows: Sequence[bytes], size: int) -> list[bytes]:
+    """Run an image over rows; give its answers, `size` bytes each."""
     place = image.path.parent
-    (place / "trace.bin").write_bytes(b"".join(struct.pack(f"<{len(row)}d", *row) for row in rows))
+    (place / "trace.bin").write_bytes(b"".join(rows))
     machine = ["qemu-system-arm", "-M", "lm3s6965evb", "-nographic", "-monitor", "none", "-serial", "none"]
     _run([*machine, "-semihosting-config", "enable=on,target=native", "-kernel", "image.elf"], place)
     found = (place / "found.bin").read_bytes()
-    size = 4 * words_of(program)
     if len(found) != size * len(rows):
         raise SystemExit(f"the image answered {len(found) // size} of {len(rows)} rows")
-    return [_row(program, found[at : at + size]) for at in range(0, len(found), size)]
+    return [found[at : at + size] for at in range(0, len(found), size)]
 
 
-def _row(program: EdgeProgram, content: bytes) -> Row:
+def row_of(program: EdgeProgram, content: bytes) -> Row:
+    """Take an answer apart."""
     verdict, *words = struct.unpack(f"<i{len(content) // 4 - 1}I", content)
     statuses, codes, at = [], [], 0
     for policy in program.policies if program.action is not None else ():

@@ -116,6 +116,8 @@ class Programs:
         signal = var(self.rng.choice("abc"))
         held = {self.rng.choice(ORDERS): [signal, self.rng.choice([0, 1, 2, 0.5])]}
         seconds = self.rng.choice([0.5, 2, 5])
+        if self.rng.random() < 0.3:
+            held = {self.rng.choice(["and", "or"]): [held, self.rng.choice([self.temporal(), self.looked()])]}
         return self.rng.choice(
             [
                 {self.rng.choice(["historically", "once"]): [held, seconds]},
@@ -124,6 +126,14 @@ class Programs:
                 {"<": [{"previous": signal}, signal]},
                 {"!": [{"previous": var("flag")}]},
             ]
+        )
+
+    def looked(self) -> object:
+        """Give what a window looks at beside numbers: a text, an estimate, a list, absence."""
+        near = {self.rng.choice(["all", "some"]): [var("near"), self.body()]}
+        texts = [{"==": [var("mode"), "busy"]}, {"!=": [{"previous": var("mode")}, "idle"]}]
+        return self.rng.choice(
+            [*texts, near, self.chance(), {"exists": "a"}, {"!": [{"missing": ["b", "c"]}]}]
         )
 
     def chance(self) -> object:
@@ -165,7 +175,15 @@ class Programs:
                 {"when": self.condition(1), "limit": {self.rng.choice("pq"): self.bounds()}}
                 for _ in range(self.rng.randint(1, 3))
             ]
+        if self.rng.random() < 0.1:
+            made["budgets"] = [self.budget() for _ in range(self.rng.randint(1, 2))]
         return made
+
+    def budget(self) -> dict[str, object]:
+        if self.rng.random() < 0.5:
+            return {"at_most": self.rng.randint(1, 4), "within_s": self.rng.choice([0.5, 3, 60])}
+        bucket = {"tokens": self.rng.choice([1, 5, 0.3]), "refill_per_s": self.rng.choice([0.1, 2])}
+        return {**bucket, "cost": self.rng.choice([1, 0.7, "p"])}
 
     def bounds(self) -> dict[str, float]:
         made: dict[str, float] = {"max": self.rng.choice([0, 1, 5])}

@@ -3,7 +3,10 @@
 .venv/bin/python tests/engine_soak.py --pairs 1000000 --seed 1 --progress soak.json
 
 A program is a bundle of one to three policies. A trace is what was observed up to a moment (late and repeated
-samples too) and the context of one action then. Temporal operators are held to the whole-trace reference.
+samples too) and the context of one action then; actions are done in between, which budgets take note of.
+Temporal operators are held to the whole-trace reference. Modules and headers that remember take the same
+samples one by one: the bytes that they keep are held to the state after each, and what they decide to the
+reference.
 With `--progress` a later call with the same seed goes on where this one ended.
 """
 
@@ -20,18 +23,22 @@ from pathlib import Path
 
 import numpy as np
 
+from edge_memory import Shadow
 from edge_programs import ACTIONS, VOCABULARY, Contexts, Programs, generator
 from ripstop.backends import compile as compile_policies
-from ripstop.backends.c99 import C99, build_header, build_runners
+from ripstop.backends.c99 import C99, build_boards, build_header, build_runners
 from ripstop.backends.columns import COLUMNS
 from ripstop.backends.columns.host import DecisionColumns, RawColumns
 from ripstop.backends.edge import decision_program, verdict_program
+from ripstop.backends.edge.device import Device, programs_of
 from ripstop.backends.edge.host import decision_values, raw_values, status_bits
 from ripstop.backends.edge.inputs import Surprise
 from ripstop.backends.wasm import WASM
-from ripstop.backends.wasm.host import WasmRunner
+from ripstop.backends.wasm.host import WasmBoard, WasmRunner
 from ripstop.policy import make_bundle, reference
+from ripstop.policy.budgets import Quota
 from ripstop.policy.reference_time import History
+from ripstop.policy.state import Spent
 
 PROGRAMS = 40  # of a batch; their C code is compiled in one go
 TRACES = 200  # of a program
@@ -43,14 +50,28 @@ class DisagreementError(AssertionError):
     """An engine says something else than the reference."""
 
 
+@dataclass(slots=True)
+class Observed(History):
+    """A history, and what budgets have consumed."""
+
+    spent: dict[str, Spent] = field(default_factory=dict)
+
+    def room(self, key, budget, context, t_us):
+        return budget.has_room(self.spent.get(key, Spent()), context, max([t_us, *self.moments[-1:]]))
+
+
 @dataclass(frozen=True)
 class Pair:
-    """A trace: the state that observing it gave, what the reference looks at, and the question asked then."""
+    """A trace: the state that observing it gave, what the reference looks at, and the question asked then.
+
+    `runs` are what devices said then, by engine and action; none where they could not be asked.
+    """
 
     state: object
     observed: object
     context: dict[str, object]
     t_us: int
+    runs: dict[tuple[str, str], object]
 
 
 class Subject:
@@ -66,6 +87,8 @@ class Subject:
         self.raw = verdict_program(policies, COLUMNS)
         self.raw_columns = RawColumns(self.raw)
         self.is_temporal = any(policy.program.windows for policy in policies)
+        self.has_budgets = any(policy.budgets for policy in policies)
+        self.remembers = self.is_temporal or self.has_budgets
         self.wasm = {}
         if not any("%" in str(policy.to_json()) for policy in policies):  # a gap that is declared
             self.wasm = {
@@ -75,6 +98,13 @@ class Subject:
         programs = [decision_program(self.bundle, action, C99) for action in self.actions]
         self.header = build_header([*programs, verdict_program(policies, C99)], f"s{number}")
         self.c99 = {}
+        self.devices = {}
+        self.board = None
+        if self.remembers and self.actions:
+            kept = programs_of(self.bundle, C99)
+            self.board = build_header(kept[0], f"d{number}", kept[1])
+            if self.wasm:
+                self.devices["wasm"] = Device(self.bundle, WASM, WasmBoard)
 
 
 def draw(rng: random.Random, count: int) -> list[Subject]:
@@ -87,13 +117,19 @@ def draw(rng: random.Random, count: int) -> list[Subject]:
     runners = iter(build_runners([subject.header for subject in subjects]))
     for subject in subjects:
         subject.c99 = {action: next(runners) for action in (*subject.actions, None)}
+    remembering = [subject for subject in subjects if subject.board is not None]
+    for subject, board in zip(remembering, build_boards([each.board for each in remembering]), strict=True):
+        subject.devices["c99"] = Device(subject.bundle, C99, lambda programs, kept, board=board: board)
     return subjects
 
 
 def walk(subject: Subject, contexts: list[dict[str, object]], rng: random.Random, count: int) -> list[Pair]:
     """Draw traces that begin alike: observe, and ask in between."""
-    state, history, tracker = subject.python.start(), History(VOCABULARY), subject.python.track()
+    state, history, tracker = subject.python.start(), Observed(VOCABULARY), subject.python.track()
     t_us, samples = 0, rng.choice([0, 1, 2, 5, LONGEST_WALK])
+    for device in subject.devices.values():
+        device.forget()
+    shadow = Shadow(next(iter(subject.devices.values())).memory, state) if subject.devices else None
     pairs = []
     for index in range(count):
         for _ in range(samples // count + (index < samples % count)):
@@ -103,13 +139,64 @@ def walk(subject: Subject, contexts: list[dict[str, object]], rng: random.Random
             tracker.observe(signals, t_us)
             if subject.is_temporal:
                 history.observe(signals, t_us)
+            if shadow is not None:
+                take(subject, shadow, state, signals, t_us)
         observed = replace(history, moments=[*history.moments], snapshots=[*history.snapshots])
+        observed.spent = state.spent
         at_us = max(t_us, state.t_us, 0) + rng.choice([0, 0, rng.randint(0, 6_000_000)])
         context = some_of(rng.choice(contexts), rng)
-        pairs.append(Pair(state, observed if subject.is_temporal else state, context, at_us))
+        runs = asked(subject, context, at_us, state)
+        pairs.append(Pair(state, observed if subject.is_temporal else state, context, at_us, runs))
+        if subject.has_budgets:
+            state = commit(subject, shadow, state, pairs[-1], rng.choice(subject.actions or [""]))
+            tracker = subject.python.track(state)
     if held(tracker.state) != held(state):
         raise DisagreementError(f"tracker: {held(tracker.state)} instead of {held(state)}")
     return pairs
+
+
+def take(subject: Subject, shadow: Shadow, state, signals, t_us: int) -> None:
+    """Let devices take what the state has taken, and hold their bytes to it."""
+    shadow.follow(state)
+    for engine, device in subject.devices.items():
+        device.observe(signals, t_us)
+        hold(engine, device, shadow, (signals, t_us))
+
+
+def hold(engine: str, device: Device, shadow: Shadow, after: object) -> None:
+    if device.save() != shadow.snapshot():
+        raise DisagreementError(f"{engine} keeps other bytes than {held(shadow.state)} after {after}")
+
+
+def asked(subject: Subject, context, t_us: int, state) -> dict[tuple[str, str], object]:
+    """Ask devices about every action."""
+    runs = {}
+    for engine, device in subject.devices.items():
+        for action in subject.actions:
+            try:
+                runs[engine, action] = device.decide(action, context, t_us, state)
+            except Surprise:
+                continue
+    return runs
+
+
+def commit(subject: Subject, shadow: Shadow, state, pair: Pair, action: str):
+    """Do an action where it is allowed, everywhere alike."""
+    decision = subject.python.decide(action, pair.context, pair.t_us, state)
+    after = subject.python.commit(state, decision, pair.t_us)
+    for engine, device in subject.devices.items():
+        committed = device.commit(action, pair.context, pair.t_us) if decision.verdict else False
+        if committed != (after is not None):
+            raise DisagreementError(f"{engine}: {committed} for committing {action} at {pair.t_us}")
+    if after is None or shadow is None:
+        return state if after is None else after
+    for key, (budget, _) in shadow.memory.budgets.items():
+        if after.spent.get(key) is not state.spent.get(key) and isinstance(budget, Quota):
+            shadow.spend(key, after.spent[key], budget.at_most)
+    shadow.follow(after)
+    for engine, device in subject.devices.items():
+        hold(engine, device, shadow, (action, pair.t_us))
+    return after
 
 
 def held(state) -> str:
@@ -178,8 +265,16 @@ def check(subject: Subject, pairs: list[Pair], counts: Counter[str]) -> None:
                 counts["left to the reference"] += 1
                 continue
             told = [(bool(outcome.verdict), outcome.active, outcome.code) for outcome in outcomes]
-            rows.append(values)
             wanted.append(((int(decision.verdict), told), pair))
+            for engine in subject.devices:
+                if (engine, action) in pair.runs:
+                    run = pair.runs[engine, action]
+                    compare(f"{engine} that remembers", said(guarding, *run), wanted[-1])
+                    counts["decided by a device"] += 1
+            if subject.has_budgets:  # the host of an engine that remembers nothing looks at them
+                wanted.pop()
+                continue
+            rows.append(values)
             for engine, runners in (("wasm", subject.wasm), ("c99", subject.c99)):
                 if action in runners:
                     run = runners[action](values)

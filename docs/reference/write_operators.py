@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ripstop.backends import c99, columns, python, wasm
 from ripstop.policy import check
+from ripstop.policy.layout import of_operator
 from ripstop.policy.operators import ALIASES, OPERATORS, Operator
 from ripstop.policy.text_printer import text_of
 
@@ -85,6 +86,7 @@ def section(operator: Operator) -> str:
         f"- type: `{operator.signature}`",
         f"- law: {operator.law}",
         f"- engines: reference{''.join(f', {engine}' for engine in having)}",
+        *memory(operator),
         *([f"- not generated: {'; '.join(missing)}"] if missing else []),
         *([f"- also written: {', '.join(f'`{alias}`' for alias in aliases)}"] if aliases else []),
         "",
@@ -97,6 +99,18 @@ def section(operator: Operator) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def memory(operator: Operator) -> list[str]:
+    """Say what a temporal operator keeps."""
+    if not operator.is_temporal:
+        return []
+    part = of_operator(operator.name, 1)
+    size = 8 * (part.moments + part.numbers) + 2 * part.indices + part.truths
+    more = ", and 8 for each further one that it may count" if operator.name == "count_within" else ""
+    return [
+        f"- memory: {size} bytes whatever the window{more}; a module or header (wasm, c99) keeps them itself"
+    ]
 
 
 def readable(operator: Operator) -> str:

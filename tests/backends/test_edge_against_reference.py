@@ -16,6 +16,7 @@ def test_every_engine_says_what_the_reference_says(seed):
     assert soak_batch(seed, 12, 60, counts) == 720
     assert counts["allow"] > 100
     assert counts["deny"] > 100
+    assert counts["decided by a device"] > 300
 
 
 @pytest.mark.parametrize("engine", [wasm, c99, columns])

@@ -152,6 +152,8 @@ def test_bounds_of_memory_do_not_depend_on_the_window():
     assert (short.memory_bytes, short.window_s, long.window_s) == (long.memory_bytes, 10, 3000)
     assert bounds(policy(UP)).memory_bytes == 0
     counting = bounds(policy({"<": [{"count_within": [UP, 60, 100]}, 2]}))
-    assert counting.memory_bytes == 2 + 8 * 101 + 16
+    assert (
+        counting.memory_bytes == 8 * (1 + 101 + 2) + 2 + 2 + 4
+    )  # latest, unknown and edges, signal; filled up
     spent = bounds(policy(True, budgets=[{"at_most": 5, "within_s": 99}]))
-    assert (spent.memory_bytes, spent.window_s) == (40, 99)
+    assert (spent.memory_bytes, spent.window_s) == (8 * (1 + 5) + 4 + 4, 99)

@@ -5,43 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from ripstop.backends.c99.header import C99, build_header
-from ripstop.backends.edge.program import (
-    EdgeProgram,
-    Engine,
-    actions_of,
-    decision_program,
-    outside_the_profile,
-    verdict_program,
-)
-from ripstop.backends.edge.uses import Outside
+from ripstop.backends.edge.device import programs_of
 from ripstop.backends.wasm.engine import WASM
 from ripstop.backends.wasm.module import build_module
 from ripstop.core.canonical import canonical_json
 from ripstop.policy.bundle import Bundle
 
 
-def programs_of(bundle: Bundle, engine: Engine, *, evidence: bool) -> list[EdgeProgram]:
-    """Give what a file holds: a decision for each action that is guarded, or the raw verdict.
-
-    Raises:
-        PolicyError: E0315 for a policy outside the engine's profile.
-    """
-    if not evidence:
-        return [verdict_program(bundle.policies, engine)]
-    for policy in bundle.policies:
-        if policy.budgets:
-            why = "its budget is kept where actions are committed, by an agent"
-            raise outside_the_profile(policy, Outside(why), engine)
-    return [decision_program(bundle, action, engine) for action in actions_of(bundle)]
-
-
 def _wasm(bundle: Bundle, evidence: bool, prefix: str) -> bytes:
-    programs = programs_of(bundle, WASM, evidence=evidence)
-    return build_module(programs, described=evidence).code
+    programs, kept = programs_of(bundle, WASM, evidence=evidence)
+    return build_module(programs, described=evidence or kept is not None, remembering=kept).code
 
 
 def _c99(bundle: Bundle, evidence: bool, prefix: str) -> bytes:
-    return build_header(programs_of(bundle, C99, evidence=evidence), prefix).text.encode()
+    programs, kept = programs_of(bundle, C99, evidence=evidence)
+    return build_header(programs, prefix, kept).text.encode()
 
 
 def _python(bundle: Bundle, evidence: bool, prefix: str) -> bytes:

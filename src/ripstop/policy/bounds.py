@@ -8,19 +8,18 @@ from ripstop.core.canonical import Json
 from ripstop.policy.budgets import Quota
 from ripstop.policy.document import Policy
 from ripstop.policy.ir import ITERATORS, TEMPORAL, Expr
+from ripstop.policy.layout import LATEST, numbers_of, of_budget, of_operator, of_signal, places_of
 from ripstop.policy.temporal import window_us
-
-_MOMENT, _TRUTH, _NUMBER = 8, 1, 8  # bytes, as a C structure holds them
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """A policy's bounds.
 
-    `memory_bytes` is what temporal operators and budgets keep between samples; it does not depend on how many
-    samples there are. `operations` counts operator applications of one decision in the worst case, lists
-    unrolled to their declared size; None where a list has none. `memory_operations` is the same for one
-    observation, without samples that expire.
+    `memory_bytes` is what temporal operators and budgets keep between samples, to the byte what a compiled
+    module or header keeps (`layout`); it does not depend on how many samples there are. `operations` counts
+    operator applications of one decision in the worst case, lists unrolled to their declared size; None where
+    a list has none. `memory_operations` is the same for one observation, without samples that expire.
     """
 
     memory_bytes: int
@@ -55,22 +54,17 @@ def _window(expr: Expr) -> Json:
 
 
 def _memory(policy: Policy) -> int:
-    total = 0
-    watched: set[str] = set()
-    for expr in policy.program.windows:
-        total += {
-            "once": _TRUTH + 3 * _MOMENT,
-            "historically": _TRUTH + 3 * _MOMENT,
-            "since": 2 * (_TRUTH + _MOMENT),
-            "previous": 2 * _NUMBER + _MOMENT,
-        }.get(expr.op, 0)
-        if expr.op == "count_within":
-            total += 2 * _TRUTH + _MOMENT * (1 + int(str(expr.args[2].value)))
-        watched.update(str(each.path[0]) for each in expr.walk() if each.op in ("read", "estimate"))
-    total += len(watched) * (_NUMBER + _MOMENT)
-    for budget in policy.budgets:
-        total += budget.at_most * _MOMENT if isinstance(budget, Quota) else _NUMBER + _MOMENT
-    return total
+    windows = policy.program.windows
+    if not windows and not policy.budgets:
+        return 0
+    parts = [LATEST, *map(of_signal, numbers_of(arg for expr in windows for arg in expr.args).values())]
+    parts += [of_operator(expr.op, _most(expr)) for expr in windows]
+    parts += map(of_budget, policy.budgets)
+    return places_of(parts)[1].size_bytes
+
+
+def _most(expr: Expr) -> int:
+    return int(str(expr.args[2].value)) if expr.op == "count_within" else 0
 
 
 def _total(parts: list[int | None]) -> int | None:

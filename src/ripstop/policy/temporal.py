@@ -339,7 +339,7 @@ class Watch:
         """Move on from `t_us` to the last change before or at `until_us`, without a new sample."""
         while True:
             change = self.next_change(memories, readings, t_us)
-            if change > until_us:
+            if change > until_us or change == FOREVER_US:
                 return memories, t_us
             memories = self._renewed(self._absorbed(memories, t_us, change - 1), readings, change)
             t_us = change

@@ -5,6 +5,7 @@
 
 An input that cannot be used (absent, stale, invalid) is NaN. No heap, no static data, no loop; `fmod` is
 called where a policy has `%`, nothing else of a library (and `memcpy`, which compilers make a load of).
+Where policies remember, `state.py` adds what they remember in, and functions take it first.
 """
 
 from __future__ import annotations
@@ -14,9 +15,13 @@ from dataclasses import dataclass
 
 from ripstop.backends.c99.emit import ATOMS_A_WORD, CEmitter, literal
 from ripstop.backends.c99.names import comment, identifier, unique
+from ripstop.backends.c99.state import PRELUDE as STATE_PRELUDE
+from ripstop.backends.c99.state import CState, state_parts
+from ripstop.backends.c99.steps import CSteps
 from ripstop.backends.edge.inputs import Held, Look
 from ripstop.backends.edge.nodes import Arith, walk
 from ripstop.backends.edge.program import UNKNOWN_BIT, EdgePolicy, EdgeProgram, Engine
+from ripstop.backends.edge.spending import Remembering, budgets_of, given, prologue, remembers
 
 C99 = Engine("c99")
 _NARROW_LIMITS = 15  # so many fit a status of 32 bits
@@ -55,11 +60,16 @@ static inline double ripstop_max(double x, double y) { return y > x ? y : x; }
 
 @dataclass(frozen=True, slots=True)
 class CFunction:
-    """A function of a header, with the names that a caller needs."""
+    """A function of a header, with the names that a caller needs.
+
+    `given` are the program's inputs that the caller fills in, `fields` their names.
+    """
 
     name: str
     program: EdgeProgram
     fields: tuple[str, ...]
+    given: tuple[int, ...]
+    takes_state: bool = False
 
     @property
     def evidence_words(self) -> list[int]:
@@ -69,10 +79,12 @@ class CFunction:
 
 @dataclass(frozen=True, slots=True)
 class CHeader:
-    """A header's text, and its functions."""
+    """A header's text, its functions, and the names of its state where it has one."""
 
     text: str
     functions: tuple[CFunction, ...]
+    prefix: str
+    state: CState | None = None
 
 
 def c_words(policy: EdgePolicy) -> int:
@@ -80,24 +92,34 @@ def c_words(policy: EdgePolicy) -> int:
     return -(-len(policy.policy.program.atoms) // ATOMS_A_WORD)
 
 
-def build_header(programs: Sequence[EdgeProgram], prefix: str = "ripstop") -> CHeader:
+def build_header(
+    programs: Sequence[EdgeProgram], prefix: str = "ripstop", remembering: Remembering | None = None
+) -> CHeader:
     """Write a header.
 
     Args:
         programs: what it holds.
         prefix: what every name begins with.
+        remembering: the memory of the programs' policies; without it the values of temporal operators are
+            inputs, and budgets are not looked at.
     """
     prefix = identifier(prefix)
     names = unique(_wanted_name(prefix, program) for program in programs)
     parts: list[str] = []
+    state = None
+    if remembering is not None:
+        parts, state = state_parts(prefix, remembering)
+        parts = [STATE_PRELUDE, *parts]
     functions: list[CFunction] = []
     for name, program in zip(names, programs, strict=True):
-        fields = tuple(unique(each.label for each in program.inputs))
-        functions.append(CFunction(name, program, fields))
-        parts.append(_inputs(name, program, fields))
-        parts.append(
-            _verdict(name, program, fields) if program.action is None else _decision(name, program, fields)
-        )
+        loads = given(program, has_memory=remembering is not None)
+        fields = tuple(unique(program.inputs[load].label for load in loads))
+        takes_state = remembering is not None and remembers(program)
+        function = CFunction(name, program, fields, loads, takes_state)
+        functions.append(function)
+        parts.append(_inputs(function))
+        body = _Body.of(function, prefix, remembering)
+        parts.append(_verdict(body) if program.action is None else _decision(body))
     guard = f"{prefix.upper()}_POLICY_H"
     needs_math = any(program.bounded or _has_remainder(program) for program in programs)
     opening = [
@@ -113,7 +135,7 @@ def build_header(programs: Sequence[EdgeProgram], prefix: str = "ripstop") -> CH
         "",
         _PRELUDE,
     ]
-    return CHeader("\n".join([*opening, *parts, "#endif", ""]), tuple(functions))
+    return CHeader("\n".join([*opening, *parts, "#endif", ""]), tuple(functions), prefix, state)
 
 
 def _wanted_name(prefix: str, program: EdgeProgram) -> str:
@@ -139,26 +161,71 @@ def _has_remainder(program: EdgeProgram) -> bool:
     )
 
 
-def _inputs(name: str, program: EdgeProgram, fields: Sequence[str]) -> str:
+def _inputs(function: CFunction) -> str:
+    inputs = [function.program.inputs[load] for load in function.given]
     what = {
         Look.PRESENT: "1 if it is there",
         Look.GIVEN: "1 if it is there and not null",
         Look.FILLED: "1 if it is there, not null and not the empty text",
         Look.NOW: "seconds since 1970 UTC",
         Look.BOUNDED: "as the action gives it",
+        Look.COST: "as the action gives it",
     }
     lines = [
         f"    double {field}; /* {comment(each.label)}: {what.get(each.look, each.held.value)} */"
-        for field, each in zip(fields, program.inputs, strict=True)
+        for field, each in zip(function.fields, inputs, strict=True)
     ]
-    return "\n".join(["typedef struct {", *(lines or ["    double unused;"]), f"}} {name}_inputs;", ""])
+    body = lines or ["    double unused;"]
+    return "\n".join(["typedef struct {", *body, f"}} {function.name}_inputs;", ""])
 
 
-def _verdict(name: str, program: EdgeProgram, fields: Sequence[str]) -> str:
-    emitter = CEmitter(program.inputs, [f"in->{field}" for field in fields])
+@dataclass(frozen=True, slots=True)
+class _Body:
+    """A function in the making; where it takes the state, its lines begin with what is remembered."""
+
+    function: CFunction
+    emitter: CEmitter
+    steps: CSteps | None
+
+    @classmethod
+    def of(cls, function: CFunction, prefix: str, remembering: Remembering | None) -> _Body:
+        """Begin."""
+        program = function.program
+        names = [f"n{load}" for load in range(len(program.inputs) + 2)]
+        for load, name in zip(function.given, function.fields, strict=True):
+            names[load] = f"in->{name}"
+        emitter = CEmitter(program.inputs, names)
+        if remembering is None or not function.takes_state:
+            return cls(function, emitter, None)
+        steps = CSteps(emitter, prefix)
+        steps.all(prologue(remembering.memory, program))
+        return cls(function, emitter, steps)
+
+    def text(self, kind: str, result: str, declarations: Sequence[str] = ()) -> list[str]:
+        """Give the whole function."""
+        name, emitter = self.function.name, self.emitter
+        parameters = [f"const {name}_inputs *in", *([result] if result else [])]
+        lines = [*emitter.declarations(), *declarations]
+        if self.steps is not None:
+            parameters = [f"const {self.steps.prefix}_state *m", "int64_t t_us", *parameters]
+            lines += self.steps.declarations(("t_us",))
+        return [
+            f"static inline {kind} {name}({', '.join(parameters)})",
+            "{",
+            *lines,
+            *([] if any("in->" in line for line in emitter.lines) else ["    (void)in;"]),
+            *emitter.lines,
+            "}",
+            "",
+        ]
+
+
+def _verdict(body: _Body) -> str:
+    emitter, program = body.emitter, body.function.program
     results = []
     for policy in program.policies:
         emitter.line(f"/* {comment(policy.policy.id)} */")
+        emitter.unknown = "unknown"
         held = emitter.truth(policy.rule)
         if len(program.policies) == 1:
             results.append(held)
@@ -174,21 +241,11 @@ def _verdict(name: str, program: EdgeProgram, fields: Sequence[str]) -> str:
     if emitter.used:
         emitter.lines += ["unknown:", "    return RIPSTOP_UNKNOWN;"]
     several = [f"    int r{index} = 0;" for index in range(len(results) if len(results) > 1 else 0)]
-    return "\n".join(
-        [
-            f"static inline int {name}(const {name}_inputs *in)",
-            "{",
-            *emitter.declarations(),
-            *several,
-            *([] if any("in->" in line for line in emitter.lines) else ["    (void)in;"]),
-            *emitter.lines,
-            "}",
-            "",
-        ]
-    )
+    return "\n".join(body.text("int", "", several))
 
 
-def _decision(name: str, program: EdgeProgram, fields: Sequence[str]) -> str:
+def _decision(body: _Body) -> str:
+    emitter, program, name = body.emitter, body.function.program, body.function.name
     bounded = unique(parameter for parameter, _ in program.bounded)
     result = ["typedef struct {", "    int verdict;"]
     for index, policy in enumerate(program.policies):
@@ -198,7 +255,6 @@ def _decision(name: str, program: EdgeProgram, fields: Sequence[str]) -> str:
             result.append(f"    uint32_t evidence_{index}[{c_words(policy)}];")
     result.extend(f"    double {each}_low, {each}_high;" for each in bounded)
     result += [f"}} {name}_result;", ""]
-    emitter = CEmitter(program.inputs, [f"in->{field}" for field in fields])
     settled = 2 if program.settled is None else int(program.settled)
     emitter.line("memset(out, 0, sizeof *out);")
     emitter.line(f"out->verdict = {settled};")
@@ -206,27 +262,23 @@ def _decision(name: str, program: EdgeProgram, fields: Sequence[str]) -> str:
         emitter.line(f"out->{each}_low = -HUGE_VAL;")
         emitter.line(f"out->{each}_high = HUGE_VAL;")
     names = dict(zip((parameter for parameter, _ in program.bounded), bounded, strict=True))
+    rooms = iter(range(len(budgets_of(program)) if body.steps is not None else 0))
     for index, policy in enumerate(program.policies):
-        _policy(emitter, index, policy, names, is_failsafe=program.is_failsafe)
-    for parameter, given in program.bounded:
-        _judge(emitter, names[parameter], emitter.fields[given], is_failsafe=program.is_failsafe)
-    return "\n".join(
-        [
-            *result,
-            f"static inline void {name}(const {name}_inputs *in, {name}_result *out)",
-            "{",
-            *emitter.declarations(),
-            *([] if any("in->" in line for line in emitter.lines) else ["    (void)in;"]),
-            *emitter.lines,
-            "}",
-            "",
-        ]
-    )
+        kept = [f"room{number}" for _, number in zip(policy.budgets, rooms, strict=False)]
+        _policy(emitter, index, policy, names, (kept, program.is_failsafe))
+    for parameter, load in program.bounded:
+        _judge(emitter, names[parameter], emitter.fields[load], is_failsafe=program.is_failsafe)
+    return "\n".join([*result, *body.text("void", f"{name}_result *out")])
 
 
 def _policy(
-    emitter: CEmitter, index: int, policy: EdgePolicy, names: dict[str, str], *, is_failsafe: bool
+    emitter: CEmitter,
+    index: int,
+    policy: EdgePolicy,
+    names: dict[str, str],
+    how: tuple[Sequence[str], bool],
 ) -> None:
+    rooms, is_failsafe = how
     status = f"out->status_{index}"
     emitter.words = [f"out->evidence_{index}[{word}]" for word in range(c_words(policy))]
     emitter.line(f"/* {comment(policy.policy.id)} */")
@@ -237,6 +289,11 @@ def _policy(
         lambda: emitter.line(f"{status} = {sign}{emitter.truth(policy.rule)} ? 1u : 0u;"),
         f"{status} = {UNKNOWN_BIT | policy.permits_unknown}u;",
     )
+    for number, room in enumerate(rooms):
+        lead = f"if (!({status} & 1u)) {{ /* denied */ }} else " if not number else "else "
+        unknown = f"{UNKNOWN_BIT | policy.permits_unknown}u"
+        taken = f"{{ {status} = {room} == 2 ? {unknown} : {status} & ~1u; }}"
+        emitter.line(f"{lead}if ({room} != 1) {taken}")
     if not is_failsafe:
         emitter.line(f"if (!({status} & 1u)) {{ out->verdict = RIPSTOP_DENY; }}")
     for number in range(len(policy.whens)):

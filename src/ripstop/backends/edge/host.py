@@ -7,6 +7,7 @@ name turns out to hold that the engine was not built for, are the reference's.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from math import nan
 from typing import NamedTuple, Protocol, TypeAlias
 
 from ripstop.backends.edge.inputs import Input, Look, Surprise, bounded_value
@@ -190,7 +191,7 @@ def raw_values(program: EdgeProgram, context: Mapping[str, Json], t_us: int) -> 
     for each in program.inputs:
         for inputs in looks.values():
             if each.spec is None or inputs.bundle.vocabulary.signals.get(each.name) == each.spec:
-                values.append(_decision_value(each, program, inputs))
+                values.append(decision_value(each, program, inputs))
                 break
     return values
 
@@ -201,12 +202,20 @@ def decision_values(program: EdgeProgram, inputs: reference.Inputs) -> list[floa
     Raises:
         Surprise: as `raw_values` does.
     """
-    return [_decision_value(each, program, inputs) for each in program.inputs]
+    return [decision_value(each, program, inputs) for each in program.inputs]
 
 
-def _decision_value(each: Input, program: EdgeProgram, inputs: reference.Inputs) -> float:
+def decision_value(each: Input, program: EdgeProgram, inputs: reference.Inputs) -> float:
+    """Give the number of one input of a decision.
+
+    Raises:
+        Surprise: as `raw_values` does.
+    """
     if each.look is Look.BOUNDED:
         return bounded_value(inputs.context.get(each.name))
+    if each.look is Look.COST:
+        cost = inputs.context.get(each.name)
+        return nan if isinstance(cost, bool) else bounded_value(cost)
     if each.look is Look.RECALLED:
         return each.encode(inputs.recall(each.rule), program.texts)
     if each.max_age_s is not None:

@@ -40,6 +40,7 @@ class Look(Enum):
     NOW = "now"
     RECALLED = "recalled"  # a temporal operator, by its rule
     BOUNDED = "bounded"  # a parameter as the action gives it, for the limits
+    COST = "cost"  # a parameter as the action gives it, for a budget
 
 
 class Surprise(Exception):  # noqa: N818 (a jump, not an error)
@@ -85,7 +86,7 @@ class Input:
         text += f".{self.part}" if self.part else ""
         if self.held is Held.LIST and self.look is Look.VALUE:
             text += ".length"
-        if self.look in (Look.PRESENT, Look.GIVEN, Look.FILLED, Look.BOUNDED):
+        if self.look in (Look.PRESENT, Look.GIVEN, Look.FILLED, Look.BOUNDED, Look.COST):
             text += f".{self.look.value}"
         return text + (f".last_valid_{self.max_age_s:g}s" if self.max_age_s is not None else "")
 

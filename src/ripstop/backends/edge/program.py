@@ -16,7 +16,7 @@ from ripstop.core.canonical import Json
 from ripstop.core.decision import Verdict
 from ripstop.core.errors import PolicyError
 from ripstop.core.vocabulary import SignalSpec
-from ripstop.policy.budgets import Budget
+from ripstop.policy.budgets import Bucket, Budget
 from ripstop.policy.bundle import Bundle, meet
 from ripstop.policy.document import Policy
 from ripstop.policy.ir import Expr
@@ -71,7 +71,7 @@ class EdgePolicy:
 
     @property
     def budgets(self) -> tuple[tuple[str, Budget], ...]:
-        """What the policy's actions may consume, by key: kept where actions are committed, not here."""
+        """What the policy's actions may consume, by key."""
         return tuple(zip(self.policy.budget_keys, self.policy.budgets, strict=True))
 
     @property
@@ -117,13 +117,20 @@ def outside_the_profile(policy: Policy, outside: Outside, engine: Engine) -> Pol
     )
 
 
-def verdict_program(policies: Sequence[Policy], engine: Engine) -> EdgeProgram:
+def verdict_program(
+    policies: Sequence[Policy], engine: Engine, texts: Mapping[str, int] | None = None
+) -> EdgeProgram:
     """Translate the rules alone, raw: ranges are not checked, no evidence is taken.
+
+    Args:
+        policies: whose rules.
+        engine: which engine.
+        texts: the numbers of texts; those of the policies by default.
 
     Raises:
         PolicyError: E0315 for a policy outside the engine's profile.
     """
-    build = _Build(policies, {}, {}, engine)
+    build = _Build(policies, {}, {}, engine, texts)
     translated = []
     for policy in policies:
         signals = policy.vocabulary.signals
@@ -135,8 +142,22 @@ def verdict_program(policies: Sequence[Policy], engine: Engine) -> EdgeProgram:
     return EdgeProgram(None, made, tuple(build.inputs), build.texts)
 
 
-def decision_program(bundle: Bundle, action: str, engine: Engine) -> EdgeProgram:
+def decision_program(
+    bundle: Bundle,
+    action: str,
+    engine: Engine,
+    texts: Mapping[str, int] | None = None,
+    *,
+    has_budgets: bool = False,
+) -> EdgeProgram:
     """Translate the policies that guard an action.
+
+    Args:
+        bundle: the policies, for one agent.
+        action: the action's name.
+        engine: which engine.
+        texts: the numbers of texts; those of the policies that guard the action by default.
+        has_budgets: whether the engine keeps what budgets consume, so that it has to be told costs.
 
     Raises:
         PolicyError: E0315 for a policy outside the engine's profile.
@@ -149,7 +170,7 @@ def decision_program(bundle: Bundle, action: str, engine: Engine) -> EdgeProgram
         settled = meet(bundle, action, guarding if ends else (), ()).verdict
         return EdgeProgram(action, (), (), {}, settled=settled, is_failsafe=is_failsafe)
     parameters = {} if spec is None else spec.parameters
-    build = _Build(guarding, bundle.vocabulary.signals, parameters, engine)
+    build = _Build(guarding, bundle.vocabulary.signals, parameters, engine, texts)
     translated: list[tuple[Policy, Bool, tuple[Bool, ...]]] = []
     for policy in guarding:
         with build.refusing(policy):
@@ -158,9 +179,18 @@ def decision_program(bundle: Bundle, action: str, engine: Engine) -> EdgeProgram
         {limit.parameter for policy in guarding for each in policy.limits for limit in each.limits}
     )
     bounded = tuple((name, build.bounded(name)) for name in names)
+    for name in costs_of(guarding) if has_budgets else ():
+        build.inputs.setdefault(Input(name, Look.COST, Held.NUMBER), len(build.inputs))
     guards = Guards(tuple(build.inputs))
     made = tuple(_guarded(guards, policy, rule, whens) for policy, rule, whens in translated)
     return EdgeProgram(action, made, tuple(build.inputs), build.texts, bounded, is_failsafe=is_failsafe)
+
+
+def costs_of(guarding: Sequence[Policy]) -> tuple[str, ...]:
+    """Give the parameters that say what an action costs."""
+    budgets = (budget for policy in guarding for budget in policy.budgets)
+    named = (budget.cost for budget in budgets if isinstance(budget, Bucket))
+    return tuple(dict.fromkeys(cost for cost in named if isinstance(cost, str)))
 
 
 def actions_of(bundle: Bundle) -> Iterator[str]:
@@ -183,7 +213,7 @@ def _guarded(guards: Guards, policy: Policy, rule: Bool, whens: Sequence[Bool]) 
     return EdgePolicy(policy, placed, tuple(guards.place(when, known)[0] for when in whens))
 
 
-class _Refusing:
+class refusing:  # noqa: N801 (a context manager, used as a function)
     """Turns what the translator refuses into the error about a policy."""
 
     def __init__(self, policy: Policy, engine: Engine) -> None:
@@ -206,7 +236,7 @@ class _Build:
     parameters: Mapping[str, SignalSpec]
     engine: Engine
     uses: Uses
-    texts: dict[str, int]
+    texts: Mapping[str, int]
     inputs: dict[Input, int]
 
     def __init__(
@@ -215,24 +245,19 @@ class _Build:
         signals: Mapping[str, SignalSpec],
         parameters: Mapping[str, SignalSpec],
         engine: Engine,
+        known: Mapping[str, int] | None = None,
     ) -> None:
         self.signals, self.parameters, self.engine = signals, parameters, engine
         self.uses, self.inputs = Uses(), {}
-        texts: set[str] = set()
-        specs = [*signals.values(), *parameters.values()]
         for policy in policies:
-            specs.extend(policy.vocabulary.signals.values())
             for root in (policy.program.rule, *policy.program.whens):
                 self.uses.note(root)
-                texts.update(text for expr in root.walk() for text in _texts(expr))
-        for spec in specs:
-            texts.update(spec.values)
-            texts.update(text for inner in spec.fields.values() for text in inner.values)
-        self.texts = table_of_texts(texts)
+        specs = [*signals.values(), *parameters.values()]
+        self.texts = _table(policies, specs) if known is None else known
 
-    def refusing(self, policy: Policy) -> _Refusing:
+    def refusing(self, policy: Policy) -> refusing:
         """Turn refusals into errors about the policy."""
-        return _Refusing(policy, self.engine)
+        return refusing(policy, self.engine)
 
     def translator(
         self,
@@ -269,6 +294,23 @@ class _Build:
         """Give the input that holds a limited parameter as the action gives it."""
         wanted = Input(name, Look.BOUNDED, Held.NUMBER)
         return self.inputs.setdefault(wanted, len(self.inputs))
+
+
+def texts_of(bundle: Bundle) -> dict[str, int]:
+    """Number the texts of all policies of a bundle alike."""
+    specs = [spec for action in bundle.vocabulary.actions.values() for spec in action.parameters.values()]
+    return _table(bundle.policies, [*bundle.vocabulary.signals.values(), *specs])
+
+
+def _table(policies: Sequence[Policy], specs: Sequence[SignalSpec]) -> dict[str, int]:
+    texts: set[str] = set()
+    for policy in policies:
+        for root in (policy.program.rule, *policy.program.whens):
+            texts.update(text for expr in root.walk() for text in _texts(expr))
+    for spec in (*specs, *(spec for policy in policies for spec in policy.vocabulary.signals.values())):
+        texts.update(spec.values)
+        texts.update(text for inner in spec.fields.values() for text in inner.values)
+    return table_of_texts(texts)
 
 
 def _texts(expr: Expr) -> Iterator[str]:

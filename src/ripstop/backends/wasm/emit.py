@@ -68,7 +68,8 @@ class Emitter:
     """Emits the code of one function.
 
     `checker` is the number of the function `not_finite`, where the module has one. `unknown` is the block
-    that ends the evaluation under way; `words` are the locals of its evidence.
+    that ends the evaluation under way; `words` are the locals of its evidence. `places` are the locals of the
+    inputs; without it they are the first parameters.
     """
 
     code: Code
@@ -76,6 +77,7 @@ class Emitter:
     checker: int | None = None
     unknown: int = 0
     words: Sequence[int] = ()
+    places: Mapping[int, int] | None = None
     _number: int | None = None
     _truth: int | None = None
 
@@ -118,7 +120,7 @@ class Emitter:
             case Const(value):
                 code.f64(value)
             case Load(index):
-                code.get(index)
+                code.get(self.place(index))
             case Arith(op, args):
                 for arg in args:
                     self.number(arg)
@@ -214,23 +216,28 @@ class Emitter:
     def _test_input(self, index: int) -> None:
         """Push 1 where the input cannot be used. A comparison with NaN is false, so two bounds are enough."""
         code, low, high = self.code, self.inputs[index].low, self.inputs[index].high
+        place = self.place(index)
         if low is not None and high is not None:
-            code.get(index)
+            code.get(place)
             code.f64(low)
             code.op(COMPARISONS[">="])
-            code.get(index)
+            code.get(place)
             code.f64(high)
             code.op(COMPARISONS["<="])
             code.op(I32_AND)
             code.op(I32_EQZ)
             return
-        self._test_finite(index)
+        self._test_finite(place)
         for bound, op in ((low, "<"), (high, ">")):
             if bound is not None:
-                code.get(index)
+                code.get(place)
                 code.f64(bound)
                 code.op(COMPARISONS[op])
                 code.op(I32_OR)
+
+    def place(self, index: int) -> int:
+        """Give the local of an input."""
+        return index if self.places is None else self.places[index]
 
     def _test_finite(self, local: int) -> None:
         """Push 1 where a local is NaN or infinite."""

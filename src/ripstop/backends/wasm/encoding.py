@@ -7,7 +7,7 @@ References:
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 I32, I64, F64 = 0x7F, 0x7E, 0x7C
@@ -67,7 +67,7 @@ class Code:
     """A function's body in the making.
 
     `instructions` counts every instruction that an engine may charge for, those of called functions with
-    them. There is no loop: none is executed twice, so the count bounds any run.
+    them, those of a loop as often as it may run: the count bounds any run.
     """
 
     parameters: int
@@ -104,8 +104,8 @@ class Code:
         self.op(0x41, signed(value))
 
     def i64(self, value: int) -> None:
-        """Push an i64 given as 64 bits; one bit far up is written as a shift, which is shorter."""
-        value -= (value >> 63) << 64
+        """Push an i64, signed or as 64 bits; one bit far up is written as a shift, which is shorter."""
+        value -= (value >= 2**63) << 64
         written = signed(value)
         top = (value & (2**64 - 1)).bit_length() - 1
         if len(written) > 4 and value & (2**64 - 1) == 1 << top:
@@ -131,6 +131,33 @@ class Code:
         self.op(0x02, bytes((kind,)))
         self.depth += 1
         return self.depth
+
+    def repeat(self, most: int, body: Callable[[int], None]) -> None:
+        """Run a body `most` times; it is handed the block to leave before.
+
+        block   counter = most   loop   <body>   counter - 1   tee counter   br_if   end   end
+        """
+        counter = self.local(I32)
+        target = self.block()
+        self.i32(most)
+        self.set(counter)
+        before = self.instructions
+        self.op(0x03, bytes((VOID,)))
+        self.depth += 1
+        again = self.depth
+        body(target)
+        self.get(counter)
+        self.i32(1)
+        self.op(0x6B)  # i32.sub
+        self.tee(counter)
+        self.br_if(again)
+        self.end()
+        self.end()
+        self.instructions += (most - 1) * (self.instructions - before)
+
+    def load(self, opcode: int, offset: int) -> None:
+        """Load from the address on the stack, which may be anything."""
+        self.op(opcode, b"\0" + unsigned(offset))
 
     def if_(self, kind: int = VOID) -> None:
         """Open an `if`."""

@@ -6,17 +6,21 @@
 The parameters of a function are its inputs, in the order of `EdgeProgram.layout`. A decision gives the
 verdict (0 deny, 1 limit, 2 allow), then for each policy its status (i64, see `EdgePolicy`) followed by the
 words of its evidence (i64), then for each parameter that can be limited the bounds in force (f64, infinite
-where open).
+where open). Where policies remember, `memory.py` adds what they remember in, and the functions that look at
+it take the time first (`t_us`, i64) and neither what is remembered nor the clock.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from math import inf
 
-from ripstop.backends.edge.nodes import Checked, Guarded, GuardedNumber, walk
+from ripstop.backends.edge.inputs import Input
+from ripstop.backends.edge.nodes import Bool, Checked, Guarded, GuardedNumber, walk
 from ripstop.backends.edge.program import UNKNOWN_BIT, EdgePolicy, EdgeProgram
+from ripstop.backends.edge.snapshots import snapshot_bytes
+from ripstop.backends.edge.spending import Remembering, budgets_of, given, prologue, remembers
 from ripstop.backends.wasm.emit import (
     COMPARISONS,
     EXTEND,
@@ -40,7 +44,16 @@ from ripstop.backends.wasm.encoding import (
     unsigned,
     vector,
 )
-from ripstop.core.canonical import canonical_json
+from ripstop.backends.wasm.memory import (
+    STATE,
+    Functions,
+    add_routines,
+    data_section,
+    inbox,
+    memory_section,
+)
+from ripstop.backends.wasm.steps import RELATIONS, Built, WasmSteps
+from ripstop.core.canonical import Json, canonical_json
 
 HEADER = b"\0asm\x01\0\0\0"
 _WORTH_A_FUNCTION = 4
@@ -59,51 +72,83 @@ class WasmFunction:
 
 @dataclass(frozen=True, slots=True)
 class WasmModule:
-    """A module's bytes, and its functions by name."""
+    """A module's bytes, its decisions, and the most instructions of what moves its memory on, by name."""
 
     code: bytes
     functions: tuple[WasmFunction, ...]
+    bounds: Mapping[str, int] = field(default_factory=dict)
 
 
-def build_module(programs: Sequence[EdgeProgram], *, described: bool = False) -> WasmModule:
+def build_module(
+    programs: Sequence[EdgeProgram], *, described: bool = False, remembering: Remembering | None = None
+) -> WasmModule:
     """Build a module.
 
     Args:
         programs: what it exports; the same code under two names is written once.
         described: whether a custom section `ripstop` holds the layout of each function as canonical JSON.
+        remembering: the memory of the programs' policies; without it the values of temporal operators are
+            inputs, and budgets are not looked at.
     """
-    checks = sum(map(_checks, programs))
+    checks = sum(map(_checks, programs)) + _checks_of_memory(remembering)
     checker = 0 if checks >= _WORTH_A_FUNCTION else None
-    bodies: list[bytes] = [] if checker is None else [not_finite()]
-    types: list[bytes] = [] if checker is None else [function_type([F64], [I32])]
-    kinds = [0] * len(bodies)
+    functions = Functions()
+    if checker is not None:
+        functions.add(function_type([F64], [I32]), not_finite())
+    built = {} if remembering is None else add_routines(functions, remembering, checker)
     made: list[WasmFunction] = []
-    exports: list[bytes] = []
     known: dict[tuple[bytes, bytes], int] = {}
     for program in programs:
-        code, results = _function(program, checker)
-        kind = function_type([F64] * len(program.inputs), results)
+        code, kind, results = _function(program, checker, remembering, built)
         body = code.body()
         index = known.get((kind, body))
         if index is None:
-            if kind not in types:
-                types.append(kind)
-            index = known[kind, body] = len(bodies)
-            bodies.append(body)
-            kinds.append(types.index(kind))
+            index = known[kind, body] = functions.add(kind, body)
         name = export_name(program.action)
-        exports.append(name_bytes(name) + b"\0" + unsigned(index))
+        functions.exports[name] = index
         made.append(WasmFunction(name, program, code.instructions, tuple(results)))
+    exports = [name_bytes(name) + b"\0" + unsigned(index) for name, index in functions.exports.items()]
+    memory = [] if remembering is None else [section(5, memory_section(remembering.memory))]
+    exports += [] if remembering is None else [name_bytes("memory") + b"\2\0"]
+    start = [] if remembering is None else [section(8, unsigned(functions.exports["start"]))]
     sections = [
-        section(1, vector(types)),
-        section(3, vector(unsigned(kind) for kind in kinds)),
+        section(1, vector(functions.types)),
+        section(3, vector(unsigned(kind) for kind in functions.kinds)),
+        *memory,
         section(7, vector(exports)),
-        section(10, vector(bodies)),
+        *start,
+        section(10, vector(functions.bodies)),
+        *([] if remembering is None else [section(11, data_section(remembering.memory))]),
     ]
     if described:
-        layout = canonical_json({each.name: {**each.program.layout} for each in made})
+        layout = canonical_json(_layout(made, remembering))
         sections.append(section(0, sized(b"ripstop") + layout))
-    return WasmModule(HEADER + b"".join(sections), tuple(made))
+    bounds = {name: each.instructions for name, each in built.items()}
+    return WasmModule(HEADER + b"".join(sections), tuple(made), bounds)
+
+
+def _layout(made: Sequence[WasmFunction], remembering: Remembering | None) -> dict[str, Json]:
+    """Describe every function to a caller."""
+    layout: dict[str, Json] = {}
+    for each in made:
+        described = each.program.layout
+        if remembering is not None and remembers(each.program):
+            loads = given(each.program, has_memory=True)
+            inputs: list[Json] = [each.program.inputs[load].label for load in loads]
+            described = {**described, "inputs": inputs, "takes_t_us": True}
+        layout[each.name] = described
+    if remembering is not None:
+        memory = remembering.memory
+        layout["observe"] = {
+            "inputs": [memory.inputs[load].label for load in memory.samples],
+            "signals": [each.name for each in memory.signals],
+            "texts": dict(memory.texts),
+            "state_bytes": memory.whole.size_bytes,
+            "snapshot_bytes": snapshot_bytes(memory),
+            "inbox": inbox(memory),
+        }
+        layout.update({each.name: {"inputs": list(each.costs)} for each in remembering.public if each.costs})
+    return layout
 
 
 def export_name(action: str | None) -> str:
@@ -115,28 +160,55 @@ def export_name(action: str | None) -> str:
 
 def _checks(program: EdgeProgram) -> int:
     """Count the checks that the function `not_finite` could make."""
+    roots = [root for policy in program.policies for root in (policy.rule, *policy.whens)]
+    return _checks_in(roots, program.inputs)
+
+
+def _checks_of_memory(remembering: Remembering | None) -> int:
+    if remembering is None:
+        return 0
+    roots = [root for each in remembering.memory.operators for root in each.conditions]
+    return _checks_in(roots, remembering.memory.inputs)
+
+
+def _checks_in(roots: Sequence[Bool], inputs: Sequence[Input]) -> int:
     count = 0
-    for policy in program.policies:
-        for root in (policy.rule, *policy.whens):
-            for node in walk(root):
-                if isinstance(node, Guarded | GuardedNumber):
-                    count += sum(_is_loose(program, index) for index in node.inputs)
-                count += isinstance(node, Checked)
+    for root in roots:
+        for node in walk(root):
+            if isinstance(node, Guarded | GuardedNumber):
+                count += sum(inputs[index].low is None or inputs[index].high is None for index in node.inputs)
+            count += isinstance(node, Checked)
     return count
 
 
-def _is_loose(program: EdgeProgram, index: int) -> bool:
-    each = program.inputs[index]
-    return each.low is None or each.high is None
-
-
-def _function(program: EdgeProgram, checker: int | None) -> tuple[Code, list[int]]:
-    code = Code(len(program.inputs))
+def _function(
+    program: EdgeProgram,
+    checker: int | None,
+    remembering: Remembering | None,
+    built: Mapping[str, Built],
+) -> tuple[Code, bytes, list[int]]:
+    """Build a program's function; give its code, its type, its results."""
+    takes_time = remembering is not None and remembers(program)
+    loads = given(program, has_memory=remembering is not None)
+    parameters = [*([I64] if takes_time else []), *[F64] * len(loads)]
+    code = Code(len(parameters))
     emitter = Emitter(code, program.inputs, checker)
+    rooms: list[int] = []
+    if remembering is not None and takes_time:
+        emitter.places = places = {load: 1 + index for index, load in enumerate(loads)}
+        memory = remembering.memory
+        m = code.local(I32)
+        code.i32(STATE)
+        code.set(m)
+        steps = WasmSteps(emitter, memory.whole, m, built, inbox(memory) + STATE, {"t_us": 0}, places)
+        steps.all(prologue(memory, program))
+        rooms = [steps.names[f"room{number}"] for number in range(len(budgets_of(program)))]
     if program.action is None:
         _verdict(emitter, program)
-        return code, [I32]
-    return code, _decision(emitter, program)
+        results = [I32]
+    else:
+        results = _decision(emitter, program, rooms)
+    return code, function_type(parameters, results), results
 
 
 def _verdict(emitter: Emitter, program: EdgeProgram) -> None:
@@ -179,9 +251,9 @@ def _least(code: Code, least: int) -> None:
     code.set(least)
 
 
-def _decision(emitter: Emitter, program: EdgeProgram) -> list[int]:
+def _decision(emitter: Emitter, program: EdgeProgram, rooms: Sequence[int]) -> list[int]:
     """Evaluate every policy, then the limits; leave verdict, statuses, evidence and bounds."""
-    code = emitter.code
+    code, left = emitter.code, list(rooms)
     verdict = code.local(I32)
     code.i32(2 if program.settled is None else int(program.settled))
     code.set(verdict)
@@ -195,7 +267,8 @@ def _decision(emitter: Emitter, program: EdgeProgram) -> list[int]:
     for policy in program.policies:
         status = code.local(I64)
         words = [code.local(I64) for _ in range(policy.words)]
-        _policy(emitter, policy, status, words)
+        own = [left.pop(0) for _ in policy.budgets] if left else []
+        _policy(emitter, policy, status, words, own)
         if not program.is_failsafe:
             code.get(verdict)
             code.get(status)
@@ -208,15 +281,17 @@ def _decision(emitter: Emitter, program: EdgeProgram) -> list[int]:
             code.set(verdict)
         _tighten(code, policy, status, bounds)
         results.extend((local, I64) for local in (status, *words))
-    for name, given in program.bounded:
-        _judge(code, verdict, given, bounds[name], is_failsafe=program.is_failsafe)
+    for name, load in program.bounded:
+        _judge(code, verdict, emitter.place(load), bounds[name], is_failsafe=program.is_failsafe)
         results.extend((local, F64) for local in bounds[name])
     for local, _ in ((verdict, I32), *results):
         code.get(local)
     return [I32, *(kind for _, kind in results)]
 
 
-def _policy(emitter: Emitter, policy: EdgePolicy, status: int, words: Sequence[int]) -> None:
+def _policy(
+    emitter: Emitter, policy: EdgePolicy, status: int, words: Sequence[int], rooms: Sequence[int]
+) -> None:
     """Leave the status of a policy in a local."""
     code = emitter.code
     emitter.words = words
@@ -232,6 +307,8 @@ def _policy(emitter: Emitter, policy: EdgePolicy, status: int, words: Sequence[i
     code.i64(UNKNOWN_BIT | policy.permits_unknown)
     code.set(status)
     code.end()
+    if rooms:
+        _spend(code, policy, status, rooms)
     if not policy.whens:
         return
     _permits(code, status)
@@ -253,6 +330,31 @@ def _policy(emitter: Emitter, policy: EdgePolicy, status: int, words: Sequence[i
         code.op(I64_OR)
         code.set(status)
         code.end()
+    code.end()
+
+
+def _spend(code: Code, policy: EdgePolicy, status: int, rooms: Sequence[int]) -> None:
+    """Deny where a budget leaves no room; the first that does not settles the matter."""
+    _permits(code, status)
+    code.if_()
+    target = code.block()
+    for room in rooms:
+        code.get(room)
+        code.i64(1)
+        code.op(RELATIONS["!="])
+        code.if_()
+        code.i64(UNKNOWN_BIT | policy.permits_unknown)
+        code.get(status)
+        code.i64(~1)
+        code.op(I64_AND)
+        code.get(room)
+        code.i64(2)
+        code.op(RELATIONS["=="])
+        code.op(_SELECT)
+        code.set(status)
+        code.br(target)
+        code.end()
+    code.end()
     code.end()
 
 
