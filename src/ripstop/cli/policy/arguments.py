@@ -91,7 +91,7 @@ def read_context(text: str) -> dict[str, Json]:
     except (OSError, ValueError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not JSON"
         if isinstance(error, json.JSONDecodeError):
-            reason += f" at line {error.lineno}, column {error.colno}"
+            reason = f"{reason} at line {error.lineno}, column {error.colno}"
         raise ConfigurationError(
             f"the context cannot be read, {reason}", code="C0005", hint='like {"a": 1}'
         ) from None
