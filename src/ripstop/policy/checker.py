@@ -83,7 +83,9 @@ class Checker:
                 "E0206",
                 f"an expression is an object of one key, got {names}",
                 node,
-                "to give an object as data write `preserve`",
+                'several conditions stand in one `{"and": [...]}`'
+                if all(name in OPERATORS for name in node.entries)
+                else "to give an object as data write `preserve`",
             )
             return self.nothing(node)
         return self._application(node, *next(iter(node.entries.items())))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -59,6 +61,10 @@ CODES: Mapping[str, str] = {
 MOST_FINDINGS = 100  # a hostile source could hold as many as it has bytes
 
 
+_LINES = re.compile("\r?\n")
+_YAML_LINES = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # YAML 1.1, as ruamel reads it
+
+
 class Severity(Enum):
     """How much a finding matters: an error keeps the policy from loading, a lint does not."""
 
@@ -96,13 +102,13 @@ class Finding:
             if str(place)
             else f"{self.code}: {self.message}{pointer}"
         ]
-        rows = source.splitlines()
-        if 0 < place.line <= len(rows):
-            row = rows[place.line - 1].replace("\t", " ")
+        rows = (_YAML_LINES if place.file.endswith((".yaml", ".yml")) else _LINES).split(source)
+        if source and 0 < place.line <= len(rows):
             start = max(0, place.column - 60)
-            number = str(place.line)
-            lines.append(f"  {number} | {row[start : start + 100]}")
-            lines.append(f"  {' ' * len(number)} | {' ' * (place.column - 1 - start)}^")
+            row = "".join(map(_shown, rows[place.line - 1][start : start + 100]))
+            number, before = str(place.line), row[: place.column - 1 - start]
+            lines.append(f"  {number} | {row}")
+            lines.append(f"  {' ' * len(number)} | {' ' * sum(map(_width, before))}^")
         if self.hint:
             lines.append(f"  hint: {self.hint}")
         return "\n".join(lines)
@@ -175,6 +181,18 @@ class Findings:
         """
         if self.errors:
             raise PolicyRejectedError(self.errors)
+
+
+def _shown(letter: str) -> str:
+    """Give a letter as a terminal may have it: no control characters."""
+    return letter if letter.isprintable() else " "
+
+
+def _width(letter: str) -> int:
+    """Give how many columns a letter takes."""
+    if unicodedata.combining(letter):
+        return 0
+    return 2 if unicodedata.east_asian_width(letter) in "WF" else 1
 
 
 def one_of(words: Iterable[str], limit: int = 6) -> str:

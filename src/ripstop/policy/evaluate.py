@@ -162,6 +162,10 @@ class Machine:
         value = self.look(scope, path)
         return None if isinstance(value, Absent) else value
 
+    def is_wanting(self, value: Json | Absent) -> bool:
+        """Whether the default of a `var` stands in for what a look has found: a null that is there is one."""
+        return isinstance(value, Absent)
+
     def recall(self, rule: Mapping[str, Json]) -> Json:
         """Give the value of a temporal operator.
 
@@ -176,8 +180,7 @@ def _var(machine: Machine, raw: Json, scope: Scope) -> Json:
     path = split_path(args[0]) if args else ()
     if len(args) < 2:
         return machine.read(scope, path)
-    value = machine.look(scope, path)
-    return args[1] if value is None or isinstance(value, Absent) else machine.read(scope, path)
+    return args[1] if machine.is_wanting(machine.look(scope, path)) else machine.read(scope, path)
 
 
 def _climb(args: Sequence[Json], scope: Scope) -> tuple[Scope | None, Sequence[Json]]:
@@ -203,17 +206,17 @@ def _val_path(machine: Machine, raw: Json, scope: Scope) -> tuple[Scope | None, 
         value = machine.run(raw, scope)
         args = value if isinstance(value, list | tuple) else [value]
     target, rest = _climb(args, scope)
-    return target, tuple(step for step in rest if step is not None)
+    return target, tuple(rest)
 
 
 def _val(machine: Machine, raw: Json, scope: Scope) -> Json:
     target, path = _val_path(machine, raw, scope)
-    return None if target is None else machine.read(target, path)
+    return None if target is None else machine.read(target, () if path == (None,) else path)
 
 
 def _exists(machine: Machine, raw: Json, scope: Scope) -> Json:
     target, path = _val_path(machine, raw, scope)
-    return target is not None and not isinstance(machine.look(target, path), Absent)
+    return target is not None and None not in path and not isinstance(machine.look(target, path), Absent)
 
 
 def _missing_of(machine: Machine, names: Sequence[Json], scope: Scope) -> list[Json]:
@@ -285,6 +288,7 @@ def _is_absent(machine: Machine, rule: Json, scope: Scope) -> bool:
         path = split_path(args[0] if args else None)
     elif name == "val":
         target, path = _val_path(machine, raw, scope)
+        path = () if path == (None,) else path
     else:
         return False
     value = ABSENT if target is None else machine.look(target, path)

@@ -7,6 +7,11 @@ from collections.abc import Mapping, Sequence
 from ripstop.policy.diagnostics import Findings, nearest, one_of
 from ripstop.policy.source import Node, shown
 
+_EXAMPLES: Mapping[str, str] = {
+    "id": "it names the policy, as in `id: drone/payload-limit`",
+    "rule": 'it says what is permitted, as in `rule: {"<": [{"var": "load"}, 0.9]}`, or `rule: load < 0.9`',
+}
+
 
 class Fields:
     """Reads the keys of one object; what is wrong is noted, and the default comes back."""
@@ -26,7 +31,7 @@ class Fields:
         """Note each key that is not there."""
         for name in names:
             if self.node.entries is not None and name not in self.entries:
-                self.findings.error("E0302", f"key `{name}` is missing", self.node)
+                self.findings.error("E0302", f"key `{name}` is missing", self.node, _EXAMPLES.get(name, ""))
 
     def text(self, name: str, default: str = "") -> str:
         """Read a string."""
@@ -82,7 +87,8 @@ class Fields:
             return ()
         items = node.items
         if items is None:
-            self._wrong(name, "an array of strings", node, "")
+            hint = f"write `[{shown(node.scalar)}]`" if isinstance(node.scalar, str) else ""
+            self._wrong(name, "an array of strings", node, "", hint)
             return ()
         found: list[str] = []
         for item in items:
@@ -103,6 +109,6 @@ class Fields:
             self._wrong(name, "an object", node, "")
         return node.entries or {}
 
-    def _wrong(self, name: str, wanted: str, node: Node, default: str) -> str:
-        self.findings.error("E0303", f"`{name}` is {wanted}, got `{node.kind}`", node)
+    def _wrong(self, name: str, wanted: str, node: Node, default: str, hint: str = "") -> str:
+        self.findings.error("E0303", f"`{name}` is {wanted}, got `{node.kind}`", node, hint)
         return default

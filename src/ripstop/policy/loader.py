@@ -15,7 +15,7 @@ from ripstop.policy.diagnostics import Finding, Findings, PolicyRejectedError
 from ripstop.policy.document import KEYS, Policy, read_bare, read_document
 from ripstop.policy.lints import note_lints
 from ripstop.policy.operators import ALIASES, OPERATORS
-from ripstop.policy.source import MAX_BYTES, Node, decode, read_json, read_value, shown
+from ripstop.policy.source import EMPTY, MAX_BYTES, TOO_LARGE, Node, decode, read_json, read_value, shown
 from ripstop.policy.text_parser import read_text
 from ripstop.policy.text_rules import whole_file, with_rules_read
 from ripstop.policy.vocabularies import check_actions, is_document_name, read_vocabulary
@@ -93,7 +93,8 @@ def load_vocabulary(path_or_mapping: str | Path | Mapping[str, Json]) -> Vocabul
 def _text_of(path: Path, findings: Findings) -> str | None:
     try:
         if path.stat().st_size > MAX_BYTES:
-            findings.error("E0103", f"the source is larger than {MAX_BYTES} bytes", Place(str(path)))
+            message = f"the source is larger than {MAX_BYTES} bytes"
+            findings.error("E0103", message, Place(str(path), 1, 1), TOO_LARGE)
             return None
         content = path.read_bytes()
     except (OSError, ValueError) as error:
@@ -115,7 +116,7 @@ def _read(text: str, path: Path, findings: Findings) -> Node | None:
     else:
         node = read_json(text, str(path), findings)
     if node is None and not findings.errors:
-        findings.error("E0104", "the file is empty", Place(str(path), 1, 1))
+        findings.error("E0104", "the file is empty", Place(str(path), 1, 1), EMPTY)
     return node
 
 

@@ -132,6 +132,10 @@ class PolicyMachine(Machine):
         value = self._find(scope, path)
         return True if isinstance(value, Invalid) else value
 
+    def is_wanting(self, value: Json | Absent) -> bool:
+        """Whether a default stands in for a signal: null is as good as absent to a policy."""
+        return value is None or isinstance(value, Absent)
+
     def _find(self, scope: Scope, path: Sequence[Json]) -> Json | Absent | Invalid:
         if scope.outer is not None or scope.iterator is not None:
             return follow(scope.data, path)

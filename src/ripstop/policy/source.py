@@ -22,6 +22,10 @@ from ripstop.policy.diagnostics import Findings
 MAX_DEPTH = 64
 MAX_BYTES = 1_000_000
 _END: Final = object()
+EMPTY = "a policy is a rule, or a document that begins with `ripstop: 1`"
+TOO_LARGE = "write several policies, each in its own file"
+_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+_CONTROLS = frozenset((*range(9), *range(14, 32)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +131,9 @@ class TreeBuilder:
         part.key = name
         place = self.place(line, column)
         if name in part.keys:
-            self.findings.error("E0105", f"key `{shown(name)}` stands twice in one object", place)
+            self.findings.error(
+                "E0105", f"key `{shown(name)}` stands twice in one object", place, _twice(part.keys[name])
+            )
         part.key = self._well_formed(name, place)
         part.keys[part.key] = place
 
@@ -142,14 +148,16 @@ class TreeBuilder:
             )
             value = 0
         elif isinstance(value, float) and not isfinite(value):
-            self.findings.error("E0107", "a number is not finite", place)
+            self.findings.error("E0107", "a number is not finite", place, "write a number up to 1.8e308")
             value = 0
         self._put(Node(place, scalar=value))
 
     def _well_formed(self, text: str, place: Place) -> str:
         if text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text):
             return text
-        self.findings.error("E0102", "a string holds half of a surrogate pair", place)
+        self.findings.error(
+            "E0102", "a string holds half of a surrogate pair", place, "write the letter itself, in UTF-8"
+        )
         return ""
 
     def _put(self, node: Node) -> None:
@@ -176,7 +184,10 @@ def decode(content: bytes, file: str, findings: Findings) -> str | None:
     """Decode UTF-8 (a byte order mark is dropped); None when that cannot be done."""
     if len(content) > MAX_BYTES:
         findings.error(
-            "E0103", f"the source has {len(content)} bytes, at most {MAX_BYTES} are taken", Place(file)
+            "E0103",
+            f"the source has {len(content)} bytes, at most {MAX_BYTES} are taken",
+            Place(file, 1, 1),
+            TOO_LARGE,
         )
         return None
     try:
@@ -185,8 +196,21 @@ def decode(content: bytes, file: str, findings: Findings) -> str | None:
         before = content[: error.start].decode("utf-8-sig", "replace")
         line = before.count("\n") + 1
         column = len(before) - (before.rfind("\n") + 1) + 1
-        findings.error("E0102", f"byte {error.start} is not UTF-8", Place(file, line, column))
+        hint = "this looks like UTF-16" if content[:2] in _UTF16_MARKS else "it may be in another encoding"
+        if _is_binary(content):
+            hint = "this is no text file"
+        findings.error("E0102", f"byte {error.start} is not UTF-8", Place(file, line, column), hint)
         return None
+
+
+def _twice(first: Place) -> str:
+    where = f" on line {first.line}" if first.line else ""
+    return f"only one could count; the first stands{where or ' before it'}"
+
+
+def _is_binary(content: bytes) -> bool:
+    """Whether bytes that are not UTF-8 hold control characters, as no text does."""
+    return content[:2] not in _UTF16_MARKS and any(byte in _CONTROLS for byte in content[:1000])
 
 
 _SPACE = re.compile(r"(?:[ \t\r\n]++|//[^\n]*+|/\*(?:[^*]|\*(?!/))*+\*/)*+")
@@ -197,6 +221,7 @@ _TOKEN = re.compile(
     |(?P<word>[-+]?[A-Za-z_][A-Za-z_0-9]*+)""",
     re.VERBOSE,
 )
+_STRING_PART = re.compile(r"""[^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*+)*+""")
 _WORDS: Mapping[str, bool | float | None] = {
     "true": True,
     "false": False,
@@ -236,7 +261,23 @@ class _Scanner:
         self.findings.error("E0104", f"expected {expected}, got {got}", place, self._hint(found, offset))
         return _MalformedError()
 
+    def _fail_in_string(self, offset: int) -> _MalformedError:
+        """Note what is wrong inside a string, where it is."""
+        end = _STRING_PART.match(self.text, offset + 1).end()  # type: ignore[union-attr]  # it matches anything
+        found = self.text[end : end + 2]
+        if found[:1] in ("", "\n", "\r"):
+            message, hint = "a string does not end on its line", "it ends with a double quote"
+        elif found[0] == "\\":
+            message, hint = f"`{shown(found)}` is no escape of JSON", "a backslash itself is written twice"
+        else:
+            escape = f"\\u{ord(found[0]):04x}"
+            message, hint = "a string holds a control character", f"it is written `{escape}`"
+        self.findings.error("E0104", message, Place(self.file, *self.where(end)), hint)
+        return _MalformedError()
+
     def _hint(self, found: str, offset: int) -> str:
+        if not self.text.strip():
+            return EMPTY
         if found == "'":
             return "JSON's strings stand in double quotes"
         if found and found in "]}" and self.text[:offset].rstrip().endswith(","):
@@ -256,7 +297,7 @@ class _Scanner:
         token = _TOKEN.match(self.text, offset)
         if token is None:
             if self.text[offset] == '"':
-                raise self.fail("a string that ends on its line, with JSON's escapes only", offset)
+                raise self._fail_in_string(offset)
             raise self.fail(expected, offset)
         self.at = token.end()
         return token.lastgroup or "", token.group(), offset

@@ -169,11 +169,16 @@ def _note_constant_order(checker: Checker, application: Application, args: Seque
     }[application.operator.name]
     if any(outcomes):
         word = "true" if outcomes[0] else "false"
+        ranges = [
+            f"`{arg.path[0]}` lies between {arg.type.low:g} and {arg.type.high:g}"
+            for arg in args
+            if arg.op == "read" and len(arg.path) == 1
+        ]
         checker.findings.lint(
             "L0502",
             f"`{application.operator.name}` is always {word} here",
             application,
-            "see the declared range",
+            ", ".join(ranges) or "see the declared ranges",
         )
 
 

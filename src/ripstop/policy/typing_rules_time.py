@@ -17,12 +17,12 @@ _NO_CONDITION = (Kind.STRING, Kind.TIMESTAMP, Kind.OBJECT, Kind.ESTIMATE)
 _COMPARISONS = ("<", "<=", ">", ">=")
 
 
-def _literal(checker: Checker, node: Node, what: str) -> float | None:
+def _literal(checker: Checker, node: Node, what: str, hint: str = "") -> float | None:
     """Read a number that has to be written out."""
     value = node.scalar
     if isinstance(value, int | float) and not isinstance(value, bool):
         return value
-    checker.findings.error("E0208", f"{what} must be written out as a number", node)
+    checker.findings.error("E0208", f"{what} must be written out as a number", node, hint)
     return None
 
 
@@ -52,12 +52,13 @@ def _inside(checker: Checker, node: Node) -> Expr:
 
 
 def _seconds(checker: Checker, node: Node) -> Expr:
-    value = _literal(checker, node, "the window")
+    value = _literal(checker, node, "the window", "in seconds, as `300`")
     if value is not None and not 1e-6 <= value <= LONGEST_WINDOW_S:
         checker.findings.error(
             "E0211",
             f"a window is a number of seconds above 0 and up to {LONGEST_WINDOW_S:.0f}, got `{value}`",
             node,
+            "the longest is 366 days" if value > LONGEST_WINDOW_S else "it looks back from now",
         )
     return checker.builder.constant(value, number(), node.place)
 

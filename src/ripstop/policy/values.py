@@ -7,7 +7,7 @@ raises an error of type `NaN`.
 from __future__ import annotations
 
 import re
-from math import fmod, inf, isfinite
+from math import fmod, inf, isfinite, nan
 from typing import Final
 
 from ripstop.core.canonical import MAX_SAFE_INTEGER, Json, number_text
@@ -106,6 +106,14 @@ def _number_of_text(text: str) -> float:
     raise not_a_number("a text" if len(text) > 40 else f"`{text}`")
 
 
+def _is_number(text: str) -> bool:
+    try:
+        _number_of_text(text)
+    except JsonLogicError:
+        return False
+    return True
+
+
 def tidy(value: float) -> float:
     """Give an arithmetic result back: whole numbers as integers, nothing beyond binary64.
 
@@ -146,9 +154,14 @@ def to_text(value: Json) -> str:
 
 
 def loosely_equal(left: Json, right: Json) -> bool:
-    """Compare two strings as text, everything else as numbers (`null` is 0: unlike JavaScript's `==`)."""
+    """Compare two strings as text, everything else as numbers; null is 0 to a number, and no text.
+
+    JavaScript's null equals no number either; JSON-Logic's community suites let it.
+    """
     if isinstance(left, str) and isinstance(right, str):
         return left == right
+    if (left is None and isinstance(right, str)) or (right is None and isinstance(left, str)):
+        return False
     return to_number(left) == to_number(right)
 
 
@@ -163,11 +176,18 @@ def strictly_equal(left: Json, right: Json) -> bool:
     return left is right and isinstance(left, list | tuple | dict)
 
 
-def compare(left: Json, right: Json) -> int:
-    """Give -1, 0 or 1: two strings by their UTF-16 code units, everything else as numbers."""
+def compare(left: Json, right: Json) -> float:
+    """Give -1, 0 or 1: two strings by their UTF-16 code units, everything else as numbers.
+
+    NaN, so that no order holds, where null meets a text that is no number, as in JavaScript.
+    """
     if isinstance(left, str) and isinstance(right, str):
         low, high = _units(left), _units(right)
         return (low > high) - (low < high)
+    if left is None or right is None:
+        text = right if left is None else left
+        if isinstance(text, str) and not _is_number(text):
+            return nan
     first, second = to_number(left), to_number(right)
     return (first > second) - (first < second)
 

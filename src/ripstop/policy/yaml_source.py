@@ -73,7 +73,7 @@ class _Reader:
         if name == "DocumentStartEvent":
             self._documents += 1
             if self._documents > 1:
-                self._refuse("a second document", line, column)
+                self._refuse("a second document", line, column, "one file holds one policy")
                 raise TooDeepError
         elif name == "AliasEvent":
             self._refuse("an alias", line, column)
@@ -89,7 +89,7 @@ class _Reader:
 
     def _start(self, event: Event, line: int, column: int, *, is_object: bool) -> None:
         if getattr(event, "tag", None) is not None:
-            self._refuse("a tag", line, column)
+            self._refuse("a tag", line, column, "leave it out")
         if self._awaits_key and self._awaits_key[-1]:
             self._refuse("a key that is no string", line, column)
             self.builder.key("?", line, column)
@@ -99,7 +99,7 @@ class _Reader:
 
     def _scalar(self, event: Event, line: int, column: int) -> None:
         if getattr(event, "tag", None) not in (None, "!"):
-            self._refuse("a tag", line, column)
+            self._refuse("a tag", line, column, "leave it out")
         text = str(getattr(event, "value", ""))
         value = text if getattr(event, "style", None) is not None else resolve(text)
         if self._awaits_key and self._awaits_key[-1]:
@@ -121,12 +121,12 @@ class _Reader:
         if self._awaits_key and self.builder.in_object:
             self._awaits_key[-1] = True
 
-    def _refuse(self, what: str, line: int, column: int) -> None:
+    def _refuse(self, what: str, line: int, column: int, hint: str = "") -> None:
         self.builder.findings.error(
             "E0109",
             f"{what} is not taken in a policy",
             Place(self.builder.file, line, column),
-            "write it out",
+            hint or "write it out",
         )
 
 
@@ -150,4 +150,6 @@ def _hint(problem: str | None) -> str:
         return "YAML is indented with spaces, not with tabs"
     if "<block end>" in (problem or ""):
         return "what belongs together begins in one column"
+    if "expected `:`" in (problem or "").replace("'", "`"):
+        return "a key ends with a colon and a space; the line before may lack one"
     return ""

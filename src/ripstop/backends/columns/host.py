@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ripstop.backends.columns.evaluate import Numbers, Rows, Watched, WatchedTruth, watched_truth
+from ripstop.backends.columns.margins import ColumnMargins, Measure
 from ripstop.backends.columns.plain import TruthOf, Unusable, View, plain_truth
 from ripstop.backends.columns.table import Column, Table, count_rows, rows_of
 from ripstop.backends.edge.host import EdgeCompiled, Run
@@ -20,6 +21,7 @@ from ripstop.core.decision import Evidence, Verdict
 from ripstop.policy import reference
 from ripstop.policy.bundle import Bundle
 from ripstop.policy.evaluate import Absent
+from ripstop.policy.margin import margin
 from ripstop.policy.state import State
 from ripstop.policy.temporal import key_of
 
@@ -270,6 +272,26 @@ class ColumnsCompiled(EdgeCompiled):
         found = cast("ColumnsRunner", runner).decide(numbers, rows)
         for row in sorted(table.surprising | states.keys()):
             self._replace(found, action, row, (columns, _moment(t_us, row), states.get(row)))
+        return found
+
+    def margins(
+        self, action: str, columns: Mapping[str, Column], t_us: int | NDArray[np.int64] = 0
+    ) -> ColumnMargins:
+        """Give how far the decision of every row is from changing, in shares of the declared ranges.
+
+        Args:
+            action: the action's name.
+            columns: its parameters and the signals, by name, all of one length.
+            t_us: the moment, one for all or one for each row.
+        """
+        rows, guarding = count_rows(columns), self.bundle.guarding(action)
+        measure = Measure.of(self.bundle, action, columns, rows)
+        found = measure.margins(guarding)
+        places = {policy.id: place for place, policy in enumerate(guarding)}
+        for row in (~measure.good).nonzero()[0].tolist():
+            exact = margin(self.bundle, action, rows_of(columns, row), _moment(t_us, row))
+            found.low[row], found.high[row] = exact.low, exact.high
+            found.nearest[row] = places.get(exact.policy, -1)
         return found
 
     def _walk(

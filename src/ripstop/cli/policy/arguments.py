@@ -90,6 +90,8 @@ def read_context(text: str) -> dict[str, Json]:
         raise ConfigurationError(message, code="C0005") from None
     except (OSError, ValueError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not JSON"
+        if isinstance(error, json.JSONDecodeError):
+            reason = f"{reason} at line {error.lineno}, column {error.colno}"
         raise ConfigurationError(
             f"the context cannot be read, {reason}", code="C0005", hint='like {"a": 1}'
         ) from None
