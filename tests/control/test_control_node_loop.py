@@ -6,13 +6,14 @@ import pytest
 
 from control.scripted_fleet import NAMES, drone, make_node, make_world, playbook
 from ripstop.control.mitigation.hub import State
-from ripstop.control.mitigation.playbook import Approval, IsolateRung, Ladder, Verdict
+from ripstop.control.mitigation.playbook import Approval, IsolateRung, Ladder, StabilityRule, Verdict
 from ripstop.core.errors import ConfigurationError
 from ripstop.core.intent import MitigationKind, TopologyKind
 from ripstop.core.messages import Item, PeerKind, PeerMessage
 from ripstop.core.node import Send
 from ripstop.core.wire.record import pack, unpack
 from ripstop.links.conditions import Conditions
+from ripstop.risk import margin, swing_model
 
 SUSPECT = "d015"
 
@@ -305,6 +306,29 @@ def test_a_refused_plan_closes_the_incident_and_holds_off():
     assert world.named("incident.closed")[0]["reason"] == "refused"
     assert len(world.named("incident.opened")) == 1
     assert world.named("mitigation.planned") == []
+
+
+def test_an_incident_opens_at_a_lower_risk_while_the_stability_margin_is_short():
+    model = swing_model(
+        ends=[[0, 1]],
+        stiffness=[2.0],
+        inertia=[0.1, 0.1],
+        damping=[0.01, 0.01],
+        power=[1.0, -1.0],
+        reserve=[0.5, 0.0],
+    )
+    book = playbook()
+    strict = replace(book, risk=replace(book.risk, enter=1.0), stability=StabilityRule(enter=0.3))
+    world = make_world(book=strict)
+    world.run(5)
+    fail(world)
+    world.run(5)
+    assert world.named("incident.opened") == []
+    world.perform("control", *world.node.margin_found(margin(model), world.network.now("control")))
+    world.run(2)
+    (told,) = world.named("margin.assessed")
+    assert told["short"] and told["damping_low"] < 0.03
+    assert len(world.named("incident.opened")) == 1
 
 
 def test_a_plan_beyond_the_largest_share_is_not_made():

@@ -9,8 +9,9 @@ import pytest
 
 from ripstop.control import load_playbook
 from ripstop.control.mitigation.hub import Cue, IncidentHub, Level, Risk, State, level
-from ripstop.control.mitigation.playbook import End, read_playbook
+from ripstop.control.mitigation.playbook import End, StabilityRule, read_playbook
 from ripstop.control.mitigation.shedding import area_around, is_shed, shedding_policy
+from ripstop.control.mitigation.stability import MarginWatch
 from ripstop.control.mitigation.topology import region_members, star
 from ripstop.control.mitigation.trigger import Trigger
 from ripstop.core.canonical import canonical_json
@@ -19,6 +20,7 @@ from ripstop.core.errors import ConfigurationError, RipstopError
 from ripstop.policy.bundle import make_bundle
 from ripstop.policy.loader import load, load_vocabulary
 from ripstop.policy.reference import decide
+from ripstop.risk import margin, swing_model
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "playbooks" / "drones.yaml"
@@ -165,6 +167,64 @@ def test_the_level_follows_the_interval_and_the_trigger():
     assert level(risk(0.29, 0.6), BOOK, triggered=True) is Level.UNDECIDED
     assert level(risk(0.0, 0.149), BOOK, triggered=True) is Level.LOW
     assert level(risk(0.0, 0.15), BOOK, triggered=True) is Level.UNDECIDED
+
+
+def stability(**changes):
+    return {"enter": 0.2, "damping_enter": 0.03, "damping_exit": 0.05} | changes
+
+
+def test_a_short_margin_lowers_the_risk_at_which_an_incident_opens():
+    book = replace(BOOK, stability=StabilityRule(**stability()))
+    found = risk(0.2, 0.9)
+    assert level(found, book, triggered=True) is Level.UNDECIDED
+    assert level(found, book, triggered=True, is_margin_short=True) is Level.HIGH
+    assert level(found, book, triggered=False, is_margin_short=True) is Level.UNDECIDED
+    assert level(found, BOOK, triggered=True, is_margin_short=True) is Level.UNDECIDED
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"damping_exit": 0.01}, "`damping_exit` must not be below"),
+        ({"headroom_enter": 0.5}, "`headroom_exit` must not be below"),
+        ({"enter": 0.05}, "`stability.enter` must lie above `risk.exit`"),
+        ({"enter": 0.5}, "`stability.enter` must lie above `risk.exit`"),
+        ({"enter": 1.5}, "`enter` must lie within 0..1"),
+        ({"damping": 0.1}, "unknown key `damping`"),
+    ],
+)
+def test_a_stability_rule_that_cannot_hold_is_refused(changes, words):
+    with pytest.raises(ConfigurationError) as caught:
+        read_playbook(document() | {"stability": stability(**changes)})
+    assert words in str(caught.value)
+
+
+def swinging(damping):
+    return margin(
+        swing_model(
+            ends=[[0, 1]],
+            stiffness=[2.0],
+            inertia=[0.1, 0.1],
+            damping=[damping, damping],
+            power=[1.0, -1.0],
+            reserve=[0.5, 0.0],
+        )
+    )
+
+
+def test_the_margin_is_short_with_hysteresis_and_read_by_triggers():
+    watch = MarginWatch(StabilityRule(**stability()))
+    assert not watch.is_short
+    low, between, high = (swinging(d) for d in (0.01, 0.045, 0.1))
+    assert low.damping_low < 0.03 < between.damping_low < 0.05 < high.damping_low
+    seen = [(watch.take(report), watch.is_short) for report in (between, low, between, high, between)]
+    assert seen == [(False, False), (True, True), (False, True), (True, False), (False, False)]
+    watch.take(low)
+    assert Trigger(
+        {"and": [{"==": [{"var": "margin_is_short"}, 1]}, {"<": [{"var": "damping_low"}, 0.03]}]}
+    ).holds(watch.signals())
+    without = MarginWatch(None)
+    assert (without.take(low), without.is_short) == (False, False)
 
 
 def test_a_cue_that_means_nothing_in_a_state_changes_nothing():

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import networkx as nx
 import numpy as np
 import pytest
 
-from ripstop.core.clock import Clock, SystemClock
+from ripstop.core.clock import Instant, SystemClock
 from ripstop.risk import (
     Budget,
     Graph,
@@ -40,6 +42,10 @@ def test_the_trend_says_who_got_worse() -> None:
     assert after.of(3).is_rising
     assert after.of(3).trend == pytest.approx(after.of(3).risk - before.of(3).risk)
     assert after.of(4).trend == 0.0
+    grown = fleet_risk(ring(12), {3: 0.6, 11: 0.5}, budget=Budget(trials=256), before=after)
+    assert grown.of(11).trend is None
+    assert grown.of(3).trend is not None
+    assert grown.ranking(1) == grown.agents[:1]
     assert not after.of(4).is_rising
 
 
@@ -51,14 +57,41 @@ def test_within_a_budget_of_trials_the_answer_is_that_of_assess() -> None:
 
 
 def test_when_the_time_is_up_the_best_answer_so_far_is_given() -> None:
-    report = assess_within(ring(), Budget(trials=1 << 30, seconds=1e-9), clock=_clock())
-    assert report.trials == 64
+    report = assess_within(ring(), Budget(trials=1 << 30, seconds=1e-9), clock=SystemClock())
+    assert report.trials == 8
     assert "budget" in report.notes[0]
     assert (report.high - report.low).max() > 0.05
 
 
-def _clock() -> Clock:
-    return SystemClock()
+@dataclass
+class SteppingClock:
+    """Passes so many seconds from each reading to the next."""
+
+    steps_s: list[float]
+    at_s: float = 0.0
+
+    def now(self) -> Instant:
+        self.at_s += self.steps_s.pop(0)
+        return Instant(wall_us=0, mono_us=round(self.at_s * 1e6), boot="boot")
+
+
+@pytest.mark.parametrize(
+    ("steps_s", "worlds"),
+    [
+        # From the start: laid out; then a reading before and after each look, each look as slow as told.
+        ([0, 0.001, 0.0, 0.010, 0.0, 0.010, 0.0, 0.030], 256),  # 64, 128, 256: another 60 ms would be over
+        ([0, 0.001, 0.0, 0.060], 64),
+        ([0, 0.020, 0.001, 0.0, 0.010, 0.0, 0.045], 128),  # probed: there is time
+        ([0, 0.020, 0.040], 8),  # probed: a whole block would take longer than is left
+        ([0, 0.200, 0.040], 8),
+    ],
+)
+def test_no_more_worlds_are_begun_than_fit_the_budget(steps_s: list[float], worlds: int) -> None:
+    clock = SteppingClock(steps_s)
+    report = assess_within(ring(), Budget(trials=1 << 30, seconds=0.1), clock=clock)
+    assert report.trials == worlds
+    whole = assess(ring(), trials=worlds)
+    assert report.hits.tolist() == whole.hits.tolist()
 
 
 def test_a_shock_fells_its_members_together() -> None:

@@ -8,7 +8,7 @@ from scipy.stats import binom
 from oracles import exact_expected_share, exact_percolation
 from ripstop.risk import Graph, Settings, assess
 from ripstop.risk.kernels.words import draw_words
-from ripstop.risk.percolation import PercolationRun, least_mass_above
+from ripstop.risk.percolation import FAR, Methods, PercolationRun, least_mass_above, network_of
 
 TRIALS = 20_000
 # The chance that a right answer falls outside, per figure compared.
@@ -76,14 +76,51 @@ def test_flood_bounds_and_exhaustive_search_settle_the_same_worlds_alike(
 ) -> None:
     source = nx.gnm_random_graph(90, 400, seed=11, directed=directed)
     nx.set_edge_attributes(source, weight, "weight")
-    graph = Graph.from_networkx(source)
+    assert_methods_agree(Graph.from_networkx(source), theta)
+
+
+def assert_methods_agree(graph: Graph, theta: float) -> None:
     by_method = []
-    for flood, exact in ((False, False), (True, False), (False, True)):
-        run = PercolationRun(graph, theta, 1, Settings(expected=exact))
-        run._flood, run._piloted = flood, True
+    for flood, bound, exact in ((0, 0, 0), (1, 0, 0), (0, 1, 0), (1, 1, 0), (0, 0, 1)):
+        run = PercolationRun(graph, theta, 1, Settings(expected=bool(exact)))
+        run.methods = Methods(bool(flood), bool(bound), judged=True)
         run.extend(300)
         by_method.append(run.hits.tolist())
-    assert by_method[0] == by_method[1] == by_method[2]
+    assert all(hits == by_method[-1] for hits in by_method)
+
+
+@pytest.mark.parametrize("directed", [False, True])
+@pytest.mark.parametrize("weight", [0.45, 0.55, 0.95])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_graph_that_is_laid_out_anew_keeps_its_answers(
+    directed: bool, weight: float, weighted: bool
+) -> None:
+    # More nodes than are left in the order in which they came, which here is a random one.
+    side = 48
+    shuffled = np.random.default_rng(3).permutation(side * side).tolist()
+    source = nx.relabel_nodes(
+        nx.convert_node_labels_to_integers(nx.grid_2d_graph(side, side)), dict(enumerate(shuffled))
+    )
+    source = source.to_directed() if directed else source
+    nx.set_edge_attributes(source, weight, "weight")
+    if weighted:
+        nx.set_node_attributes(source, {v: 1 + v % 5 for v in source}, "consequence")
+    graph = Graph.from_networkx(source)
+    assert side * side > FAR
+    assert_methods_agree(graph, 0.3)
+    world = nx.DiGraph() if directed else nx.Graph()
+    world.add_nodes_from(range(side * side))
+    words = np.empty(len(graph.source), np.uint64)
+    draw_words(network_of(graph), np.uint64(1), 0, np.uint64(1), words)
+    world.add_edges_from(
+        (int(a), int(b)) for a, b, live in zip(graph.source, graph.target, words, strict=True) if live
+    )
+    one = PercolationRun(graph, 0.3, 1, Settings(expected=True))
+    one.extend(1)
+    mass = network_of(graph).mass
+    some = range(0, side * side, 97)
+    reach = [sum(int(mass[u]) for u in nx.descendants(world, v) | {v}) for v in some]
+    assert one.mass[list(some)].tolist() == reach
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -97,7 +134,7 @@ def test_the_exact_reach_in_one_world_is_that_of_networkx(weighted: bool) -> Non
     world = nx.DiGraph()
     world.add_nodes_from(source)
     words = np.empty(len(run.network.threshold), np.uint64)
-    draw_words(run.network.threshold, np.uint64(1), 0, np.uint64(1), words)
+    draw_words(run.network, np.uint64(1), 0, np.uint64(1), words)
     world.add_edges_from(
         (int(a), int(b))
         for a, b, live in zip(run.network.source, run.network.target, words, strict=True)

@@ -15,11 +15,12 @@ from ripstop.core.node import Effect, Report, Scalar, SetTimer
 
 from .mitigation.assessment import Assessment
 from .mitigation.forecast import fault_probability
-from .mitigation.hub import Cue, IncidentHub, Level, Risk, State, level
+from .mitigation.hub import Cue, IncidentHub, Level, Risk, State, entrance, level
 from .mitigation.isolation import TokenBook
 from .mitigation.plan import Plan, places_of
 from .mitigation.playbook import Playbook, Verdict
 from .mitigation.shedding import Area, shedding_policy
+from .mitigation.stability import MarginWatch
 from .mitigation.topology import star
 from .mitigation.trigger import Trigger
 
@@ -48,6 +49,7 @@ class IncidentDesk:
     playbook: Playbook
     hub: IncidentHub = field(init=False)
     tokens: TokenBook | None = field(init=False)
+    margin: MarginWatch = field(init=False)
     mitigations: tuple[Mitigation, ...] = ()
     topologies: tuple[Topology, ...] = ()
     area: Area | None = None
@@ -61,6 +63,7 @@ class IncidentDesk:
     def __post_init__(self) -> None:
         self.hub = IncidentHub(self.playbook)
         self._trigger = Trigger(self.playbook.trigger)
+        self.margin = MarginWatch(self.playbook.stability)
         rung = self.playbook.ladder.isolate
         self.tokens = TokenBook(rung) if rung else None
 
@@ -88,7 +91,8 @@ class IncidentDesk:
 
     def assessed(self, found: Assessment, epoch: int, now: Instant) -> Answer:
         """Take an assessment with the mitigations taken away."""
-        at = level(found.risk, self.playbook, triggered=self._trigger.holds(self._report(found)))
+        triggered = self._trigger.holds(self._report(found))
+        at = level(found.risk, self.playbook, triggered=triggered, is_margin_short=self.margin.is_short)
         out: list[Effect] = [self._told(risk, found, at) for risk in (found.risk, found.other)]
         hub = self.hub
         if hub.state in (State.WATCHING, State.LIFTING):
@@ -110,10 +114,12 @@ class IncidentDesk:
         rule, risk, other = self.playbook.risk, found.risk, found.other
         return {
             "probability": risk.probability, "low": risk.low, "high": risk.high,
-            "enter": rule.enter, "exit": rule.exit, "theta": rule.theta,
+            "enter": entrance(self.playbook, is_margin_short=self.margin.is_short),
+            "exit": rule.exit, "theta": rule.theta,
             "suspects": len(found.suspects), "airborne": found.airborne,
             "fault_probability": fault_probability(found.suspects), "expected_share": risk.expected_share,
             "other_probability": other.probability, "other_low": other.low, "other_high": other.high,
+            **self.margin.signals(),
         }  # fmt: skip
 
     def _told(self, risk: Risk, found: Assessment, at: Level) -> Report:

@@ -31,6 +31,7 @@ from ripstop.core.subjects import Subjects
 from ripstop.core.vocabulary import Vocabulary
 from ripstop.core.wire.cbor import encode
 from ripstop.core.wire.envelope import Ed25519Signer
+from ripstop.risk import StabilityReport
 
 from .assessor import Assessor
 from .audit.intake import ChainHead, LedgerIntake
@@ -313,6 +314,14 @@ class ControlNode:
         self.registry.enrol(agent, public)
         self.intake.trust({agent: public})
         return (Report("agent.enrolled", {"agent": agent, "key": public[:8].hex()}),)
+
+    def margin_found(self, report: StabilityReport, now: Instant) -> Effects:
+        """Take a report of the stability margin; the fleet is assessed at once where that is news."""
+        is_news = self.desk.margin.take(report)
+        told = Report("margin.assessed", self.desk.margin.told(report))
+        if not is_news:
+            return (told,)
+        return (told, self._logged(told, now), *self.assessor.news(now))
 
     def approve(self, incident: str, who: str, now: Instant, *, is_approved: bool) -> Effects:
         """Answer for a plan that waits for a person; without effect where none waits for this incident."""

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ripstop.core.clock import Clock
 from ripstop.risk.assessment import counted
 from ripstop.risk.errors import RiskInputError
 from ripstop.risk.graph import Graph
+from ripstop.risk.models import Run
 from ripstop.risk.report import RiskReport
 from ripstop.risk.settings import Settings, check_seed, check_share, check_theta, check_trials
 from ripstop.risk.work import Job, start
 
+Floats = NDArray[np.float64]
+
 FIRST_LOOK = 64
+LARGE = 0.1  # of the budget; a graph that takes longer to lay out is probed with few worlds first
+BLOCK_COST = 3.0  # of a block of 64 in probes, measured on graphs of 10,000 nodes
+PROBE = 8  # worlds, where a block of 64 may take longer than there is
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +66,36 @@ class AgentRisk:
 
 @dataclass(frozen=True, eq=False)
 class FleetReport:
-    """All agents, the riskiest first.
+    """All agents; their lines are made when they are asked for.
 
-    `any_cascade`: P(at least one agent's failure cascades), at most: failures count as independent.
+    Attributes:
+        cascades: what each agent's failure leads to.
+        failure: each agent's probability to fail, in the order of `cascades`.
+        earlier: shape (3, agents): risk, low and high in the report before; NaN for agents that are new.
     """
 
-    agents: tuple[AgentRisk, ...]
-    any_cascade: float
     cascades: RiskReport
+    failure: Floats
+    earlier: Floats | None = None
+
+    @cached_property
+    def figures(self) -> Floats:
+        """The risk of each agent and the ends of its interval, shape (3, agents)."""
+        return self.failure * np.stack([self.cascades.probability, self.cascades.low, self.cascades.high])
+
+    @cached_property
+    def any_cascade(self) -> float:
+        """P(at least one agent's failure cascades), at most: failures count as independent."""
+        return 1.0 - float(np.prod(1.0 - self.figures[0]))
+
+    @cached_property
+    def agents(self) -> tuple[AgentRisk, ...]:
+        """All agents' lines, the riskiest first."""
+        return self.ranking()
+
+    def ranking(self, top: int | None = None) -> tuple[AgentRisk, ...]:
+        """Give the lines of the riskiest; ties in the graph's order."""
+        return tuple(self._line(i) for i in np.argsort(-self.figures[0], kind="stable")[:top].tolist())
 
     def of(self, node: Hashable) -> AgentRisk:
         """Give one agent's line.
@@ -73,10 +103,24 @@ class FleetReport:
         Raises:
             RiskInputError: C0702, if the report has no such agent.
         """
-        for line in self.agents:
-            if line.node == node:
-                return line
-        raise RiskInputError(f"there is no node `{node}` in the report", code="C0702")
+        return self._line(self.cascades.place(node))
+
+    def _line(self, i: int) -> AgentRisk:
+        share, failure = self.cascades.expected_share, float(self.failure[i])
+        risk, low, high = self.figures[:, i].tolist()
+        line = AgentRisk(
+            self.cascades.nodes[i],
+            failure,
+            float(self.cascades.probability[i]),
+            risk,
+            low,
+            high,
+            None if share is None else failure * float(share[i]),
+        )
+        if self.earlier is None or math.isnan(self.earlier[0, i]):
+            return line
+        before, before_low, before_high = self.earlier[:, i].tolist()
+        return replace(line, trend=risk - before, is_rising=low > before_high, is_falling=high < before_low)
 
 
 def fleet_risk(
@@ -103,38 +147,17 @@ def fleet_risk(
     """
     cascades = ask if ask is not None else assess_within(graph, budget or Budget(), clock=clock)
     chance = np.zeros(len(cascades.nodes))
-    place = {node: i for i, node in enumerate(cascades.nodes)}
     for node, p in failure.items():
-        if node not in place:
-            raise RiskInputError(f"there is no node `{node}` in the graph", code="C0702")
-        chance[place[node]] = check_share(f"failure of {node}", p, "C0715")
-    risk = chance * cascades.probability
-    earlier = {} if before is None else {line.node: line for line in before.agents}
-    lines = []
-    for i in np.argsort(-risk, kind="stable").tolist():
-        share = cascades.expected_share
-        line = AgentRisk(
-            cascades.nodes[i],
-            float(chance[i]),
-            float(cascades.probability[i]),
-            float(risk[i]),
-            float(chance[i] * cascades.low[i]),
-            float(chance[i] * cascades.high[i]),
-            None if share is None else float(chance[i] * share[i]),
-        )
-        lines.append(_with_trend(line, earlier.get(line.node)))
-    return FleetReport(tuple(lines), 1.0 - float(np.prod(1.0 - risk)), cascades)
+        chance[cascades.place(node)] = check_share(f"failure of {node}", p, "C0715")
+    return FleetReport(cascades, chance, None if before is None else _aligned(before, cascades.nodes))
 
 
-def _with_trend(line: AgentRisk, before: AgentRisk | None) -> AgentRisk:
-    if before is None:
-        return line
-    return replace(
-        line,
-        trend=line.risk - before.risk,
-        is_rising=line.low > before.high,
-        is_falling=line.high < before.low,
-    )
+def _aligned(before: FleetReport, nodes: tuple[Hashable, ...]) -> Floats:
+    if before.cascades.nodes == nodes:
+        return before.figures
+    place = {node: i for i, node in enumerate(before.cascades.nodes)}
+    at = np.array([place.get(node, -1) for node in nodes], np.int64)
+    return np.where(at < 0, np.nan, before.figures[:, at])
 
 
 def assess_within(
@@ -149,8 +172,8 @@ def assess_within(
     """Assess as `assess` does until the budget ends, and say how sure the answer is by then.
 
     Worlds are sampled in blocks that double as long as the next is expected to fit. When to stop depends on
-    the clock alone, not on what was counted, so the exact intervals stay exact. At least 64 worlds are
-    sampled, or `budget.trials` if those are fewer: some answer is always given.
+    the clock alone, not on what was counted, so the exact intervals stay exact. Some answer is always given:
+    at least 8 worlds are sampled, or `budget.trials` if those are fewer.
 
     Raises:
         RiskInputError: C0711, C0713 to C0715.
@@ -160,16 +183,37 @@ def assess_within(
         raise RiskInputError("the budget has seconds, but there is no clock to read them from", code="C0715")
     how = Settings()
     start_us = 0 if clock is None else clock.now().mono_us
-    run = start(Job(graph, theta, seed, model, how))
+
+    def spent_s() -> float:
+        return 0.0 if clock is None else (clock.now().mono_us - start_us) / 1e6
+
+    job = Job(graph, theta, seed, model, how)
+    run = start(job)
+    laid_out_s = spent_s()
+    if laid_out_s > LARGE * budget.seconds:
+        probe = run.fresh(0)
+        probe.extend(min(PROBE, budget.trials))
+        # A whole block searches more worlds, but draws no more random numbers.
+        if laid_out_s + BLOCK_COST * (spent_s() - laid_out_s) > budget.seconds:
+            return _within(graph, probe, budget, job)
+    _extend_within(run, budget, spent_s)
+    return _within(graph, run, budget, job)
+
+
+def _extend_within(run: Run, budget: Budget, spent_s: Callable[[], float]) -> None:
     look = min(FIRST_LOOK, budget.trials)
     while True:
+        before_s = spent_s()
         run.extend(look)
-        spent_s = 0.0 if clock is None else (clock.now().mono_us - start_us) / 1e6
-        # Twice the worlds take about twice the time spent so far.
-        if look == budget.trials or 2.0 * spent_s > budget.seconds:
-            break
+        after_s = spent_s()
+        # Twice the worlds take about as long again as all so far; the last half tells it best.
+        if look == budget.trials or after_s + 2.0 * (after_s - before_s) > budget.seconds:
+            return
         look = min(2 * look, budget.trials)
-    report = counted(graph, run, how)
+
+
+def _within(graph: Graph, run: Run, budget: Budget, job: Job) -> RiskReport:
+    report = counted(graph, run, job.settings)
     note = f"stopped by the budget after {run.trials} of {budget.trials} worlds"
     notes = report.notes if run.trials == budget.trials else (*report.notes, note)
-    return replace(report, theta=theta, seed=seed, model=model, notes=notes)
+    return replace(report, theta=job.theta, seed=job.seed, model=job.model, notes=notes)

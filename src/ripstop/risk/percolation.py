@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from copy import copy
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
@@ -30,28 +31,50 @@ MASS_UNITS = 1 << 40
 DENSE = 1.0
 """Mean number of live edges a node, above which a flood from a pivot is tried at all."""
 
+FAR = 2048
+"""Nodes from which on neighbours are laid out near each other, so that they share cache lines."""
+
+WIDE = 8
+"""Share of all mass, as a divisor, from which on a cascade has to weigh for sets of nodes to be bounded."""
+
 PIVOTS = 4
 """Well-connected nodes that are tried first."""
 
 
-def network_of(graph: Graph) -> Network:
-    """Lay a graph out for the kernels."""
-    out, back = adjacencies(graph)
-    mass = whole_masses(graph.consequence)
+def network_of(graph: Graph, place: NDArray[np.int32] | None = None) -> Network:
+    """Lay a graph out for the kernels.
+
+    Args:
+        graph: the risk graph.
+        place: where each node is to stand, a permutation; as in the graph, if there is none.
+    """
+    n, key = len(graph.nodes), np.arange(len(graph.source), dtype=np.int32)
+    source, target, mass = np.array(graph.source), np.array(graph.target), whole_masses(graph.consequence)
+    if place is not None:
+        source, target = place[source], place[target]
+        mass = mass[np.argsort(place)]
+        if not graph.directed:
+            source, target = np.minimum(source, target), np.maximum(source, target)
+        key = np.lexsort((target, source)).astype(np.int32)
+        source, target = source[key], target[key]
+    out, back = _both(n, source, target, directed=graph.directed)
     unit = bool((mass == 1).all())
-    source, target = np.array(graph.source), np.array(graph.target)
     total, heaviest = int(mass.sum()), int(mass.max(initial=0))
-    return Network(
-        source, target, thresholds(graph.weight), out, back, mass, graph.directed, unit, total, heaviest
-    )
+    threshold = thresholds(graph.weight)[key]
+    return Network(source, target, threshold, key, out, back, mass, graph.directed, unit, total, heaviest)
 
 
 def adjacencies(graph: Graph) -> tuple[Adjacency, Adjacency]:
     """Give the edges by node, outwards and inwards; in an undirected graph both are the same."""
-    n = len(graph.nodes)
-    source, target = np.array(graph.source), np.array(graph.target)
+    ends = np.array(graph.source), np.array(graph.target)
+    return _both(len(graph.nodes), *ends, directed=graph.directed)
+
+
+def _both(
+    n: int, source: NDArray[np.int32], target: NDArray[np.int32], *, directed: bool
+) -> tuple[Adjacency, Adjacency]:
     edge = np.arange(len(source), dtype=np.int32)
-    if graph.directed:
+    if directed:
         return _adjacency(n, source, target, edge), _adjacency(n, target, source, edge)
     both = np.concatenate([source, target]), np.concatenate([target, source])
     adjacency = _adjacency(n, *both, np.concatenate([edge, edge]))
@@ -64,7 +87,7 @@ def _adjacency(
     order = np.argsort(origin, kind="stable")
     start = np.zeros(n + 1, np.int64)
     np.cumsum(np.bincount(origin, minlength=n), out=start[1:])
-    return Adjacency(start, neighbour[order], edge[order])
+    return Adjacency(start, neighbour[order].astype(np.uint32), edge[order].astype(np.uint32))
 
 
 def thresholds(weight: NDArray[np.float64]) -> NDArray[np.uint64]:
@@ -105,7 +128,7 @@ def least_mass_above(theta: float, total: int) -> int:
 
 
 def nearness_order(graph: Graph) -> NDArray[np.int32]:
-    """Give the nodes in an order in which neighbours stand near each other.
+    """Give each node its place in an order in which neighbours stand near each other.
 
     References:
         Cuthill, McKee (1969), Reducing the bandwidth of sparse symmetric matrices, ACM National Conference.
@@ -113,7 +136,10 @@ def nearness_order(graph: Graph) -> NDArray[np.int32]:
     n = len(graph.nodes)
     ends = np.array(graph.source), np.array(graph.target)
     near = csr_array((np.ones(len(ends[0]), np.int8), ends), shape=(n, n))
-    return np.array(reverse_cuthill_mckee((near + near.T).tocsr(), symmetric_mode=True), np.int32)
+    order = reverse_cuthill_mckee((near + near.T).tocsr(), symmetric_mode=True)
+    place = np.empty(n, np.int32)
+    place[order] = np.arange(n, dtype=np.int32)
+    return place
 
 
 class CountedRun:
@@ -147,42 +173,84 @@ class CountedRun:
         self.trials += worlds
 
 
+@dataclass(slots=True)
+class Methods:
+    """What is tried on 64 worlds at once before they are searched one by one; no answer depends on it.
+
+    All runs on one graph share it, so that one of them finds out for all.
+    """
+
+    flood: bool
+    bound: bool
+    judged: bool = False
+
+    @property
+    def known(self) -> bool:
+        """Whether there is nothing left to find out."""
+        return self.judged or not (self.flood or self.bound)
+
+    def judge(self, tally: Tally, worlds: int) -> None:
+        """Keep what settled most of the first worlds that it was tried on."""
+        flooded, bounded, left = tally.left.tolist()
+        self.flood = self.flood and 2 * flooded <= worlds
+        self.bound = self.bound and 2 * left <= bounded
+        self.judged = True
+
+
 class PercolationRun(CountedRun):
     """Worlds sampled so far on one graph, and what they showed; `extend` samples more of the same stream."""
 
     def __init__(self, graph: Graph, theta: float, seed: int, settings: Settings) -> None:
         n = len(graph.nodes)
         super().__init__(n)
-        self.network = network_of(graph)
+        near = n >= FAR or (graph.directed and n > 0)
+        self._place = nearness_order(graph) if near else np.arange(n, dtype=np.int32)
+        self.network = network_of(graph, self._place if near else None)
         self._graph = graph
         self._settings = settings
         self._total = self.network.total
         self._need = least_mass_above(theta, self._total) if n else 1
         self._key = np.uint64(seed)
         strength = np.bincount(graph.source, graph.weight, n) + np.bincount(graph.target, graph.weight, n)
-        self._pivots = np.argsort(-strength, kind="stable")[:PIVOTS].astype(np.int32)
-        self._order = nearness_order(graph) if graph.directed and n else np.zeros(0, np.int32)
+        self._pivots = self._place[np.argsort(-strength, kind="stable")[:PIVOTS]]
+        inexact = not settings.expected
         single = self.network.heaviest < self._need
-        self._flood = single and not settings.expected and float(graph.weight.sum()) > DENSE * n / 2
-        self._piloted = False
+        self.methods = Methods(
+            flood=inexact and single and float(graph.weight.sum()) > DENSE * n / 2,
+            bound=inexact and WIDE * self._need >= self._total,
+        )
+
+    @property
+    def hits(self) -> NDArray[np.int64]:
+        """Worlds in which each node's cascade exceeded theta."""
+        return self.tally.hits[self._place]
+
+    @property
+    def mass(self) -> NDArray[np.int64]:
+        """The sum of the masses of each node's cascades, if the mean share was asked for."""
+        return self.tally.mass[self._place]
+
+    def add(self, hits: NDArray[np.int64], mass: NDArray[np.int64], worlds: int) -> None:
+        """Add what so many worlds showed that were counted elsewhere."""
+        self.tally.hits[self._place] += hits
+        self.tally.mass[self._place] += mass
+        self.trials += worlds
 
     @property
     def expected_share(self) -> NDArray[np.float64] | None:
         """Each node's mean share failed, if it was asked for."""
         if not self._settings.expected:
             return None
-        return self.tally.mass / (max(self.trials, 1) * max(self._total, 1))
+        return self.mass / (max(self.trials, 1) * max(self._total, 1))
 
     def extend(self, trials: int) -> None:
         """Sample until `trials` worlds are done; only the last call may ask for a broken block of 64."""
         first, last = self.trials // LANES, math.ceil(trials / LANES)
         if self._is_settled(trials):
             return
-        if self._flood and not self._piloted:
+        if not self.methods.known:
             self._run(first, first + 1, trials)
-            self._piloted = True
-            # The pilot's own block showed whether floods settle most worlds here.
-            self._flood = 2 * int(self.tally.left[0]) <= min(LANES, trials - first * LANES)
+            self.methods.judge(self.tally, min(LANES, trials - first * LANES))
             first += 1
         self._run(first, last, trials)
         self.trials = trials
@@ -198,9 +266,8 @@ class PercolationRun(CountedRun):
         return True
 
     def _question(self, trials: int) -> Question:
-        return Question(
-            self._need, trials, self._key, self._pivots, self._order, self._flood, self._settings.expected
-        )
+        how, exact = self.methods, self._settings.expected
+        return Question(self._need, trials, self._key, self._pivots, how.flood, how.bound, exact)
 
     def _run(self, first: int, last: int, trials: int) -> None:
         question, tally = self._question(trials), self.tally
@@ -216,4 +283,4 @@ class PercolationRun(CountedRun):
 
 def empty_tally(n: int) -> Tally:
     """Give a tally of nothing for n nodes."""
-    return Tally(np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(1, np.int64), np.zeros(1, np.uint64))
+    return Tally(np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(3, np.int64), np.zeros(1, np.uint64))

@@ -96,10 +96,18 @@ class RiskReport:
         Raises:
             RiskInputError: C0702, if the report has no such node.
         """
+        return self._line(self.place(node))
+
+    def place(self, node: Hashable) -> int:
+        """Give a node's position in every array.
+
+        Raises:
+            RiskInputError: C0702, if the report has no such node.
+        """
         place = self._position.get(node)
         if place is None:
             raise RiskInputError(f"there is no node `{node}` in the report", code="C0702")
-        return self._line(place)
+        return place
 
     def _line(self, i: int) -> NodeRisk:
         return NodeRisk(

@@ -74,13 +74,19 @@ class Risk:
     expected_share: float
 
 
-def level(risk: Risk, playbook: Playbook, *, triggered: bool) -> Level:
-    """Place a risk: HIGH needs the playbook's trigger besides."""
+def level(risk: Risk, playbook: Playbook, *, triggered: bool, is_margin_short: bool = False) -> Level:
+    """Place a risk: HIGH needs the playbook's trigger besides, and less where the margin is short."""
     if risk.high < playbook.risk.exit:
         return Level.LOW
-    if risk.low >= playbook.risk.enter and triggered:
+    if risk.low >= entrance(playbook, is_margin_short=is_margin_short) and triggered:
         return Level.HIGH
     return Level.UNDECIDED
+
+
+def entrance(playbook: Playbook, *, is_margin_short: bool) -> float:
+    """Give the risk at which an incident opens."""
+    rule = playbook.stability
+    return rule.enter if rule is not None and is_margin_short else playbook.risk.enter
 
 
 _HOUR_US = 3_600_000_000

@@ -65,6 +65,28 @@ class RiskRule:
 
 
 @dataclass(frozen=True, slots=True)
+class StabilityRule:
+    """When a network's stability margin counts as short, and what follows.
+
+    Damping is a ratio, headroom in p.u.; both go by the lower end of their interval, with hysteresis
+    (`ripstop.risk.MarginTrigger`). While the margin is short, an incident opens at a risk of `enter`.
+    """
+
+    enter: float
+    damping_enter: float = 0.03
+    damping_exit: float = 0.05
+    headroom_enter: float = 0.0
+    headroom_exit: float = 0.0
+
+    def __post_init__(self) -> None:
+        _demand(0.0 <= self.enter <= 1.0, "`enter` must lie within 0..1")
+        _demand(self.damping_exit >= self.damping_enter, "`damping_exit` must not be below `damping_enter`")
+        _demand(
+            self.headroom_exit >= self.headroom_enter, "`headroom_exit` must not be below `headroom_enter`"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Handover:
     """How the fleet hands work over when an agent gives up: what the dependency graph is built with.
 
@@ -190,6 +212,7 @@ class Playbook:
     dwell_max_s: float = 300.0
     largest_share: float = 1.0
     approval: Approval | None = None
+    stability: StabilityRule | None = None
     digest: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
@@ -200,6 +223,9 @@ class Playbook:
         _demand(self.dwell_max_s >= self.dwell_s, "`dwell_max_s` must be at least `dwell_s`")
         _demand(self.lease_s > 0.0, "`lease_s` must be positive")
         _demand(0.0 < self.largest_share <= 1.0, "`largest_share` must lie within 0..1 and not be 0")
+        if self.stability is not None:
+            within = self.risk.exit < self.stability.enter <= self.risk.enter
+            _demand(within, "`stability.enter` must lie above `risk.exit`, and not above `risk.enter`")
         for name, value in self.evidence.items():
             _demand(name in EVIDENCE, f"`{name}` is no evidence (known: {', '.join(EVIDENCE)})")
             _demand(0.0 <= value <= 1.0, f"the probability of `{name}` must lie within 0..1")

@@ -9,11 +9,12 @@ the question is only whether a reach has the mass `need`:
    so where the mass outside B is below `need` the world is settled. Dense worlds end here.
 2. *Touched.* A cascade consists of its first node and of nodes that a live edge enters. Sparse worlds in
    which those are too light end here.
-3. *Sweep.* The other worlds are searched one by one. What a whole set of nodes reaches together, its closure,
-   bounds the reach of each of them, and of each node in it. So nodes are added to a set as long as its
-   closure is lighter than `need`, and then all of it is settled at once: a world without a cascade takes few
-   searches, not one a node.
-4. *Anchor.* Near the critical point most nodes reach the same large set. The heaviest reach A that was found
+3. *Bound.* What a whole set of nodes reaches together, its closure, bounds the reach of each of them, and of
+   each node in it. Where parts of the nodes have closures lighter than `need`, 64 worlds are found to be
+   without a cascade by few floods.
+4. *Sweep.* The other worlds are searched one by one. Nodes are added to a set as long as its closure is
+   lighter than `need`, and then all of it is settled at once: a world takes few searches, not one a node.
+5. *Anchor.* Near the critical point most nodes reach the same large set. The heaviest reach A that was found
    not to count is therefore measured once for all: a reach is at most A and what it adds outside A, so
    closures are grown outside A only, up to `need` less A's mass. For a node that reaches A's origin this is
    exact. A node of which even so nothing is known is searched by itself; where its reach counts, so does
@@ -27,8 +28,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ripstop.risk.kernels.jit import kernel, popcount
-from ripstop.risk.kernels.shapes import Counts, Flags, Indices, Network, Question, Room, Tally
+from ripstop.risk.kernels.jit import inlined, kernel, popcount
+from ripstop.risk.kernels.shapes import Counts, Flags, Network, Question, Room, Tally, Unsigned
 from ripstop.risk.kernels.strong import World, find_components, lay_out, make_world, reach_exactly
 from ripstop.risk.kernels.words import (
     LANES,
@@ -40,11 +41,13 @@ from ripstop.risk.kernels.words import (
     heavy_lanes,
     lanes_of,
     promising_lanes,
+    settle_bounded,
     split_lanes,
 )
 
 OPEN, LIGHT, COUNTS = 0, 1, 2
-ANCHORED = 2**31 - 1  # later than any stamp
+ANCHORED = np.uint32(2**32 - 1)  # later than any stamp
+NEXT = np.uint32(1)
 NOBODY = -1
 NO_LIMIT = 1 << 62
 ENOUGH = 4  # an anchor of `need / ENOUGH` ends the search for a better one
@@ -63,11 +66,11 @@ class Sweep(NamedTuple):
     """
 
     standing: NDArray[np.uint8]
-    seen: Indices
-    met: Indices
+    seen: Unsigned
+    met: Unsigned
     upstream: Flags
-    queue: Indices
-    other: Indices
+    queue: Unsigned
+    other: Unsigned
     figures: Counts
 
 
@@ -75,11 +78,11 @@ def make_sweep(n: int) -> Sweep:
     """Allocate for n nodes."""
     return Sweep(
         standing=np.zeros(n, np.uint8),
-        seen=np.zeros(n, np.int32),
-        met=np.zeros(n, np.int32),
+        seen=np.zeros(n, np.uint32),
+        met=np.zeros(n, np.uint32),
         upstream=np.zeros(n, np.bool_),
-        queue=np.zeros(n, np.int32),
-        other=np.zeros(n, np.int32),
+        queue=np.zeros(n + 1, np.uint32),
+        other=np.zeros(n + 1, np.uint32),
         figures=np.zeros(7, np.int64),
     )
 
@@ -108,7 +111,7 @@ def reset(sweep: Sweep) -> None:
     sweep.figures[ORIGIN] = NOBODY
 
 
-@kernel
+@inlined
 def renew(sweep: Sweep) -> None:
     """Begin an empty closure."""
     sweep.figures[STAMP] += 1
@@ -116,14 +119,15 @@ def renew(sweep: Sweep) -> None:
     sweep.figures[TOTAL] = 0
 
 
-@kernel
-def grow(world: World, sweep: Sweep, mass: Counts, origin: int, limit: int) -> bool:
+@inlined
+def grow(world: World, sweep: Sweep, network: Network, origin: int, limit: int) -> bool:
     """Add what `origin` reaches outside the anchor to the closure; False, if it weighs `limit` or more then.
 
     Where it stays lighter, every node in it is settled.
     """
     queue, seen, figures = sweep.queue, sweep.seen, sweep.figures
-    stamp, first, total = figures[STAMP], figures[TAIL], figures[TOTAL]
+    start, target, mass, unit = world.start, world.target, network.mass, network.unit
+    stamp, first, total = np.uint32(figures[STAMP]), figures[TAIL], figures[TOTAL]
     queue[first] = origin
     seen[origin] = stamp
     total += mass[origin]
@@ -131,13 +135,13 @@ def grow(world: World, sweep: Sweep, mass: Counts, origin: int, limit: int) -> b
     while head < tail and total < limit:
         v = queue[head]
         head += 1
-        for i in range(world.start[v], world.start[v + 1]):
-            u = world.target[i]
-            if seen[u] < stamp:
-                seen[u] = stamp
-                total += mass[u]
-                queue[tail] = u
-                tail += 1
+        for i in range(start[v], start[v + NEXT]):
+            u = target[i]
+            new = seen[u] < stamp
+            seen[u] = max(seen[u], stamp)
+            total += new if unit else mass[u] * new
+            queue[tail] = u
+            tail += new
     figures[TAIL], figures[TOTAL] = tail, total
     if total >= limit:
         return False
@@ -147,11 +151,12 @@ def grow(world: World, sweep: Sweep, mass: Counts, origin: int, limit: int) -> b
 
 
 @kernel
-def search(world: World, sweep: Sweep, mass: Counts, origin: int, limit: int) -> tuple[int, int]:
+def search(world: World, sweep: Sweep, network: Network, origin: int, limit: int) -> tuple[int, int]:
     """Give the mass that `origin` reaches, up to `limit`, and how many nodes that are, listed in `other`."""
     queue, met = sweep.other, sweep.met
+    start, target, mass, unit = world.start, world.target, network.mass, network.unit
     sweep.figures[STAMP] += 1
-    stamp = sweep.figures[STAMP]
+    stamp = np.uint32(sweep.figures[STAMP])
     queue[0] = origin
     met[origin] = stamp
     head, tail = 0, 1
@@ -159,13 +164,13 @@ def search(world: World, sweep: Sweep, mass: Counts, origin: int, limit: int) ->
     while head < tail and total < limit:
         v = queue[head]
         head += 1
-        for i in range(world.start[v], world.start[v + 1]):
-            u = world.target[i]
-            if met[u] != stamp:
-                met[u] = stamp
-                total += mass[u]
-                queue[tail] = u
-                tail += 1
+        for i in range(start[v], start[v + NEXT]):
+            u = target[i]
+            new = met[u] != stamp
+            met[u] = stamp
+            total += new if unit else mass[u] * new
+            queue[tail] = u
+            tail += new
     return total, tail
 
 
@@ -177,7 +182,7 @@ def climb(network: Network, room: Room, lane: int, sweep: Sweep, origin: int) ->
     """
     queue, met = sweep.other, sweep.met
     sweep.figures[STAMP] += 1
-    stamp = sweep.figures[STAMP]
+    stamp, standing = np.uint32(sweep.figures[STAMP]), sweep.standing
     back, words, bit = network.back, room.words, np.uint64(lane)
     queue[0] = origin
     met[origin] = stamp
@@ -187,12 +192,11 @@ def climb(network: Network, room: Room, lane: int, sweep: Sweep, origin: int) ->
         head += 1
         for i in range(back.start[v], back.start[v + 1]):
             u = back.neighbour[i]
-            if met[u] == stamp or sweep.standing[u] == COUNTS:
-                continue
-            if (words[back.edge[i]] >> bit) & ONE != ZERO:
-                met[u] = stamp
-                queue[tail] = u
-                tail += 1
+            live = (words[back.edge[i]] >> bit) & ONE != ZERO
+            new = live & (met[u] != stamp) & (standing[u] != COUNTS)
+            met[u] = stamp if new else met[u]
+            queue[tail] = u
+            tail += new
     return tail
 
 
@@ -228,7 +232,7 @@ def drop_anchor(sweep: Sweep, origin: int, reach: tuple[int, int]) -> None:
 
 
 @kernel
-def deepen_anchor(world: World, sweep: Sweep, mass: Counts) -> None:
+def deepen_anchor(world: World, sweep: Sweep, network: Network) -> None:
     """Move the anchor's origin to a node within its reach that reaches at least half as much, if one is met.
 
     Such a node mostly lies in the large strong component, so that far more nodes reach it.
@@ -241,7 +245,7 @@ def deepen_anchor(world: World, sweep: Sweep, mass: Counts) -> None:
             w += 1
         if w == n:
             return
-        total, size = search(world, sweep, mass, w, NO_LIMIT)
+        total, size = search(world, sweep, network, w, NO_LIMIT)
         if 2 * total < figures[ANCHOR]:
             continue
         for v in range(n):
@@ -262,7 +266,7 @@ def look_upstream(network: Network, room: Room, lane: int, world: World, sweep: 
         return
     found = climb(network, room, lane, sweep, figures[ORIGIN])
     if ENOUGH * found < len(sweep.seen):
-        deepen_anchor(world, sweep, network.mass)
+        deepen_anchor(world, sweep, network)
         found = climb(network, room, lane, sweep, figures[ORIGIN])
     for u in range(len(sweep.upstream)):
         sweep.upstream[u] = False
@@ -275,7 +279,7 @@ def settle_node(network: Network, room: Room, place: Place, task: tuple[int, int
     """Settle one node by a search of its own. `task`: the lane, the node, and the mass that is needed."""
     lane, v, need = task
     world, sweep = place.world, place.sweep
-    mass, size = search(world, sweep, network.mass, v, need)
+    mass, size = search(world, sweep, network, v, need)
     if mass >= need:
         count_upstream(network, room, sweep, (lane, v), tally)
     else:
@@ -294,10 +298,10 @@ def widen_anchor(world: World, sweep: Sweep, network: Network, question: Questio
     renew(sweep)
     if WIDE * spare < question.need:
         return
-    for v in question.order:
+    for v in range(len(sweep.standing)):
         if 2 * figures[TOTAL] >= spare:
             break
-        if sweep.standing[v] == OPEN and not grow(world, sweep, network.mass, v, spare):
+        if sweep.standing[v] == OPEN and not grow(world, sweep, network, v, spare):
             renew(sweep)
             return
     for i in range(figures[TAIL]):
@@ -312,7 +316,7 @@ def sweep_lane(
     network: Network, question: Question, room: Room, lane: int, place: Place, tally: Tally
 ) -> None:
     """Settle every node of one world whose live edges are laid out."""
-    world, sweep, need, mass = place.world, place.sweep, question.need, network.mass
+    world, sweep, need = place.world, place.sweep, question.need
     figures = sweep.figures
     reset(sweep)
     for i in range(len(question.pivots)):
@@ -320,20 +324,20 @@ def sweep_lane(
         if sweep.standing[v] == OPEN and ENOUGH * figures[ANCHOR] < need:
             settle_node(network, room, place, (lane, v, need), tally)
     widen_anchor(world, sweep, network, question)
-    for v in question.order:
+    for v in range(len(sweep.standing)):
         if network.total - figures[COUNTED] < need:
             return
         if sweep.standing[v] != OPEN:
             continue
-        if grow(world, sweep, mass, v, need - figures[ANCHOR]):
+        if grow(world, sweep, network, v, need - figures[ANCHOR]):
             continue
         renew(sweep)
-        if grow(world, sweep, mass, v, need - figures[ANCHOR]):
+        if grow(world, sweep, network, v, need - figures[ANCHOR]):
             continue
         if figures[CLIMBED] == 0:
             look_upstream(network, room, lane, world, sweep)
             renew(sweep)
-            if grow(world, sweep, mass, v, need - figures[ANCHOR]):
+            if grow(world, sweep, network, v, need - figures[ANCHOR]):
                 continue
         if figures[ORIGIN] != NOBODY and sweep.upstream[v]:
             count_upstream(network, room, sweep, (lane, v), tally)
@@ -401,7 +405,7 @@ def run_blocks(
     """Sample blocks `blocks[0]` to `blocks[1]` and add what is counted to `tally`."""
     for block in range(blocks[0], blocks[1]):
         left = lanes_of(block, question.trials)
-        draw_words(network.threshold, question.key, block, left, room.words)
+        draw_words(network, question.key, block, left, room.words)
         if question.flood:
             for i in range(len(question.pivots)):
                 if left != ZERO:
@@ -409,6 +413,10 @@ def run_blocks(
         tally.left[0] += np.int64(popcount(left))
         if not question.exact:
             left &= promising_lanes(network, room, question.need)
+        if question.bound and left != ZERO:
+            tally.left[1] += np.int64(popcount(left))
+            left = settle_bounded(network, room, question.need, left)
+            tally.left[2] += np.int64(popcount(left))
         if left != ZERO:
             tally.open[0] = left
             settle_lanes(network, question, room, place, tally)

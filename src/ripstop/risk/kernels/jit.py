@@ -21,6 +21,11 @@ def kernel(function: F) -> F:
     return cast(F, njit(cache=True, nogil=True)(function))
 
 
+def inlined(function: F) -> F:
+    """Compile a function into those that call it: a call takes a reference to every array it is handed."""
+    return cast(F, njit(cache=True, nogil=True, forceinline=True)(function))
+
+
 def _one_instruction(name: str) -> Callable[[Any], Any]:
     def resolve(_typing: object, _word: types.Type) -> tuple[Signature, Callable[..., Any]]:
         def generate(_context: object, builder: Any, _signature: object, arguments: Any) -> Any:

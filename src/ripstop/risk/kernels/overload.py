@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ripstop.risk.kernels.jit import kernel
-from ripstop.risk.kernels.shapes import Counts, Indices, Tally
+from ripstop.risk.kernels.shapes import Counts, Indices, Tally, Unsigned
 
 Floats = NDArray[np.float64]
 
@@ -21,7 +21,7 @@ class Grid(NamedTuple):
     """A loaded graph: out-edges by node with the weight in which a load is shared out, loads, masses."""
 
     start: Counts
-    neighbour: Indices
+    neighbour: Unsigned
     weight: Floats
     load: Floats
     mass: Counts

@@ -10,29 +10,38 @@ from numpy.typing import NDArray
 Words = NDArray[np.uint64]
 BitRows = NDArray[np.uint64]
 Indices = NDArray[np.int32]
+Unsigned = NDArray[np.uint32]
 Counts = NDArray[np.int64]
 Flags = NDArray[np.bool_]
+
+
+GROUP_BITS = np.uint32(6)
+GROUP = np.uint32(1 << 6)
+"""Nodes that a flood looks at together."""
 
 
 class Adjacency(NamedTuple):
     """Edges by node, compressed: those of `v` stand at `start[v]:start[v + 1]`."""
 
     start: Counts
-    neighbour: Indices
-    edge: Indices
+    neighbour: Unsigned
+    edge: Unsigned
 
 
 class Network(NamedTuple):
     """A graph as kernels see it.
 
-    `threshold[e]` is edge e's probability times 2**64 (all ones: certain). `mass` weighs the nodes in whole
-    units, so that sums do not depend on their order; `unit` says that each weighs one; `total` and `heaviest`
-    are their sum and maximum. An undirected network has the same adjacency both ways.
+    `threshold[e]` is edge e's probability times 2**64 (all ones: certain), `key[e]` what its draws are keyed
+    by: its place in the graph. Edges come by source. `mass` weighs the nodes in whole units, so that sums do
+    not depend on their order; `unit` says that each weighs one; `total` and `heaviest` are their sum and
+    maximum. An undirected network has the same adjacency both ways. Indices that are read in inner loops are
+    unsigned: a signed one costs a test for counting from the end.
     """
 
     source: Indices
     target: Indices
     threshold: Words
+    key: Indices
     out: Adjacency
     back: Adjacency
     mass: Counts
@@ -46,24 +55,25 @@ class Question(NamedTuple):
     """What is asked of the sampled worlds.
 
     `need` is the least mass of a cascade that counts. World `64 * b + i` is lane i of block b, drawn from
-    `key`. `pivots` are well-connected nodes, tried first; they start floods, if `flood`. `order` lists the
-    nodes so that those which stand near each other in it are near each other in the graph. `exact` wants the
-    mean mass of every node's cascade too.
+    `key`. `pivots` are well-connected nodes, tried first; they start floods, if `flood`. `bound`: weigh what
+    sets of nodes reach before the lanes are searched one by one. `exact` wants the mean mass of every node's
+    cascade too.
     """
 
     need: int
     trials: int
     key: np.uint64
     pivots: Indices
-    order: Indices
     flood: bool
+    bound: bool
     exact: bool
 
 
 class Tally(NamedTuple):
     """What is counted: by node, the worlds in which its cascade counts and the sum of its cascade's mass.
 
-    `left[0]` counts the lanes that the floods could not settle; `open[0]` are those of the block at hand.
+    `left` counts the lanes that the floods could not settle, those on which sets were tried, and those that
+    are still open then; `open[0]` are those of the block at hand.
     """
 
     hits: Counts
@@ -75,15 +85,16 @@ class Tally(NamedTuple):
 class Room(NamedTuple):
     """Room for one block of worlds, allocated outside: arrays made in a kernel cost much compile time.
 
-    `words`: live lanes by edge. `reach`, `back`: lanes by node. `fresh`, `queue`: a flood's own.
-    `counts`, `offsets`, `packed`: by lane. INVARIANT: `fresh` is zero between floods.
+    `words`: live lanes by edge. `along`: the same as a flood passes them. `reach`, `back`: lanes by node.
+    `spread`, `waits`: a flood's own, by node and by group of nodes. `counts`, `offsets`, `packed`: by lane.
     """
 
     words: Words
     reach: Words
     back: Words
-    fresh: Words
-    queue: Indices
+    along: Words
+    spread: Words
+    waits: NDArray[np.uint8]
     counts: Counts
     offsets: Counts
     packed: Words
@@ -96,8 +107,9 @@ def make_room(network: Network) -> Room:
         words=np.zeros(len(network.threshold), np.uint64),
         reach=np.zeros(n, np.uint64),
         back=np.zeros(n, np.uint64),
-        fresh=np.zeros(n, np.uint64),
-        queue=np.zeros(n, np.int32),
+        along=np.zeros(len(network.out.edge), np.uint64),
+        spread=np.zeros(n, np.uint64),
+        waits=np.zeros((n >> 6) + 1, np.uint8),
         counts=np.zeros(64, np.int64),
         offsets=np.zeros(65, np.int64),
         packed=np.zeros(8, np.uint64),

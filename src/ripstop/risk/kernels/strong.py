@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ripstop.risk.kernels.jit import kernel, lowest_bit, popcount
-from ripstop.risk.kernels.shapes import BitRows, Counts, Indices, Network, Room
+from ripstop.risk.kernels.shapes import BitRows, Counts, Indices, Network, Room, Unsigned
 from ripstop.risk.kernels.words import ONE, ZERO
 
 MOST_ROWS = 4096  # nodes; 2 MiB of bits, about a core's second-level cache
@@ -29,8 +29,8 @@ class World(NamedTuple):
     of bits a component, or empty. `order` to `path`: the depth-first search's own.
     """
 
-    start: Indices
-    target: Indices
+    start: Unsigned
+    target: Unsigned
     component: Indices
     members: Indices
     ends: Counts
@@ -50,8 +50,8 @@ def make_world(n: int, edges: int, *, exact: bool) -> World:
     """Allocate for n nodes and at most so many live edges."""
     rows = n if exact and n <= MOST_ROWS else 0
     return World(
-        start=np.zeros(n + 1, np.int32),
-        target=np.zeros(edges, np.int32),
+        start=np.zeros(n + 1, np.uint32),
+        target=np.zeros(edges, np.uint32),
         component=np.zeros(n, np.int32),
         members=np.zeros(n, np.int32),
         ends=np.zeros(n + 1, np.int64),

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ripstop.risk.kernels.jit import kernel
-from ripstop.risk.kernels.shapes import Counts, Indices, Tally
+from ripstop.risk.kernels.shapes import Counts, Indices, Tally, Unsigned
 from ripstop.risk.kernels.words import GOLDEN, STRIDE, mix
 
 UNIT = 2.0**-53
@@ -28,7 +28,7 @@ class Picks(NamedTuple):
     """Who may fell whom: in-neighbours by node, with the running sum of their weights within the node."""
 
     start: Counts
-    neighbour: Indices
+    neighbour: Unsigned
     upto: NDArray[np.float64]
     mass: Counts
 

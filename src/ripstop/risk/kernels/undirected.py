@@ -18,6 +18,7 @@ from ripstop.risk.kernels.words import (
     heavy_lanes,
     lanes_of,
     promising_lanes,
+    settle_bounded,
     split_lanes,
 )
 
@@ -114,7 +115,7 @@ def run_blocks(
     """Sample blocks `blocks[0]` to `blocks[1]` and add what is counted to `tally`."""
     for block in range(blocks[0], blocks[1]):
         left = lanes_of(block, question.trials)
-        draw_words(network.threshold, question.key, block, left, room.words)
+        draw_words(network, question.key, block, left, room.words)
         if question.flood:
             for i in range(len(question.pivots)):
                 if left != ZERO:
@@ -122,6 +123,10 @@ def run_blocks(
         tally.left[0] += np.int64(popcount(left))
         if not question.exact:
             left &= promising_lanes(network, room, question.need)
+        if question.bound and left != ZERO:
+            tally.left[1] += np.int64(popcount(left))
+            left = settle_bounded(network, room, question.need, left)
+            tally.left[2] += np.int64(popcount(left))
         if left != ZERO:
             tally.open[0] = left
             join_lanes(network, question, room, forest, tally)

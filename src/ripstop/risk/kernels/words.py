@@ -20,7 +20,7 @@ from __future__ import annotations
 import numpy as np
 
 from ripstop.risk.kernels.jit import kernel, lowest_bit
-from ripstop.risk.kernels.shapes import Adjacency, Indices, Network, Room, Words
+from ripstop.risk.kernels.shapes import GROUP, GROUP_BITS, Adjacency, Indices, Network, Room, Words
 
 LANES = 64
 FULL = np.uint64(0xFFFFFFFFFFFFFFFF)
@@ -32,6 +32,8 @@ STRIDE = np.uint64(0xD1342543DE82EF95)  # an odd multiplier (Steele, Vigna 2021)
 BYTES = np.uint64(0x0101010101010101)
 BYTE = np.uint64(0xFF)
 FLUSH = 255  # so many ones fit a byte
+PARTS = 4  # of `need`, in which nodes join a closure
+ONE32 = np.uint32(1)
 
 
 @kernel
@@ -61,11 +63,12 @@ def draw_word(threshold: np.uint64, state: np.uint64) -> np.uint64:
 
 
 @kernel
-def draw_words(threshold: Words, key: np.uint64, block: int, lanes: np.uint64, words: Words) -> None:
+def draw_words(network: Network, key: np.uint64, block: int, lanes: np.uint64, words: Words) -> None:
     """Draw the live lanes of every edge in one block, kept to `lanes`."""
     stream = mix(mix(key) + np.uint64(block + 1) * GOLDEN)
-    for e in range(len(threshold)):
-        words[e] = draw_word(threshold[e], mix(stream + np.uint64(e + 1) * STRIDE)) & lanes
+    for e in range(len(words)):
+        state = mix(stream + np.uint64(network.key[e] + 1) * STRIDE)
+        words[e] = draw_word(network.threshold[e], state) & lanes
 
 
 @kernel
@@ -78,32 +81,48 @@ def lanes_of(block: int, trials: int) -> np.uint64:
 
 
 @kernel
-def flood(adjacency: Adjacency, room: Room, waiting: int, reach: Words) -> None:
-    """Spread from the first `waiting` nodes of the queue along live edges in all lanes at once.
+def pass_along(adjacency: Adjacency, room: Room) -> None:
+    """Lay the words out in the order in which a flood passes the edges."""
+    for i in range(len(adjacency.edge)):
+        room.along[i] = room.words[adjacency.edge[i]]
 
-    `reach` and `room.fresh` enter with the lanes in which each of them starts and zero elsewhere; `reach`
-    leaves with the lanes in which each node was reached. A node waits in the queue exactly while its `fresh`
-    word is not zero.
+
+@kernel
+def flood(adjacency: Adjacency, room: Room, reach: Words) -> None:
+    """Spread along live edges in all lanes at once, from the nodes and lanes that `reach` holds.
+
+    `room.along` holds the live lanes by place in the adjacency, `room.spread` those in which a node is known
+    to have been spread from; it leaves equal to `reach`. The nodes are passed up and down again until nothing
+    is new, those of a group only if one of them may have been reached since. So the inner loop has no branch:
+    whether an edge brings anything is anybody's guess, and a wrong guess costs more than all the rest.
     """
-    n = len(reach)
-    queue, fresh, words = room.queue, room.fresh, room.words
-    head = 0
-    while waiting > 0:
-        v = queue[head]
-        head = head + 1 if head + 1 < n else 0
-        waiting -= 1
-        bits = fresh[v]
-        fresh[v] = ZERO
-        for i in range(adjacency.start[v], adjacency.start[v + 1]):
-            u = adjacency.neighbour[i]
-            new = bits & words[adjacency.edge[i]] & ~reach[u]
-            if new != ZERO:
-                if fresh[u] == ZERO:
-                    slot = head + waiting
-                    queue[slot if slot < n else slot - n] = u
-                    waiting += 1
-                fresh[u] |= new
-                reach[u] |= new
+    start, neighbour = adjacency.start, adjacency.neighbour
+    along, spread, waits = room.along, room.spread, room.waits
+    n, groups = np.uint32(len(reach)), len(waits)
+    for g in range(groups):
+        waits[g] = 1
+    up, again = True, True
+    while again:
+        again = False
+        for k in range(groups):
+            g = k if up else groups - 1 - k
+            if waits[g] == 0:
+                continue
+            waits[g] = 0
+            first = np.uint32(g * GROUP)
+            last = min(np.uint32(first + GROUP), n)
+            for j in range(last - first):
+                v = np.uint32(first + j) if up else np.uint32(last - ONE32 - j)
+                bits = reach[v] & ~spread[v]
+                if bits == ZERO:
+                    continue
+                spread[v] |= bits
+                again = True
+                for i in range(start[v], start[v + ONE32]):
+                    u = neighbour[i]
+                    reach[u] |= bits & along[i]
+                    waits[u >> GROUP_BITS] = 1
+        up = not up
 
 
 @kernel
@@ -111,10 +130,45 @@ def flood_one(adjacency: Adjacency, room: Room, origin: int, lanes: np.uint64, r
     """Set `reach` to the lanes in which each node is reached from `origin`, which starts in `lanes`."""
     for v in range(len(reach)):
         reach[v] = ZERO
+        room.spread[v] = ZERO
     reach[origin] = lanes
-    room.fresh[origin] = lanes
-    room.queue[0] = origin
-    flood(adjacency, room, 1, reach)
+    pass_along(adjacency, room)
+    flood(adjacency, room, reach)
+
+
+@kernel
+def settle_bounded(network: Network, room: Room, need: int, lanes: np.uint64) -> np.uint64:
+    """Show in which lanes no cascade weighs `need`, as far as sets of nodes show it; give the others.
+
+    What a set of nodes reaches together bounds what each node in that closure reaches. So one part of the
+    nodes after the other joins a closure, for as long as it is lighter than `need`; then a new one is begun
+    with the part at hand, and a lane in which that part alone is too heavy stays open.
+    """
+    reach, settled, spread, asked = room.reach, room.back, room.spread, lanes
+    n = len(reach)
+    for v in range(n):
+        reach[v] = settled[v] = spread[v] = ZERO
+    pass_along(network.out, room)
+    part = max(n * need // (PARTS * max(network.total, 1)), 1)
+    for first in range(0, n, part):
+        anew = ZERO
+        for _ in range(2):
+            for v in range(first, min(first + part, n)):
+                reach[v] |= lanes & ~settled[v]
+            flood(network.out, room, reach)
+            count_mass(reach, network, room)
+            heavy = lanes & heavy_lanes(room, need)
+            lanes &= ~(heavy & anew)
+            anew = heavy & lanes
+            for v in range(n):
+                reach[v] &= lanes & ~anew
+                spread[v] = reach[v]
+                settled[v] |= reach[v]
+            if anew == ZERO:
+                break
+        if lanes == ZERO:
+            break
+    return asked & ~lanes
 
 
 @kernel
