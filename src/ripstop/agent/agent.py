@@ -14,7 +14,7 @@ from functools import partial, wraps
 from os import PathLike
 from threading import RLock
 from types import TracebackType
-from typing import ParamSpec, TypeVar, cast
+from typing import ParamSpec, TypeVar, cast, overload
 
 from ripstop.core.canonical import Json
 from ripstop.core.clock import Clock, Instant, SystemClock
@@ -136,9 +136,20 @@ class Agent:
         call = bound(fn, decided)
         return await (call() if self._is_failsafe(action) else self.circuits.of(action).call_async(call))
 
-    def governed(self, action: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-        """Decorate a function or coroutine function: each call is an `act`, its arguments are the context."""
+    @overload
+    def governed(self, action: str) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+    @overload
+    def governed(self, action: Callable[P, R]) -> Callable[P, R]: ...
+    def governed(self, action: str | Callable[..., object]) -> object:
+        """Decorate a function or coroutine function: each call is an `act`, its arguments are the context.
 
+        Without parentheses the action is named like the function.
+        """
+        if isinstance(action, str):
+            return self._governed(action)
+        return self._governed(action_of(action))(action)
+
+    def _governed(self, action: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
         def decorate(fn: Callable[P, R]) -> Callable[P, R]:
             signature = inspect.signature(fn)
 
