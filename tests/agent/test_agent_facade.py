@@ -226,6 +226,11 @@ def test_a_governed_function_decides_on_its_arguments():
     assert Pilot().accept() == 1.0
 
 
+def test_an_action_that_no_policy_guards_is_denied_with_that_reason_alone():
+    with pytest.raises(ActionVetoed, match="`go` is denied: no policy guards `go`"):
+        Agent("drone-42").act("go", int)
+
+
 def test_governed_without_parentheses_is_named_like_the_function():
     drone = Agent("drone-42", {"==": [{"var": "height_m"}, 10]})
 
