@@ -21,6 +21,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
+import subprocess
+import tempfile
 from pathlib import Path
 from time import process_time
 
@@ -41,6 +44,8 @@ _BARS = {
     "recall at 0.3% false positives, monitor": {"least": 0.65},
     "a reading, us": {"most": 1.5},
     "state, bytes": {"most": 64.0},
+    "a reading in C, ns": {"most": 60.0},
+    "state in C, bytes": {"most": 64.0},
 }
 _ELITE = 0.05
 _RECALL_POINTS = 40.0  # of NAB: so much is a whole of recall worth at either rate
@@ -172,6 +177,27 @@ def cost() -> dict[str, float]:
     return {"a reading, us": min(readings), "an exponentially weighted mean in a loop, us": min(plain)}
 
 
+def cost_in_c() -> dict[str, float]:
+    """Nanoseconds of a reading in C (examples/c/monitor.c); nothing where there is no compiler."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        return {}
+    source = Path(__file__).parents[1] / "examples" / "c"
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder) / "score"
+        files = [source / "score.c", source / "monitor.c"]
+        build = [compiler, "-O2", f"-I{source}", *files, "-o", made, "-lm"]
+        subprocess.run(build, check=True)  # noqa: S603 - the compiler and files of this repository
+        said = [_timed_in_c(made) for _ in range(5)]
+    return {"a reading in C, ns": min(ns for ns, _ in said), "state in C, bytes": said[0][1]}
+
+
+def _timed_in_c(program: Path) -> tuple[float, float]:
+    run = subprocess.run([program, "2000000"], capture_output=True, text=True, check=True)  # noqa: S603 - built above
+    words = run.stdout.split()
+    return float(words[0]), float(words[4])
+
+
 def measure(folder: Path, draws: int) -> dict[str, float]:
     figures: dict[str, float] = {}
     series = nab.load(folder / "nab")
@@ -190,6 +216,7 @@ def measure(folder: Path, draws: int) -> dict[str, float]:
     figures |= {f"chosen from all, {i}": float(c) for i, c in enumerate(search.choose(None))}
     figures |= recalls()
     figures |= cost()
+    figures |= cost_in_c()
     figures["state, bytes"] = float(len(Monitor().state()))
     return figures
 

@@ -81,6 +81,7 @@ def action_of(program: EdgeProgram, bundle: Bundle) -> dict[str, object]:
     return {
         "name": program.action,
         "verdict": None if settled is None else VERDICTS[settled],
+        "is_failsafe": program.action in bundle.vocabulary.failsafes,
         "parameters": [spec_of(*item) for item in names_of(program, bundle).items()],
         "inputs": [input_of(each, program, bundle) for each in program.inputs],
         "texts": dict(program.texts),
@@ -188,7 +189,8 @@ def c_header(table: dict[str, Any], functions: dict[str, CFunction], policy_head
         counts = [len(action[key]) for key in ("parameters", "inputs", "texts", "bounded")]
         verdict = -1 if function else VERDICT_NUMBERS[action["verdict"]]
         rows.append(
-            f"{{{quoted(action['name'])}, {verdict}, parameters_{index}, inputs_{index}, texts_{index}, "
+            f"{{{quoted(action['name'])}, {verdict}, {int(action['is_failsafe'])}, "
+            f"parameters_{index}, inputs_{index}, texts_{index}, "
             f"bounded_{index}, {', '.join(map(str, counts))}, {f'decide_{index}' if function else '0'}}}"
         )
     lines += c_array("device_action", "actions", rows)

@@ -38,6 +38,7 @@ typedef struct { int verdict; double low[DEVICE_BOUNDED], high[DEVICE_BOUNDED]; 
 typedef struct {
     const char *name; /* "" stands for any that is not named */
     int verdict;      /* -1: `decide` says */
+    int is_failsafe;  /* always permitted, whatever the ground orders */
     const device_spec *parameters;
     const device_input *inputs;
     const device_text *texts;

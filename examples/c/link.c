@@ -7,10 +7,11 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 #include <time.h>
 
-enum { KEEPALIVE_S = 10, STEP_MS = 200, TOPIC_LENGTH = 256 };
+enum { KEEPALIVE_S = 10, STEP_MS = 200, TOPIC_LENGTH = 256, HEARD = 16, MESSAGE = 16384 };
 static const double RETRY_S = 0.1, RETRY_MAX_S = 30.0;
 
 struct link {
@@ -20,11 +21,62 @@ struct link {
     pthread_t thread;
     atomic_int is_up, is_closing;
     atomic_uint connections;
+    pthread_mutex_t lock; /* of what was heard and not taken yet */
+    struct { char topic[16]; size_t length; unsigned char data[MESSAGE]; } heard[HEARD];
+    unsigned first, count;
 };
 
 static void topic_of(const link_t *self, const char *topic, char *out)
 {
     snprintf(out, TOPIC_LENGTH, "ripstop/%s/%s/%s", self->fleet, topic, self->agent);
+}
+
+/* What the ground says to this device: `ripstop/<fleet>/<topic>[/<scope>]`. */
+static void listen_to(link_t *self)
+{
+    char name[TOPIC_LENGTH];
+    static const char *const topics[] = {"tick", "stop", "intent/fleet"};
+    for (int i = 0; i < 3; i++) {
+        snprintf(name, TOPIC_LENGTH, "ripstop/%s/%s", self->fleet, topics[i]);
+        mosquitto_subscribe(self->client, 0, name, 0);
+    }
+    snprintf(name, TOPIC_LENGTH, "ripstop/%s/intent/agent-%s", self->fleet, self->agent);
+    mosquitto_subscribe(self->client, 0, name, 0);
+}
+
+static void on_message(struct mosquitto *client, void *given, const struct mosquitto_message *message)
+{
+    link_t *self = given;
+    (void)client;
+    char topic[16];
+    size_t length = (size_t)message->payloadlen, prefix = strlen("ripstop/") + strlen(self->fleet) + 1;
+    if (length == 0 || length > MESSAGE || strlen(message->topic) <= prefix) { return; }
+    if (sscanf(message->topic + prefix, "%15[a-z]", topic) != 1) { return; }
+    pthread_mutex_lock(&self->lock);
+    if (self->count == HEARD) {
+        self->first = (self->first + 1) % HEARD;
+        self->count--;
+    }
+    unsigned at = (self->first + self->count++) % HEARD;
+    strcpy(self->heard[at].topic, topic);
+    self->heard[at].length = length;
+    memcpy(self->heard[at].data, message->payload, length);
+    pthread_mutex_unlock(&self->lock);
+}
+
+size_t link_hear(link_t *self, char topic[16], void *data, size_t room)
+{
+    size_t length = 0;
+    pthread_mutex_lock(&self->lock);
+    if (self->count > 0) {
+        strcpy(topic, self->heard[self->first].topic);
+        length = self->heard[self->first].length;
+        if (length <= room) { memcpy(data, self->heard[self->first].data, length); }
+        self->first = (self->first + 1) % HEARD;
+        self->count--;
+    }
+    pthread_mutex_unlock(&self->lock);
+    return length <= room ? length : 0;
 }
 
 static void on_connect(struct mosquitto *client, void *given, int code)
@@ -35,6 +87,7 @@ static void on_connect(struct mosquitto *client, void *given, int code)
         fprintf(stderr, "link refused: %s\n", mosquitto_connack_string(code));
         return;
     }
+    listen_to(self);
     atomic_fetch_add(&self->connections, 1);
     atomic_store(&self->is_up, 1);
     fprintf(stderr, "link up\n");
@@ -86,7 +139,11 @@ link_t *link_open(const char *host, int port, const char *fleet, const char *age
     link_t *self = calloc(1, sizeof *self);
     if (self == 0) { return 0; }
     mosquitto_lib_init();
-    *self = (link_t){.host = host, .port = port, .fleet = fleet, .agent = agent};
+    self->host = host;
+    self->port = port;
+    self->fleet = fleet;
+    self->agent = agent;
+    pthread_mutex_init(&self->lock, 0);
     self->client = mosquitto_new(agent, true, self);
     topic_of(self, "gone", gone);
     if (self->client == 0 || mosquitto_threaded_set(self->client, true) != 0
@@ -97,6 +154,7 @@ link_t *link_open(const char *host, int port, const char *fleet, const char *age
         return 0;
     }
     mosquitto_connect_callback_set(self->client, on_connect);
+    mosquitto_message_callback_set(self->client, on_message);
     mosquitto_disconnect_callback_set(self->client, on_disconnect);
     if (pthread_create(&self->thread, 0, stay_connected, self) != 0) {
         mosquitto_destroy(self->client);
@@ -127,5 +185,6 @@ void link_close(link_t *self)
     pthread_join(self->thread, 0);
     mosquitto_destroy(self->client);
     mosquitto_lib_cleanup();
+    pthread_mutex_destroy(&self->lock);
     free(self);
 }

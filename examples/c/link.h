@@ -20,6 +20,12 @@ unsigned link_connections(const link_t *self); /* how often it has come up */
 /* Publish on `ripstop/<fleet>/<topic>/<agent>`, at most once; 0 where it went out. */
 int link_say(link_t *self, const char *topic, const void *data, size_t length);
 
+/* The next message of the ground: "tick", "intent" or "stop" in `topic`, its length; 0 where there is none.
+ *
+ * What comes faster than it is taken pushes the oldest out: everything is said again.
+ */
+size_t link_hear(link_t *self, char topic[16], void *data, size_t room);
+
 /* Say goodbye and let go. */
 void link_close(link_t *self);
 

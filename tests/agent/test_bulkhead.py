@@ -21,6 +21,25 @@ def test_what_is_too_much_is_refused_at_once_and_not_called():
     assert bulkhead.call(int) == 0
 
 
+def test_an_async_with_block_that_is_cancelled_gives_its_place_back():
+    bulkhead = Bulkhead(low=1, high=1)
+
+    async def hang():
+        async with bulkhead.guard():
+            await asyncio.Event().wait()
+
+    async def fly():
+        task = asyncio.create_task(hang())
+        await asyncio.sleep(0)
+        assert bulkhead.in_flight == 1
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(fly())
+    assert bulkhead.in_flight == 0
+
+
 def test_whatever_ends_a_call_gives_its_place_back():
     bulkhead = Bulkhead(low=1, high=1)
     for error in (OSError, KeyboardInterrupt):

@@ -131,6 +131,22 @@ def test_a_with_block_is_one_call():
         pytest.fail("the block ran")
 
 
+def test_an_async_with_block_is_one_call_too():
+    circuit = breaker()
+
+    async def fly():
+        for _ in range(2):
+            with pytest.raises(OSError, match="no link"):
+                async with circuit.guard():
+                    await asyncio.sleep(0)
+                    broken()
+        with pytest.raises(BreakerOpen):
+            async with circuit.guard():
+                pytest.fail("the block ran")
+
+    asyncio.run(fly())
+
+
 def test_orders_hold_until_reset():
     circuit = breaker()
     circuit.force_open()

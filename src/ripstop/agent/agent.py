@@ -14,7 +14,7 @@ from functools import partial, wraps
 from os import PathLike
 from threading import RLock
 from types import TracebackType
-from typing import ParamSpec, TypeVar, cast
+from typing import ParamSpec, TypeVar, cast, overload
 
 from ripstop.core.canonical import Json
 from ripstop.core.clock import Clock, Instant, SystemClock
@@ -136,42 +136,47 @@ class Agent:
         call = bound(fn, decided)
         return await (call() if self._is_failsafe(action) else self.circuits.of(action).call_async(call))
 
-    def governed(self, action: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-        """Decorate a function or coroutine function: each call is an `act`, its arguments are the context."""
+    @overload
+    def governed(self, action: str) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+    @overload
+    def governed(self, action: Callable[P, R]) -> Callable[P, R]: ...
+    def governed(self, action: str | Callable[..., object]) -> object:
+        """Make each call of a function or coroutine an `act`; bare, it is named like the function."""
+        if isinstance(action, str):
+            return partial(self._governed, action)
+        return self._governed(action_of(action), action)
 
-        def decorate(fn: Callable[P, R]) -> Callable[P, R]:
-            signature = inspect.signature(fn)
+    def _governed(self, action: str, fn: Callable[P, R]) -> Callable[P, R]:
+        signature = inspect.signature(fn)
 
-            def arranged(*args: P.args, **kwargs: P.kwargs) -> inspect.BoundArguments:
-                arguments = signature.bind(*args, **kwargs)
-                arguments.apply_defaults()
-                given = {name: value for name, value in arguments.arguments.items() if is_json(value)}
-                arguments.arguments.update(self._admit(action, given))
-                return arguments
+        def arranged(*args: P.args, **kwargs: P.kwargs) -> inspect.BoundArguments:
+            arguments = signature.bind(*args, **kwargs)
+            arguments.apply_defaults()
+            given = {name: value for name, value in arguments.arguments.items() if is_json(value)}
+            arguments.arguments.update(self._admit(action, given))
+            return arguments
 
-            if inspect.iscoroutinefunction(fn):
-                waiting = cast("Callable[P, Awaitable[object]]", fn)
-
-                @wraps(fn)
-                async def governed_async(*args: P.args, **kwargs: P.kwargs) -> object:
-                    arguments = arranged(*args, **kwargs)
-                    if self._is_failsafe(action):
-                        return await waiting(*arguments.args, **arguments.kwargs)
-                    circuit = self.circuits.of(action)
-                    return await circuit.call_async(waiting, *arguments.args, **arguments.kwargs)
-
-                return cast("Callable[P, R]", governed_async)
+        if inspect.iscoroutinefunction(fn):
+            waiting = cast("Callable[P, Awaitable[object]]", fn)
 
             @wraps(fn)
-            def governed(*args: P.args, **kwargs: P.kwargs) -> R:
+            async def governed_async(*args: P.args, **kwargs: P.kwargs) -> object:
                 arguments = arranged(*args, **kwargs)
                 if self._is_failsafe(action):
-                    return fn(*arguments.args, **arguments.kwargs)
-                return self.circuits.of(action).call(fn, *arguments.args, **arguments.kwargs)
+                    return await waiting(*arguments.args, **arguments.kwargs)
+                circuit = self.circuits.of(action)
+                return await circuit.call_async(waiting, *arguments.args, **arguments.kwargs)
 
-            return governed
+            return cast("Callable[P, R]", governed_async)
 
-        return decorate
+        @wraps(fn)
+        def governed(*args: P.args, **kwargs: P.kwargs) -> R:
+            arguments = arranged(*args, **kwargs)
+            if self._is_failsafe(action):
+                return fn(*arguments.args, **arguments.kwargs)
+            return self.circuits.of(action).call(fn, *arguments.args, **arguments.kwargs)
+
+        return governed
 
     def request_action(self, fn: Callable[..., R], context: Mapping[str, Json] | None = None) -> R:
         """Take the action that `fn` is named for: `act` under the function's own name."""

@@ -20,6 +20,8 @@ from typing import ParamSpec, TypeVar
 from ripstop.core.clock import Clock, SystemClock
 from ripstop.core.errors import ConfigurationError, RipstopError
 
+from .calling import Block
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -136,13 +138,16 @@ class Bulkhead:
         """How many calls were refused ever."""
         return self._core.refused
 
-    @contextmanager
-    def guard(self) -> Iterator[None]:
-        """Run a `with` block as one call, in a function or a coroutine: entering it never waits.
+    def guard(self) -> Block:
+        """Run a `with` or `async with` block as one call: entering it never waits.
 
         Raises:
-            BulkheadFull: too many calls are in flight; the block did not run.
+            BulkheadFull: on entering: too many calls are in flight; the block did not run.
         """
+        return Block(self._block())
+
+    @contextmanager
+    def _block(self) -> Iterator[None]:
         with self._lock:
             permit = self._core.enter()
         if permit is None:

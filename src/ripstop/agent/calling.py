@@ -1,18 +1,45 @@
-"""How a user's function is called with the context that was decided on."""
+"""How a user's function is called with the context that was decided on, and blocks that count as calls."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from functools import lru_cache, partial
-from types import CellType, CodeType, FunctionType, MethodType
-from typing import NamedTuple, TypeVar
+from types import CellType, CodeType, FunctionType, MethodType, TracebackType
+from typing import NamedTuple, TypeAlias, TypeVar
 
 from ripstop.core.canonical import Json
 from ripstop.core.decision import Limit
 
 R = TypeVar("R")
+_Raised: TypeAlias = tuple[type[BaseException] | None, BaseException | None, TracebackType | None]
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
+
+class Block(AbstractContextManager[None], AbstractAsyncContextManager[None]):
+    """A `with` block as an `async with` block, too: its ends do not wait.
+
+    Args:
+        ends: enters and leaves the block.
+    """
+
+    __slots__ = ("_ends",)
+
+    def __init__(self, ends: AbstractContextManager[None]) -> None:
+        self._ends = ends
+
+    def __enter__(self) -> None:
+        self._ends.__enter__()
+
+    def __exit__(self, *raised: *_Raised) -> bool | None:
+        return self._ends.__exit__(*raised)
+
+    async def __aenter__(self) -> None:
+        self._ends.__enter__()
+
+    async def __aexit__(self, *raised: *_Raised) -> bool | None:
+        return self._ends.__exit__(*raised)
 
 
 def action_of(fn: Callable[..., object]) -> str:

@@ -26,6 +26,7 @@ from .breaker import (
     Metrics,
     Transition,
 )
+from .calling import Block
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -170,9 +171,12 @@ class CircuitBreaker:
             self._returned(permit, began_us, result)
         return result
 
+    def guard(self) -> Block:
+        """Run a `with` or `async with` block as one call: entering it never waits."""
+        return Block(self._block())
+
     @contextmanager
-    def guard(self) -> Iterator[None]:
-        """Run a `with` block as one call, in a function or a coroutine: entering it never waits."""
+    def _block(self) -> Iterator[None]:
         permit, began_us = self._enter()
         try:
             yield

@@ -14,7 +14,7 @@ class ActionVetoed(RipstopError, PermissionError):  # noqa: N818 - the name that
 
     def __init__(self, decision: Decision) -> None:
         verb = "limited" if decision.verdict is Verdict.LIMIT else "denied"
-        reasons = "; ".join(f"{reason.policy}: {reason.text}" for reason in decision.reasons)
+        reasons = "; ".join(": ".join(filter(None, (it.policy, it.text))) for it in decision.reasons)
         RipstopError.__init__(
             self, f"`{decision.action}` is {verb}{': ' if reasons else ''}{reasons}", code="A0201"
         )

@@ -60,7 +60,8 @@ def mqtt_user(fleet: str, agent: str, password: str) -> User:
     """
     names = Subjects(fleet)
     publish = [names.of(topic, agent) for topic in (*UP, "gone") if topic != "segment"]
-    subscribe = [names.tick, names.bundle, names.intent("fleet"), names.intent(f"agent-{agent}")]
+    subscribe = [names.tick, names.bundle, names.stop]
+    subscribe += [names.intent("fleet"), names.intent(f"agent-{agent}")]
     return {
         "user": agent,
         "password": password,
