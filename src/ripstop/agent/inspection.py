@@ -5,11 +5,11 @@ The files of an agent that runs may be read too: what it is writing just then sh
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from ripstop.core.errors import WireError
 from ripstop.core.journal import Entry, RecordKind, read_entry
+from ripstop.core.value import dataclass
 from ripstop.core.wire.chain import genesis
 
 from .ledger import LedgerError

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass
+
+from ripstop.core.value import dataclass
 
 _FACTOR = re.compile(r"(?P<symbol>[A-Za-z%°µΩ€$_][A-Za-z%°µΩ€$_]*)(?:\^(?P<power>-?[1-9][0-9]?))?\Z")
 
