@@ -15,8 +15,9 @@ import hashlib
 import resource
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -54,6 +55,27 @@ RESTRICTION = {
 class WeekDisk(FileLedger):
     """An agent's real files; power cuts are not what is tested here, so a sync costs nothing."""
 
+    told: Callable[[bool | None, bool | None], None]
+    """Hears that the disk is short or no longer, that it fails or works again, as an agent's shell would."""
+
+    was_short = was_failing = False
+
+    def append(self, stream: str, data: bytes) -> None:
+        """Append, and tell how the disk is."""
+        try:
+            super().append(stream, data)
+        except OSError:
+            if not self.was_failing:
+                self.was_failing = True
+                self.told(None, True)
+            return
+        if self.was_failing:
+            self.was_failing = False
+            self.told(None, False)
+        if self.is_short != self.was_short:
+            self.was_short = self.is_short
+            self.told(self.was_short, None)
+
     def sync(self) -> None:
         """Leave it to the kernel."""
 
@@ -74,6 +96,7 @@ class World:
     folder: Path
     agents: int
     seed: int
+    share: int = 64 << 20
     timeline: Timeline = field(default_factory=lambda: Timeline(START_US))
     nodes: dict[str, AgentNode] = field(default_factory=dict)
     disks: dict[str, WeekDisk] = field(default_factory=dict)
@@ -103,7 +126,8 @@ class World:
         self.lives[name] = self.lives.get(name, 0) + 1
         if name in self.disks:
             self.network.crash(name)
-        disk = self.disks[name] = WeekDisk(self.folder / name, name)
+        disk = self.disks[name] = WeekDisk(self.folder / name, name, self.share)
+        disk.told = partial(self.tell, name)
         restored = Restored.read(disk)
         settings = NodeSettings(
             name,
@@ -121,6 +145,19 @@ class World:
             restored=restored,
         )
         self.network.attach(name, node, incarnation=restored.incarnation + 1, disk=disk)  # type: ignore[arg-type]
+
+    def tell(self, name: str, is_short: bool | None, is_failing: bool | None) -> None:
+        """Let an agent know how its disk is, once it is done with what it does."""
+
+        def told() -> None:
+            node, now = self.nodes[name], self.network.now(name)
+            if is_failing is not None:
+                effects = node.ledger_failed("full", now) if is_failing else node.ledger_recovered(now)
+            else:
+                effects = node.ledger_short(bool(is_short), now)
+            self.network.perform(name, effects)
+
+        self.timeline.at(self.timeline.now_us, told)
 
     def restrict(self) -> None:
         """Issue an intent that restricts every second agent, and holds through silence."""
@@ -221,9 +258,12 @@ class Outcome:
     digest: str = ""
 
 
-def compare(folder: Path, *, agents: int, minutes: int, seed: int, restart: float = _DAILY) -> Outcome:
+def compare(
+    folder: Path, *, agents: int, minutes: int, seed: int, restart: float = _DAILY, share: int = 64 << 20
+) -> Outcome:
     """Run both worlds side by side; `restart` is an agent's chance to start again within a minute."""
-    with_ground, without = World(folder / "with", agents, seed), World(folder / "without", agents, seed)
+    with_ground = World(folder / "with", agents, seed, share)
+    without = World(folder / "without", agents, seed, share)
     without.kill_ground()
     outcome, hashed = Outcome(), hashlib.sha256()
     both = zip(live(with_ground, minutes, restart), live(without, minutes, restart), strict=True)
@@ -251,9 +291,12 @@ def main() -> int:
     parser.add_argument("--days", type=int, default=7)
     parser.add_argument("--agents", type=int, default=6)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--share", type=float, default=64.0, metavar="MB", help="of the disk, for a ledger")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        found = compare(Path(folder), agents=args.agents, minutes=args.days * 1440, seed=args.seed)
+        share = round(args.share * 1e6)
+        minutes = args.days * 1440
+        found = compare(Path(folder), agents=args.agents, minutes=minutes, seed=args.seed, share=share)
     megabytes = ", ".join(f"{size / 1e6 / args.agents:.1f}" for size in found.disk_bytes)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     said = [

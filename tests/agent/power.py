@@ -18,8 +18,8 @@ class Power:
         self.spent = 0
         self.calls = []
         self._last = last
-        self._open, self._replace, self._fsync = Path.open, Path.replace, os.fsync
-        patch.setattr(Path, "open", lambda path, *a, **k: _File(self._open(path, *a, **k), self))
+        self._fdopen, self._replace, self._fsync = os.fdopen, Path.replace, os.fsync
+        patch.setattr(os, "fdopen", lambda handle, *a, **k: _File(self._fdopen(handle, *a, **k), self))
         patch.setattr(Path, "replace", lambda path, target: self._replaced(path, target))
         patch.setattr(os, "fsync", self._synced)
 

@@ -74,3 +74,18 @@ def test_the_ledger_of_a_running_agent_can_be_read(folder):
 def test_a_folder_without_a_ledger_is_a_clear_error(tmp_path):
     with pytest.raises(LedgerError, match="C0405"):
         inspect_ledger(tmp_path / "nowhere")
+
+
+def test_bundles_in_their_slots_are_verified_too(folder, capsys):
+    ledger = FileLedger(folder, "drone-1")
+    for content in (b"first", b"second", b"third"):
+        ledger.append("bundle", content)
+    ledger.close()
+    assert inspect_ledger(folder).bundles == (2, 3)
+    assert main(["ledger", "verify", str(folder)]) == 0
+    assert "bundle     2, 3" in capsys.readouterr().out
+    slot = folder / "bundle.b"
+    slot.write_bytes(slot.read_bytes()[:-1] + b"!")
+    report = inspect_ledger(folder)
+    assert report.bundles == (3,)
+    assert report.findings == ["bundle.b: holds something else than the bundle put there"]

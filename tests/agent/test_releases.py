@@ -86,6 +86,19 @@ def test_a_release_that_does_not_load_is_refused(tmp_path):
         assert agent.node.release.counter == 0
 
 
+def test_a_document_that_holds_any_text_is_read_as_canonical_json_and_one_that_is_not_is_refused(tmp_path):
+    spoken = POLICY | {"vocabulary": VOCABULARY.to_json()}
+    with make(tmp_path) as agent:
+        for counter, words in enumerate(("<vocabulary>", "usual"), 1):
+            agent.install(bundle(counter, spoken | {"description": words}))
+            assert agent.node.release.counter == counter
+        sealed = bundle(3, spoken)
+        loose = sealed.replace(b'"guards":', b'"guards": ')
+        with pytest.raises(WireError):
+            agent.install(loose)
+        assert agent.node.release.counter == 2
+
+
 def test_without_a_trusted_key_every_release_is_refused():
     with pytest.raises(WireError, match="no key is trusted"):
         make(trust=None).install(bundle(1))

@@ -1,43 +1,113 @@
-"""Quick frozen values are frozen dataclasses like all others, only made faster."""
-
-from __future__ import annotations
+"""Our dataclasses are those of the standard library, made with less."""
 
 import copy
+import dataclasses
+import inspect
 import pickle
-from dataclasses import FrozenInstanceError, dataclass, replace
+from dataclasses import field, fields, is_dataclass, replace
 
 import pytest
 
-from ripstop.core.value import quick
+from ripstop.core.clock import Instant
+from ripstop.core.value import dataclass
 
 
-@quick
-@dataclass(frozen=True, slots=True, order=True)
-class Reading:
+@dataclass(frozen=True, slots=True)
+class Ours:
+    """A class with everything that is used of dataclasses."""
+
     name: str
-    value: float = 0.0
-    unit: str = "V"
+    level: int = 3
+    tags: tuple[str, ...] = ()
+    seen: list[int] = field(default_factory=list)
+    secret: bytes = field(default=b"", repr=False, compare=False)
+    size: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "size", len(self.name))
 
 
-def test_a_quick_value_takes_what_the_plain_one_would() -> None:
-    assert Reading("a") == Reading(name="a", value=0.0, unit="V")
-    assert repr(Reading("a", 1.0)) == "Reading(name='a', value=1.0, unit='V')"
-    assert Reading("a") < Reading("b")
-    with pytest.raises(TypeError, match="name"):
-        Reading()  # type: ignore[call-arg]  # what a caller without types may do
-    with pytest.raises(TypeError, match="size"):
-        Reading("a", size=1)  # type: ignore[call-arg]  # what a caller without types may do
+@dataclasses.dataclass(frozen=True, slots=True)
+class Theirs:
+    """The same, by the standard library."""
+
+    name: str
+    level: int = 3
+    tags: tuple[str, ...] = ()
+    seen: list[int] = field(default_factory=list)
+    secret: bytes = field(default=b"", repr=False, compare=False)
+    size: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "size", len(self.name))
 
 
-def test_a_quick_value_stays_frozen() -> None:
-    reading = Reading("a")
-    with pytest.raises(FrozenInstanceError):
-        reading.value = 2.0  # type: ignore[misc]  # what a caller without types may do
-    assert hash(reading) == hash(Reading("a"))
+@dataclass(slots=True)
+class Open:
+    """One that can be changed."""
+
+    count: int = 0
 
 
-def test_a_quick_value_is_replaced_copied_and_pickled_like_any_other() -> None:
-    reading = Reading("a", 3.0)
-    assert replace(reading, unit="A") == Reading("a", 3.0, "A")
-    assert copy.deepcopy(reading) == reading
-    assert pickle.loads(pickle.dumps(reading)) == reading  # noqa: S301 (our own bytes)
+@dataclass(frozen=True, slots=True)
+class One:
+    """A single field."""
+
+    only: str
+
+
+@dataclass(frozen=True)
+class Roomy:
+    """Without slots."""
+
+    only: str
+
+
+def test_both_take_print_and_describe_the_same():
+    ours, theirs = Ours("a", tags=("x",), secret=b"s"), Theirs("a", tags=("x",), secret=b"s")
+    assert repr(ours) == repr(theirs).replace("Theirs", "Ours")
+    assert [f.name for f in fields(Ours)] == [f.name for f in fields(Theirs)]
+    assert [(p.name, p.kind) for p in inspect.signature(Ours).parameters.values()] == [
+        (p.name, p.kind) for p in inspect.signature(Theirs).parameters.values()
+    ]
+    assert Ours.__match_args__ == Theirs.__match_args__
+    assert is_dataclass(Ours)
+    assert ours.seen is not Ours("b").seen
+    for wrong in ({}, {"name": "a", "size": 1}, {"name": "a", "other": 1}):
+        with pytest.raises(TypeError):
+            Ours(**wrong)
+        with pytest.raises(TypeError):
+            Theirs(**wrong)
+
+
+def test_equality_and_hash_look_at_the_fields_that_are_compared():
+    assert Ours("a", secret=b"1") == Ours("a", secret=b"2") != Ours("b")
+    assert Ours("a") != Theirs("a")
+    assert One("a") == One("a") != Roomy("a")
+    assert hash(One("a")) == hash(One("a")) == hash(("a",))
+    assert Open(1) == Open(1)
+    with pytest.raises(TypeError):
+        hash(Open(1))
+    with pytest.raises(TypeError):
+        hash(Ours("a"))  # a list in it has none
+
+
+@pytest.mark.parametrize("made", [Ours("a"), One("a"), Roomy("a"), Instant(1, 2, "b")])
+def test_what_is_frozen_stays_so_and_can_be_copied_pickled_and_replaced(made):
+    name = fields(made)[0].name
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(made, name, 1)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        delattr(made, name)
+    assert pickle.loads(pickle.dumps(made)) == copy.deepcopy(made) == copy.copy(made) == made  # noqa: S301 - our own
+    other = replace(made, **{name: 9}) if not isinstance(made, Ours) else replace(made, name="other")
+    assert other != made
+
+
+def test_what_is_open_can_be_changed_and_one_that_holds_itself_can_be_printed():
+    made = Open()
+    made.count = 5
+    assert made == Open(5)
+    assert pickle.loads(pickle.dumps(made)) == made  # noqa: S301 - our own
+    made.count = made
+    assert repr(made) == "Open(count=...)"

@@ -9,7 +9,6 @@ the safe side.
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass
 from functools import lru_cache
 
 from ripstop.core.chance import SplitMix64
@@ -17,7 +16,7 @@ from ripstop.core.clock import Instant
 from ripstop.core.errors import WireError
 from ripstop.core.intent import Intent, Position
 from ripstop.core.messages import Tick
-from ripstop.core.value import quick
+from ripstop.core.value import dataclass
 from ripstop.core.wire.envelope import EnvelopeType
 from ripstop.core.wire.record import unpack
 
@@ -47,7 +46,6 @@ class RefusedError(WireError):
         self.position = position
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class TickOutcome:
     """What a tick brought.

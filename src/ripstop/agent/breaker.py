@@ -8,12 +8,12 @@ the state in which it was given: what ends in another spell counts for nothing.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple, Protocol
 
 from ripstop.core.chance import SplitMix64
 from ripstop.core.errors import ConfigurationError, RipstopError
+from ripstop.core.value import dataclass
 
 
 class BreakerState(Enum):

@@ -13,12 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from threading import Lock
 from typing import ParamSpec, TypeVar
 
 from ripstop.core.clock import Clock, SystemClock
 from ripstop.core.errors import ConfigurationError, RipstopError
+from ripstop.core.value import dataclass
 
 from .calling import Block
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
 from functools import wraps
 from threading import Lock
@@ -16,6 +16,7 @@ from typing import NamedTuple, ParamSpec, TypeVar, cast
 
 from ripstop.core.chance import SplitMix64
 from ripstop.core.clock import Clock, SystemClock
+from ripstop.core.value import dataclass
 
 from .breaker import (
     Breaker,

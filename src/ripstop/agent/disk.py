@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import TypeAlias
 
+from ripstop.core.value import dataclass
 from ripstop.core.wire.envelope import Keyring
 
 from .ledger import FileLedger, MemoryLedger

@@ -8,11 +8,12 @@ was before need not be wrong.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from ripstop.core.canonical import Json
 from ripstop.core.chance import stream
 from ripstop.core.node import Scalar
+from ripstop.core.value import dataclass
 from ripstop.core.vocabulary import Vocabulary
 
 from .breaker import Breaker, BreakerEvent, BreakerState, Transition

@@ -5,15 +5,16 @@ The files of an agent that runs may be read too: what it is writing just then sh
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from ripstop.core.errors import WireError
 from ripstop.core.journal import Entry, RecordKind, read_entry
+from ripstop.core.value import dataclass
 from ripstop.core.wire.chain import genesis
 
 from .ledger import LedgerError
-from .settings import LEDGER
+from .settings import BUNDLE, LEDGER
+from .slots import Slots
 from .streams import holds_record, payload, read_head, read_stream
 
 
@@ -43,11 +44,13 @@ class StreamReport:
 
 @dataclass(frozen=True, slots=True)
 class LedgerReport:
-    """What a ledger's folder holds."""
+    """What a ledger's folder holds; `bundles` are the numbers of those in its sound slots, older first."""
 
     owner: str
     streams: tuple[StreamReport, ...]
     set_aside: tuple[str, ...]
+    bundles: tuple[int, ...] = ()
+    damaged_slots: tuple[str, ...] = ()
 
     @property
     def ledger(self) -> StreamReport | None:
@@ -58,6 +61,7 @@ class LedgerReport:
     def findings(self) -> list[str]:
         """Everything that is wrong, each with its place."""
         found = [f"{stream.stream}: {text}" for stream in self.streams for text in stream.findings]
+        found += [f"{name}: holds something else than the bundle put there" for name in self.damaged_slots]
         return found + [
             f"{name}: was set aside as damaged when the ledger was opened" for name in self.set_aside
         ]
@@ -73,6 +77,7 @@ def inspect_ledger(folder: Path) -> LedgerReport:
         owner = (folder / "lock").read_text(errors="replace").strip()
         paths = sorted(folder.glob("*.log"))
         streams = tuple(_report(path, owner) for path in paths)
+        slots = Slots(folder, BUNDLE)
         aside = tuple(path.name for path in sorted(folder.glob("*.log.damaged-*")))
     except FileNotFoundError as error:
         raise LedgerError(
@@ -84,7 +89,8 @@ def inspect_ledger(folder: Path) -> LedgerReport:
         raise LedgerError(
             f"ledger folder `{folder}` cannot be read: {error.strerror}", code="C0402"
         ) from error
-    return LedgerReport(owner, streams, aside)
+    bundles = tuple(content.number for content in slots.contents)
+    return LedgerReport(owner, streams, aside, bundles, tuple(slots.damaged))
 
 
 def _report(path: Path, owner: str) -> StreamReport:

@@ -15,11 +15,12 @@ References:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import IntEnum
 
 from ripstop.core.canonical import Json
 from ripstop.core.errors import ConfigurationError
+from ripstop.core.value import dataclass
 
 
 class Rung(IntEnum):

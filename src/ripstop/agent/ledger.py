@@ -28,12 +28,12 @@ import fcntl
 import os
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
 from ripstop.core.errors import ConfigurationError
 from ripstop.core.files import write_whole
+from ripstop.core.value import dataclass
 from ripstop.core.wire.chain import genesis, link
 
 from .personal import STREAM as _PERSONAL

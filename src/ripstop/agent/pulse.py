@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from ripstop.core.chance import SplitMix64
 from ripstop.core.clock import Instant
 from ripstop.core.messages import Beat
 from ripstop.core.node import Effect, Fetch, Fetched, SetTimer
 from ripstop.core.subjects import Subjects
+from ripstop.core.value import dataclass
 
 from .authority import Authority
 from .breaker import BreakerState

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from ripstop.core.canonical import Json
 from ripstop.core.errors import WireError
 from ripstop.core.journal import RecordKind, read_entry, write_entry
 from ripstop.core.messages import Receipt, Segment
 from ripstop.core.node import Append, Drop, Effect, Sync
+from ripstop.core.value import dataclass
 from ripstop.core.wire.chain import genesis, head, link
 
 from .ledger import Tail

@@ -8,11 +8,12 @@ that jumps makes no policy stale.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from ripstop.core.clock import Instant
 from ripstop.core.errors import WireError
 from ripstop.core.messages import Bundle, SafeMode
+from ripstop.core.value import dataclass
 from ripstop.core.wire.bundle import open_bundle
 
 from .restraint import Restraint

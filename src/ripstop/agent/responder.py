@@ -8,13 +8,14 @@ actions are delivered to the application.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from ripstop.core.canonical import Json
 from ripstop.core.clock import Instant
 from ripstop.core.decision import Verdict
 from ripstop.core.errors import ConfigurationError, WireError
 from ripstop.core.node import Deliver, Effect, Scalar, SetTimer
+from ripstop.core.value import dataclass
 from ripstop.core.vocabulary import Vocabulary
 
 from .chronicle import Chronicle

@@ -10,9 +10,9 @@ reading is sent for a while.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from ripstop.core.canonical import Json
+from ripstop.core.value import dataclass
 from ripstop.core.vocabulary import SignalSpec
 from ripstop.core.wire.frame import FLAG_ALARM, Row
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol, TypeAlias
 
 from ripstop.core.errors import ConfigurationError, WireError
 from ripstop.core.subjects import check_id
-from ripstop.core.value import quick
+from ripstop.core.value import dataclass
 from ripstop.core.wire.envelope import Envelope, EnvelopeType
 from ripstop.core.wire.record import unpack
 
@@ -83,7 +83,6 @@ class ReadableDisk(Protocol):
         ...
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class SavedScope:
     """An accepted intent as the disk keeps it."""
@@ -121,7 +120,6 @@ class SwitchState:
     old_us: int = 0
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class SavedState:
     """What an agent must not forget: which life this is, its intents, the boot of their lease starts.

@@ -10,11 +10,11 @@ in the other; a cut leaves at most a file beside them, which nobody reads. Layou
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
 from ripstop.core.files import write_whole
+from ripstop.core.value import dataclass
 
 _MAGIC = b"RSS1"
 _HEAD = struct.Struct("<4sQI32s")

@@ -6,7 +6,6 @@ Pure: the same intents, lease starts and time give the same standing.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import Enum
 
 from ripstop.core.intent import (
@@ -17,7 +16,7 @@ from ripstop.core.intent import (
     Topology,
     TopologyKind,
 )
-from ripstop.core.value import quick
+from ripstop.core.value import dataclass
 
 
 class Status(Enum):
@@ -28,7 +27,6 @@ class Status(Enum):
     TIGHTENED = "tightened"
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Held:
     """An intent in force, its signed bytes, and when its leases began.
@@ -51,7 +49,6 @@ class Held:
         return self.since_us + round(lease_s * 1e6) if self.is_proven else self.since_us
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Standing:
     """What holds now. `next_us` is when that changes by itself (None: never)."""

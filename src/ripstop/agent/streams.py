@@ -15,8 +15,9 @@ import struct
 import zlib
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from ripstop.core.value import dataclass
 from ripstop.core.wire.chain import link
 
 HEAD = struct.Struct("<4sQ32sI")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from os import PathLike
@@ -29,6 +29,7 @@ from ripstop.policy import Policy, State, load, load_vocabulary, make_bundle
 
 PolicyLike: TypeAlias = "str | PathLike[str] | Policy | Mapping[str, Json]"
 Policies: TypeAlias = "PolicyLike | Sequence[PolicyLike]"
+_MARK = "<vocabulary>"
 _JSON_TYPES = frozenset((float, int, str, bool, type(None), list, dict, tuple))
 
 
@@ -60,19 +61,31 @@ def _read(text: str, key: _Key) -> Policy:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise PolicyError("a policy document is not JSON", code="E0102") from error
+    named = document.get("vocabulary") if isinstance(document, dict) else None
     try:
-        is_canonical = canonical_json(document).decode() == text
+        spoken = canonical_json(named).decode() if isinstance(named, dict) else ""
+        is_canonical = isinstance(document, dict) and text in _writings(document, spoken)
     except CanonicalError:
         is_canonical = False
-    if not is_canonical or not isinstance(document, dict):
+    if not is_canonical:
         raise PolicyError("a policy document on the wire is not canonical JSON", code="E0102")
-    named = document.get("vocabulary")
     if isinstance(named, dict):  # a release's policies mostly have one vocabulary, and it outlives releases
         rest = {name: value for name, value in document.items() if name != "vocabulary"}
-        return load(rest, _read_vocabulary(canonical_json(named).decode()))
+        return load(rest, _read_vocabulary(spoken))
     own = key.held
     fits = isinstance(own, Vocabulary) and isinstance(named, str) and own.descends_from(named)
     return load(document, own if fits and isinstance(own, Vocabulary) else None)
+
+
+def _writings(document: Mapping[str, Json], vocabulary: str) -> Iterator[str]:
+    """Give a document's canonical JSON: first from that of its vocabulary, which is most of it.
+
+    That goes wrong, and never unnoticed, where the mark stands in the document itself; then in full.
+    """
+    if vocabulary:
+        marked = canonical_json({**document, "vocabulary": _MARK}).decode()
+        yield marked.replace(f'"{_MARK}"', vocabulary, 1)
+    yield canonical_json(document).decode()
 
 
 @lru_cache(maxsize=16)

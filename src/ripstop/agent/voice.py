@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from ripstop.core.canonical import Json
 from ripstop.core.intent import Position
 from ripstop.core.messages import Ack, AckStatus, Beat, Item, Notice, Workload
 from ripstop.core.node import Effect, Report, Scalar, Send
 from ripstop.core.subjects import Subjects
-from ripstop.core.value import quick
+from ripstop.core.value import dataclass
 from ripstop.core.vocabulary import Vocabulary
 from ripstop.core.wire.frame import FLAG_BUFFERED, Row, encode_frame
 from ripstop.core.wire.record import pack
@@ -24,7 +23,6 @@ _SPARE_BAND = 0.1  # a change of spare capacity by this share of it is worth a m
 _SPARE_LEAST = 0.5
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Burden:
     """What the agent carries and could still carry, as its application tells it; see `messages.Workload`."""

@@ -25,7 +25,7 @@ elsewhere (--head) shows what was cut off or exchanged as a whole.
 
 exit codes: 0 everything holds, 1 findings, 2 usage or configuration
 """
-_KINDS = ("basis", "decision", "intent", "breaker", "notice", "segment")
+_KINDS = ("basis", "decision", "intent", "breaker", "notice", "segment", "summary")
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -43,7 +43,7 @@ def add_parser(subparsers: Subparsers) -> None:
     show.add_argument("--last", type=int, default=0, metavar="N", help="only the last N, 0 for all (default)")
     show.add_argument("--json", action="store_true", help="print one JSON object a line")
     show.set_defaults(func=run_show)
-    verify = _verb(verbs, "verify", "check its chain, its checksums and its records")
+    verify = _verb(verbs, "verify", "check its chain, checksums, records and bundles")
     verify.add_argument("--head", default="", help="the head that somebody else kept, in hex")
     verify.add_argument("--json", action="store_true", help="print what was found as JSON")
     verify.set_defaults(func=run_verify)
@@ -91,6 +91,8 @@ def run_verify(args: argparse.Namespace) -> int:
     print(f"agent      {report.owner}")
     for stream in report.streams:
         print(f"{stream.stream:10} records {stream.first} to {stream.last}")
+    if report.bundles:
+        print(f"{'bundle':10} {', '.join(map(str, report.bundles))}")
     print(f"head       {head}")
     for finding in findings:
         print(finding)
@@ -100,7 +102,14 @@ def run_verify(args: argparse.Namespace) -> int:
 
 def _summary(report: LedgerReport, head: str, findings: list[str]) -> dict[str, object]:
     streams = {stream.stream: {"first": stream.first, "last": stream.last} for stream in report.streams}
-    return {"agent": report.owner, "head": head, "streams": streams, "findings": findings}
+    bundles = list(report.bundles)
+    return {
+        "agent": report.owner,
+        "head": head,
+        "streams": streams,
+        "bundles": bundles,
+        "findings": findings,
+    }
 
 
 def _as_json(number: int, entry: Entry) -> str:

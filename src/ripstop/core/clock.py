@@ -6,15 +6,12 @@ Only this module imports `time`; everything else is handed a `Clock` or an `Inst
 from __future__ import annotations
 
 import time
-import uuid
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from ripstop.core.value import quick
+from ripstop.core.value import dataclass
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Instant:
     """One reading of the clocks.
@@ -41,7 +38,7 @@ def _boot_id() -> str:
     try:
         return path.read_text().strip()
     except OSError:
-        return str(uuid.UUID(int=time.time_ns() - time.monotonic_ns()))
+        return f"{time.time_ns() - time.monotonic_ns():032x}"
 
 
 class SystemClock:

@@ -8,8 +8,9 @@ anybody can be shown that they are what was decided on; afterwards nobody can gu
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from hashlib import sha256
+
+from ripstop.core.value import dataclass
 
 from .canonical import Json, canonical_json
 

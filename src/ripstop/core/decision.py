@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple, overload
 
 from ripstop.core.canonical import Json
 from ripstop.core.sample import Sample
-from ripstop.core.value import quick
+from ripstop.core.value import dataclass
 
 
 class Verdict(IntEnum):
@@ -136,7 +135,6 @@ def _every_other_bit(code: int) -> int:
     return int(bin(code)[:1:-1][::2][::-1] or "0", 2)
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What was decided about one action, and everything needed to decide it again.

@@ -5,17 +5,52 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+PRIVATE = 0o600
 
-def write_whole(path: Path, raw: bytes) -> None:
-    """Put a file in place atomically: written beside it, synced, renamed, the folder synced."""
+
+def write_whole(path: Path, raw: bytes, mode: int = 0o666) -> None:
+    """Put a file in place atomically: written beside it, synced, renamed, the folder synced.
+
+    Args:
+        path: where; what is there is replaced.
+        raw: what it holds.
+        mode: who may read it, less the process's umask; `PRIVATE` is its owner alone, also where an earlier
+            attempt left a file beside it that others may read.
+    """
     beside = path.with_name(f"{path.name}.new")
-    with beside.open("wb") as file:
+    _write(beside, raw, mode)
+    beside.replace(path)
+    _sync_folder(path.parent)
+
+
+def write_once(path: Path, raw: bytes, mode: int = 0o666) -> None:
+    """Do the same for a file that must not be there yet: of several that try, one succeeds.
+
+    Raises:
+        FileExistsError: it is there.
+    """
+    beside = path.with_name(f"{path.name}.{os.getpid()}.new")
+    _write(beside, raw, mode)
+    try:
+        path.hardlink_to(beside)
+    finally:
+        beside.unlink()
+    _sync_folder(path.parent)
+
+
+def _write(path: Path, raw: bytes, mode: int) -> None:
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    with os.fdopen(handle, "wb") as file:
+        if mode == PRIVATE:
+            os.fchmod(handle, mode)
         file.write(raw)
         file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
+        os.fsync(handle)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(handle)
     finally:
-        os.close(folder)
+        os.close(handle)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from ripstop.core.value import quick
-
 
 class OnSilence(Enum):
     """What becomes of a mitigation when its lease ends and nobody renewed it."""
@@ -27,7 +25,6 @@ class MitigationKind(Enum):
     ISOLATE = "isolate"
 
 
-@quick
 @dataclass(frozen=True, slots=True, order=True)
 class Position:
     """Where an authority stands in time: the higher (epoch, generation) wins, by whichever road it came."""

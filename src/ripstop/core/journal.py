@@ -21,9 +21,11 @@ The kinds and their bodies (maps with text keys):
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
 from functools import lru_cache
+
+from ripstop.core.value import dataclass
 
 from .canonical import Json, digest
 from .decision import Decision, Reason

@@ -5,11 +5,11 @@ Each is a frozen value; `core.wire.record` turns it into deterministic CBOR and 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 
+from ripstop.core.value import dataclass
+
 from .intent import Position
-from .value import quick
 
 
 class AckStatus(Enum):
@@ -20,7 +20,6 @@ class AckStatus(Enum):
     SUPERSEDED = "superseded"
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Beat:
     """An agent's sign of life, with the nonce that a tick must echo and the authority that it obeys."""
@@ -37,7 +36,6 @@ class Beat:
     ledger_head: bytes
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Tick:
     """The control plane's sign of life: its number, and for each agent the last nonce that it heard.
@@ -51,7 +49,6 @@ class Tick:
     nonces: dict[str, bytes]
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Ack:
     """An agent's answer to an intent."""
@@ -75,7 +72,6 @@ class Notice:
     fields: dict[str, str | int | float | bool | None]
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Item:
     """A piece of pending work: a delivery with where it is picked up and dropped (metres, east and north)."""
@@ -89,7 +85,6 @@ class Item:
     drop_y_m: float
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Workload:
     """What an agent carries and could still carry: the dependency graph is built from these.

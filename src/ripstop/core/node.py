@@ -8,11 +8,12 @@ runs live.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol, TypeAlias
 
+from ripstop.core.value import dataclass
+
 from .clock import Instant
-from .value import quick
 
 Scalar: TypeAlias = str | int | float | bool | None
 
@@ -37,7 +38,6 @@ class Disconnected:
     """The link is down."""
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Message:
     """Bytes that arrived on a subject."""
@@ -46,7 +46,6 @@ class Message:
     data: bytes
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Timer:
     """A timer that the node set has come due."""
@@ -71,7 +70,6 @@ class Stored:
     revision: int
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Synced:
     """Everything appended up to and including `sequence` is on stable storage."""
@@ -94,7 +92,6 @@ Event: TypeAlias = Started | Connected | Disconnected | Message | Timer | Fetche
 # ---- effects ------------------------------------------------------------------------------------------
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Send:
     """Publish bytes on a subject, at most once."""
@@ -119,7 +116,6 @@ class Store:
     expected: int | None = None
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class SetTimer:
     """Wake the node by `Timer(name)` at this monotonic time; setting it again moves it."""
@@ -128,7 +124,6 @@ class SetTimer:
     at_us: int
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Append:
     """Append bytes to the node's own append-only log `stream`."""
@@ -137,7 +132,6 @@ class Append:
     data: bytes
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Sync:
     """Bring what was appended to stable storage; answered by `Synced(sequence)`."""
@@ -165,7 +159,6 @@ class Compute:
     cost_s: float = 0.05
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Deliver:
     """Hand a value to the application that the node rides with: a peer's offer, a changed restriction."""
@@ -173,7 +166,6 @@ class Deliver:
     value: object
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Report:
     """Tell people: an event name (`noun.past_participle`) and its fields."""

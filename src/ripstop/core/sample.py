@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from math import isfinite
 from typing import TypeAlias, overload
 
 from ripstop.core.canonical import Json
-from ripstop.core.value import quick
+from ripstop.core.value import dataclass
 
 _NON_FINITE = "$float"
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Sample:
     """What a signal (or an action's parameter) read, and when it was sensed: microseconds UTC."""

@@ -1,40 +1,145 @@
-"""Frozen values that are made often: events, effects, messages, readings of the clock.
+"""Dataclasses that cost a fraction to define and half to make: what the base install imports is full of them.
 
-A frozen dataclass sets its fields by name through `object.__setattr__`, which takes longer than all that most
-of them are made for. `quick` gives it an `__init__` that writes each slot directly, in half the time; nothing
-else about the class changes, and it stays as frozen as before.
+`dataclasses.dataclass` compiles six functions for a frozen class, and sets the fields of an instance by name
+through `object.__setattr__`. Defining them was most of what `from ripstop import Agent` took. Here `__init__`
+alone is compiled, and writes each slot directly; comparison, hash, text and pickling are closures over the
+fields. `dataclasses.fields`, `replace` and `is_dataclass` take these classes like any other.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from typing import TypeVar
+from collections.abc import Callable
+from operator import attrgetter
+from reprlib import recursive_repr
+from types import MemberDescriptorType
+from typing import TYPE_CHECKING
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from dataclasses import dataclass as dataclass
+else:
+
+    def dataclass(kind=None, /, *, frozen=False, slots=False, eq=True):
+        """Make a dataclass; the options mean what they mean in the standard library."""
+
+        def make(kind):
+            if kind.__doc__ is None:
+                kind.__doc__ = kind.__name__  # else it is worked out from the signature, at length
+            own = set(vars(kind))
+            made = dataclasses.dataclass(kind, init=False, repr=False, eq=False, slots=slots)
+            methods = {"__init__": _init(made, frozen), "__repr__": _repr(made)}
+            if eq:
+                methods |= _comparison(made, frozen)
+            if frozen:
+                methods |= _frozen(made)
+            for name, method in methods.items():
+                if name not in own:
+                    setattr(made, name, method)
+            return made
+
+        return make if kind is None else make(kind)
 
 
-def quick(kind: type[T]) -> type[T]:
-    """Replace the `__init__` of a frozen dataclass with slots by one that takes half the time.
+def _init(kind: type, frozen: bool) -> Callable[..., None]:
+    """Generate `__init__`.
 
-    Defaults may be values, not factories.
-
-        def __init__(self, wall_us, mono_us, boot=d2):
-            s0(self, wall_us)
-            s1(self, mono_us)
-            s2(self, boot)
+    def __init__(self, wall_us, mono_us, boot=d2, seen=M):
+        s0(self, wall_us)
+        s1(self, mono_us)
+        s2(self, boot)
+        s3(self, f3() if seen is M else seen)
+        self.__post_init__()
     """
-    space: dict[str, object] = {"__name__": kind.__module__}
-    given, lines = ["self"], []
-    for n, field in enumerate(dataclasses.fields(kind)):  # type: ignore[arg-type]  # a dataclass by contract
-        assert field.default_factory is dataclasses.MISSING, field.name  # noqa: S101 - our own classes only
-        space[f"s{n}"] = getattr(kind, field.name).__set__
-        space[f"d{n}"] = field.default
-        given.append(field.name if field.default is dataclasses.MISSING else f"{field.name}=d{n}")
-        lines.append(f"    s{n}(self, {field.name})")
-    source = "\n".join([f"def __init__({', '.join(given)}):", *lines])
+    space: dict[str, object] = {"__name__": kind.__module__, "M": dataclasses.MISSING}
+    given: list[str] = ["self"]
+    keywords: list[str] = []
+    lines: list[str] = []
+    for n, field in enumerate(dataclasses.fields(kind)):
+        name, has_default = field.name, field.default is not dataclasses.MISSING
+        has_factory = field.default_factory is not dataclasses.MISSING
+        space[f"d{n}"], space[f"f{n}"] = field.default, field.default_factory
+        space[f"s{n}"] = _setter(kind, name)
+        if field.init:
+            default = f"={'M' if has_factory else f'd{n}'}" if has_default or has_factory else ""
+            (keywords if field.kw_only else given).append(name + default)
+            value = f"f{n}() if {name} is M else {name}" if has_factory else name
+        elif has_default or has_factory:
+            value = f"f{n}()" if has_factory else f"d{n}"
+        else:
+            continue
+        lines.append(f"    s{n}(self, {value})")
+    if keywords:
+        given += ["*", *keywords]
+    if hasattr(kind, "__post_init__"):
+        lines.append("    self.__post_init__()")
+    source = "\n".join([f"def __init__({', '.join(given)}):", *(lines or ["    pass"])])
     exec(source, space)  # noqa: S102 (text that holds numbers and the names of a class's fields, nothing else)
-    init = space["__init__"]
-    init.__qualname__ = f"{kind.__qualname__}.__init__"  # type: ignore[attr-defined]  # a function
-    init.__annotations__ = dict(kind.__init__.__annotations__)
-    kind.__init__ = init  # type: ignore[assignment]  # the same signature
-    return kind
+    init: Callable[..., None] = space["__init__"]  # type: ignore[assignment]  # that is what was generated
+    init.__qualname__ = f"{kind.__qualname__}.__init__"
+    init.__annotations__ = {field.name: field.type for field in dataclasses.fields(kind) if field.init}
+    init.__annotations__["return"] = None
+    return init
+
+
+def _setter(kind: type, name: str) -> Callable[[object, object], None]:
+    """Give what writes a field, frozen or not: that of its slot, where it has one."""
+    slot = getattr(kind, name, None)
+    if isinstance(slot, MemberDescriptorType):
+        return slot.__set__
+    return lambda self, value: object.__setattr__(self, name, value)
+
+
+def _values(names: tuple[str, ...]) -> Callable[[object], tuple[object, ...]]:
+    """Give what reads the fields of these names as a tuple."""
+    if len(names) > 1:
+        return attrgetter(*names)
+    return lambda self: tuple(getattr(self, name) for name in names)
+
+
+def _repr(kind: type) -> Callable[[object], str]:
+    names = tuple(field.name for field in dataclasses.fields(kind) if field.repr)
+
+    @recursive_repr("...")
+    def __repr__(self: object) -> str:  # noqa: N807 - it becomes that method
+        told = ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
+        return f"{type(self).__qualname__}({told})"
+
+    return __repr__
+
+
+def _comparison(kind: type, frozen: bool) -> dict[str, object]:
+    fields = dataclasses.fields(kind)
+    compared = _values(tuple(field.name for field in fields if field.compare))
+    hashed = _values(
+        tuple(field.name for field in fields if (field.compare if field.hash is None else field.hash))
+    )
+
+    def __eq__(self: object, other: object) -> bool:  # noqa: N807 - it becomes that method
+        if other.__class__ is self.__class__:
+            return compared(self) == compared(other)
+        return NotImplemented
+
+    def __hash__(self: object) -> int:  # noqa: N807 - it becomes that method
+        return hash(hashed(self))
+
+    return {"__eq__": __eq__, "__hash__": __hash__ if frozen else None}
+
+
+def _frozen(kind: type) -> dict[str, object]:
+    names = tuple(field.name for field in dataclasses.fields(kind))
+
+    def __setattr__(self: object, name: str, value: object) -> None:  # noqa: N807 - it becomes that method
+        raise dataclasses.FrozenInstanceError(f"cannot assign to field {name!r}")
+
+    def __delattr__(self: object, name: str) -> None:  # noqa: N807 - it becomes that method
+        raise dataclasses.FrozenInstanceError(f"cannot delete field {name!r}")
+
+    def __getstate__(self: object) -> list[object]:  # noqa: N807 - it becomes that method
+        return [getattr(self, name) for name in names]
+
+    def __setstate__(self: object, state: list[object]) -> None:  # noqa: N807 - it becomes that method
+        for name, value in zip(names, state, strict=True):
+            object.__setattr__(self, name, value)
+
+    methods: dict[str, object] = {"__setattr__": __setattr__, "__delattr__": __delattr__}
+    return methods | {"__getstate__": __getstate__, "__setstate__": __setstate__}

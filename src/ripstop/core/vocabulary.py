@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from ripstop.core.canonical import Json, digest
+from ripstop.core.value import dataclass
 
 SIGNAL_TYPES = ("number", "boolean", "string", "timestamp", "estimate", "list")
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..core.errors import ConfigurationError
+from ..core.files import PRIVATE, write_whole
 from ..core.subjects import check_id
 from ..core.wire.envelope import Ed25519Signer, Keyring, Role, TrustedKey
 from .nats import Login
@@ -93,10 +94,4 @@ class Identity:
 
 def write_private(path: Path, text: str) -> None:
     """Replace a file whole, readable by its owner only."""
-    fresh = path.with_name(path.name + ".new")
-    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(handle, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
+    write_whole(path, text.encode(), PRIVATE)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 from ripstop.core.canonical import Json
+from ripstop.core.value import dataclass
 from ripstop.policy.budgets import Quota
 from ripstop.policy.document import Policy
 from ripstop.policy.ir import ITERATORS, TEMPORAL, Expr

@@ -10,11 +10,11 @@ budgets:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from sys import float_info
 from typing import TypeAlias
 
 from ripstop.core.canonical import Json, digest
+from ripstop.core.value import dataclass
 from ripstop.policy.diagnostics import Findings
 from ripstop.policy.fields import Fields
 from ripstop.policy.source import Node, shown

@@ -7,12 +7,12 @@ except the order in which evidence and reasons are listed.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from math import inf
 
 from ripstop.core.canonical import Json
 from ripstop.core.decision import Limit, Reason, Verdict
 from ripstop.core.errors import PolicyError
+from ripstop.core.value import dataclass
 from ripstop.core.vocabulary import OPEN, Vocabulary
 from ripstop.policy.document import Policy
 from ripstop.policy.evaluate import apply

@@ -7,10 +7,11 @@ are squared with their signs: `-d * |d| >= z * |z| * v`. Where v = 0 it is the c
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from ripstop.core.canonical import Json
+from ripstop.core.value import dataclass
 from ripstop.policy.values import JsonLogicError, invalid_arguments, not_a_number, tidy, to_number
 
 if TYPE_CHECKING:

@@ -8,9 +8,10 @@ which is handed in.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from ripstop.core.errors import Place
+from ripstop.core.value import dataclass
 from ripstop.core.vocabulary import SignalSpec
 from ripstop.policy.diagnostics import Findings, nearest
 from ripstop.policy.eager import EAGER

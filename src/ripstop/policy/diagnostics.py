@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from typing import Protocol
 
 from ripstop.core.canonical import Json
 from ripstop.core.errors import Place, PolicyError
+from ripstop.core.value import dataclass
 
 CODES: Mapping[str, str] = {
     "E0101": "the file cannot be read",

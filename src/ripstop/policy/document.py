@@ -18,11 +18,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from ripstop.core.canonical import Json, digest
 from ripstop.core.decision import Limit
 from ripstop.core.messages import SafeMode
+from ripstop.core.value import dataclass
 from ripstop.core.vocabulary import OPEN, Vocabulary
 from ripstop.policy.budgets import Budget, key_of_budget, read_budgets
 from ripstop.policy.checker import Checker, Names

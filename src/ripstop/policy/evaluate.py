@@ -9,10 +9,10 @@ values (`eager.EAGER`), operators that look at the data (`READS`), and operators
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from ripstop.core.canonical import Json
+from ripstop.core.value import dataclass
 from ripstop.policy.chance import weigh
 from ripstop.policy.eager import EAGER, UNARY
 from ripstop.policy.ir import TEMPORAL

@@ -7,10 +7,10 @@ from `explain_search`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 
 from ripstop.core.canonical import Json
 from ripstop.core.decision import Decision, Evidence, Verdict
+from ripstop.core.value import dataclass
 from ripstop.policy.document import Policy
 from ripstop.policy.explain_search import Change, Question, Search
 from ripstop.policy.ir import LOGIC, Expr

@@ -11,12 +11,12 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from math import inf, isfinite, nextafter
 from typing import TypeGuard
 
 from ripstop.core.canonical import Json
 from ripstop.core.decision import Decision, Verdict
+from ripstop.core.value import dataclass
 from ripstop.core.vocabulary import SignalSpec, Vocabulary
 from ripstop.policy.document import Policy
 from ripstop.policy.evaluate import apply

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from ripstop.core.value import dataclass
 
 _TOKEN = re.compile(
     r"""(?P<space>[ \t\r\n]+)

@@ -12,11 +12,12 @@ value of an enclosing iterator: how far to climb, then a path), `estimate` (a re
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TypeAlias
 
 from ripstop.core.canonical import Json, canonical_json
 from ripstop.core.errors import Place
+from ripstop.core.value import dataclass
 from ripstop.policy.kinds import ANY, Type
 
 Step: TypeAlias = "str | int"

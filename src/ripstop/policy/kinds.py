@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 
 from ripstop.core.canonical import Json
+from ripstop.core.value import dataclass
 from ripstop.core.vocabulary import SignalSpec
 from ripstop.policy.units import DIMENSIONLESS, Unit, parse_unit
 

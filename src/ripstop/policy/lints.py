@@ -9,11 +9,12 @@ come out true or false on the way, and between which bounds that leaves each num
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from itertools import pairwise
 from math import inf
 
 from ripstop.core.errors import Place
+from ripstop.core.value import dataclass
 from ripstop.policy.diagnostics import Findings
 from ripstop.policy.document import Policy
 from ripstop.policy.evaluate import Machine, Scope

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from ripstop.core.canonical import Json
 from ripstop.core.errors import ConfigurationError, Place
 from ripstop.core.shipped import shipped
+from ripstop.core.value import dataclass
 from ripstop.core.vocabulary import OPEN, Vocabulary
 from ripstop.policy.diagnostics import Finding, Findings, PolicyRejectedError
 from ripstop.policy.document import KEYS, Policy, read_bare, read_document

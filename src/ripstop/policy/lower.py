@@ -6,8 +6,7 @@ same atom in every engine; each is one object, wherever it stands in the rule.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from ripstop.core.value import dataclass
 from ripstop.policy.chance import signed_square_quantile
 from ripstop.policy.ir import LOGIC, Builder, Expr
 from ripstop.policy.kinds import BOOLEAN, LITERAL_NUMBER, number, type_of_value

@@ -11,13 +11,13 @@ References:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from math import inf
 from typing import NamedTuple
 
 from ripstop.core.canonical import Json
 from ripstop.core.decision import Limit
+from ripstop.core.value import dataclass
 from ripstop.core.vocabulary import SignalSpec
 from ripstop.policy.bundle import Bundle
 from ripstop.policy.document import Policy

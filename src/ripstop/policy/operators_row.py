@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ripstop.core.canonical import Json
+from ripstop.core.value import dataclass
 
 
 @dataclass(frozen=True, slots=True)

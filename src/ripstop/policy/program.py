@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from ripstop.core.value import dataclass
 from ripstop.policy.ir import LOGIC, TEMPORAL, Expr
 
 _READS = ("read", "estimate")

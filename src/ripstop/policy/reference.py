@@ -7,12 +7,13 @@ effects, limits, what UNKNOWN means.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
 
 from ripstop.core.canonical import Json, canonical_json
 from ripstop.core.decision import Decision, EvidenceTable, Reason, Verdict
 from ripstop.core.sample import Sample
+from ripstop.core.value import dataclass
 from ripstop.core.vocabulary import SignalSpec
 from ripstop.policy.budgets import Budget
 from ripstop.policy.bundle import Bundle, Outcome, judge, meet

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from ripstop.core.canonical import Json
 from ripstop.core.sample import Sample
+from ripstop.core.value import dataclass
 from ripstop.core.vocabulary import Vocabulary
 from ripstop.policy.budgets import Budget
 from ripstop.policy.state import Reading, State

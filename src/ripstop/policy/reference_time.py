@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import pairwise
 
 from ripstop.core.canonical import Json
 from ripstop.core.sample import Sample
+from ripstop.core.value import dataclass
 from ripstop.core.vocabulary import Vocabulary
 from ripstop.policy.budgets import Budget
 from ripstop.policy.bundle import Bundle

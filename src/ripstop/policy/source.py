@@ -11,12 +11,13 @@ import json
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from math import isfinite
 from typing import Final, cast
 
 from ripstop.core.canonical import MAX_SAFE_INTEGER, Json
 from ripstop.core.errors import Place
+from ripstop.core.value import dataclass
 from ripstop.policy.diagnostics import Findings
 
 MAX_DEPTH = 64

@@ -7,11 +7,12 @@ A state is a value: `observe` gives a new one. What a temporal operator remember
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 from ripstop.core.canonical import Json
 from ripstop.core.sample import Sample
+from ripstop.core.value import dataclass
 from ripstop.core.vocabulary import Vocabulary
 from ripstop.policy.state_reading import (
     FOREVER_US,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from math import isfinite
 from typing import Final, NamedTuple
 
 from ripstop.core.canonical import Json
 from ripstop.core.sample import Sample
+from ripstop.core.value import dataclass
 from ripstop.core.vocabulary import SignalSpec
 
 NEVER_US: Final = -(2**63)

@@ -17,10 +17,11 @@ are three-valued: True, False, and None for UNKNOWN.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TypeAlias
 
 from ripstop.core.canonical import Json, digest
+from ripstop.core.value import dataclass
 from ripstop.core.vocabulary import Vocabulary
 from ripstop.policy.ir import TEMPORAL, Expr, rule_of
 from ripstop.policy.program import Program

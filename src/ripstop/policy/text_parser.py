@@ -12,9 +12,9 @@ element; any other name is a signal, climbed out to by `val` where iterators sta
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass
 from typing import TypeAlias
 
+from ripstop.core.value import dataclass
 from ripstop.policy.diagnostics import Findings, nearest
 from ripstop.policy.operators import ALIASES, OPERATORS
 from ripstop.policy.source import MAX_DEPTH, Node

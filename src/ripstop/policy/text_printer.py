@@ -13,9 +13,10 @@ import itertools
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from ripstop.core.canonical import Json
+from ripstop.core.value import dataclass
 from ripstop.policy.ir import Expr, opens_scope
 from ripstop.policy.kinds import Kind
 from ripstop.policy.text_parser import (

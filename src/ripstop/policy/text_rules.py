@@ -7,10 +7,11 @@ difference but the units that literals may carry, which `text_units` checks.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from ripstop.core.canonical import Json
 from ripstop.core.errors import Place
+from ripstop.core.value import dataclass
 from ripstop.policy.diagnostics import Findings
 from ripstop.policy.source import Node
 from ripstop.policy.text_parser import read_text

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 
 from ripstop.core.errors import Place
+from ripstop.core.value import dataclass
 from ripstop.policy.diagnostics import Findings
 from ripstop.policy.source import number, shown
 

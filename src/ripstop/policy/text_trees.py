@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import isfinite
 
 from ripstop.core.canonical import MAX_SAFE_INTEGER
+from ripstop.core.value import dataclass
 from ripstop.policy.source import MAX_DEPTH, Node
 from ripstop.policy.text_tokens import Cursor, TextError, Token
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass
+
+from ripstop.core.recall import Recall
+from ripstop.core.value import dataclass
 
 _FACTOR = re.compile(r"(?P<symbol>[A-Za-z%°µΩ€$_][A-Za-z%°µΩ€$_]*)(?:\^(?P<power>-?[1-9][0-9]?))?\Z")
 
@@ -42,6 +44,10 @@ SECONDS = Unit((("s", 1),))
 
 def parse_unit(text: str) -> Unit | None:
     """Read a unit as a vocabulary writes it; None when it is not one. `""` and `1` are dimensionless."""
+    return _UNITS[text]
+
+
+def _parse(text: str) -> Unit | None:
     unit, sign = DIMENSIONLESS, 1
     if text in ("", "1"):
         return unit
@@ -55,3 +61,6 @@ def parse_unit(text: str) -> Unit | None:
         if factor is not None:
             unit = unit.times(Unit(((factor["symbol"], int(factor["power"] or 1)),)), sign)
     return unit
+
+
+_UNITS = Recall(_parse, len)  # a release names the same few for every policy

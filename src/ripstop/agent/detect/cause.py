@@ -11,8 +11,9 @@ sensor that lies moves alone. So a signal's witnesses are asked whether they hav
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
+
+from ripstop.core.value import dataclass
 
 from .finding import Finding
 

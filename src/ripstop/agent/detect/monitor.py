@@ -31,10 +31,10 @@ References:
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from ripstop.core.canonical import Json
 from ripstop.core.errors import ConfigurationError
+from ripstop.core.value import dataclass
 
 from ..reading import finite
 from .day import PART_US, PARTS, Day

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from ripstop.agent.agent import Agent
 from ripstop.agent.breaker import BreakerOpen, BreakerState
@@ -19,6 +18,7 @@ from ripstop.agent.detect import Finding
 from ripstop.agent.vetoes import is_restrained_by_breaker
 from ripstop.core.canonical import Json
 from ripstop.core.decision import Decision, Reason, Verdict
+from ripstop.core.value import dataclass
 
 from .message import RequestError
 from .metrics import AgentGauges

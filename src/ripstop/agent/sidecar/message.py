@@ -11,11 +11,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from http import HTTPStatus
 
 from ripstop.core.canonical import CanonicalError, Json, canonical_json
 from ripstop.core.errors import WireError
+from ripstop.core.value import dataclass
 
 MAX_BODY = 1 << 16
 _FIELD = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)")

@@ -11,9 +11,11 @@ import contextlib
 import logging
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from hmac import compare_digest
 from typing import TypeAlias
+
+from ripstop.core.value import dataclass
 
 from .message import Head, RequestError, Response, error_response, read_head
 

@@ -13,7 +13,7 @@ import logging
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import field
 from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
@@ -22,6 +22,7 @@ import ripstop
 from ripstop.agent.agent import Agent
 from ripstop.core.canonical import Json
 from ripstop.core.errors import ConfigurationError
+from ripstop.core.value import dataclass
 
 from .api import AgentApi
 from .message import Head, RequestError, Response, json_response, read_json

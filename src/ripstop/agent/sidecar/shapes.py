@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from ripstop.core.canonical import Json
+from ripstop.core.value import dataclass
 
 from .message import RequestError
 

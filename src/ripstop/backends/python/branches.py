@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from ripstop.backends.python.lowering import Emitter, element_slots
 from ripstop.backends.python.slots import Held, Unsupported, name
+from ripstop.core.value import dataclass
 from ripstop.policy.ir import LOGIC, Expr
 from ripstop.policy.values import is_truthy
 

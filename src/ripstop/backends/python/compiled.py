@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cache
 from typing import TypeAlias
 
@@ -14,6 +14,7 @@ from ripstop.backends.python.watching import recalls_of, watch_of
 from ripstop.core.canonical import Json
 from ripstop.core.decision import Decision, EvidenceTable, Verdict
 from ripstop.core.sample import Row, Sample, SampleTable
+from ripstop.core.value import dataclass
 from ripstop.core.vocabulary import Vocabulary
 from ripstop.policy import reference
 from ripstop.policy.budgets import Budget

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from ripstop.backends.python.slots import SAFE, Held, Slot, Unsupported, choose, name, uses_of
 from ripstop.core.canonical import Json
+from ripstop.core.value import dataclass
 from ripstop.policy.ir import ITERATORS, TEMPORAL, Expr
 from ripstop.policy.kinds import Kind
 

@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from ripstop.backends.python.branches import MOST_LEAVES, Brancher, assign, collect, leaves
@@ -32,6 +31,7 @@ from ripstop.backends.python.slots import Slot, Unsupported, assign_slots, name
 from ripstop.backends.python.surprises import HELPERS, Deopt
 from ripstop.core.canonical import Json
 from ripstop.core.decision import Verdict
+from ripstop.core.value import dataclass
 from ripstop.core.vocabulary import Vocabulary
 from ripstop.policy.bundle import Outcome
 from ripstop.policy.document import Policy

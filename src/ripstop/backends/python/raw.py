@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import FunctionType
 from typing import Protocol, TypeAlias
 
@@ -38,6 +38,7 @@ from ripstop.backends.python.slots import SAFE, Held, Slot, Unsupported, assign_
 from ripstop.backends.python.surprises import HELPERS
 from ripstop.core.canonical import Json
 from ripstop.core.decision import Verdict
+from ripstop.core.value import dataclass
 from ripstop.policy.document import Policy
 from ripstop.policy.ir import LOGIC, Expr
 

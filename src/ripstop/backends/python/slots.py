@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
 
+from ripstop.core.value import dataclass
 from ripstop.core.vocabulary import SignalSpec
 from ripstop.policy.ir import LOGIC, TEMPORAL, Expr, Step
 from ripstop.policy.kinds import Kind

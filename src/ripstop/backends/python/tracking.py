@@ -23,13 +23,14 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from ripstop.backends.python.branches import assign
 from ripstop.backends.python.lowering import Emitter
 from ripstop.backends.python.plan import build_any
 from ripstop.backends.python.slots import Slot, Unsupported, assign_slots, name
 from ripstop.core.canonical import Json
+from ripstop.core.value import dataclass
 from ripstop.core.vocabulary import Vocabulary
 from ripstop.policy.state import FOREVER_US, NEVER_US, Invalid, Reading, State, usable_value
 from ripstop.policy.temporal import Moments, Watch, Watched

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from ripstop.core.chance import stream
 from ripstop.core.errors import ConfigurationError
+from ripstop.core.files import PRIVATE, write_once
 from ripstop.core.wire.envelope import Ed25519Signer, Role, TrustedKey
 
 _ROLES = (Role.COMMAND, Role.RELEASE, Role.STOP)
@@ -44,13 +45,8 @@ class FleetKeys:
 
 def _seed(path: Path) -> bytes:
     if not path.exists():
-        made = secrets.token_bytes(32)
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "w") as file:
-            file.write(made.hex() + "\n")
-            file.flush()
-            os.fsync(handle)
-        return made
+        with suppress(FileExistsError):  # somebody else made it just now
+            write_once(path, f"{secrets.token_hex(32)}\n".encode(), PRIVATE)
     if path.stat().st_mode & 0o077:
         raise ConfigurationError(
             f"key file `{path}` can be read by others", code="C0231", hint=f"chmod 600 {path}"

@@ -9,8 +9,9 @@ and a signature can be neither stripped from its documents nor put beside others
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from hashlib import sha256
+
+from ripstop.core.value import dataclass
 
 from ..errors import WireError
 from ..messages import Bundle, SafeMode

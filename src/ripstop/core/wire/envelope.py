@@ -8,13 +8,13 @@ are refused.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import Enum
 from functools import cache, lru_cache
 from typing import Protocol
 
+from ripstop.core.value import dataclass
+
 from ..errors import WireError, missing_extra
-from ..value import quick
 from .cbor import Value, decode, encode
 from .record import pack, unpack
 
@@ -57,7 +57,6 @@ ROLE_OF = {
 }
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Envelope:
     """What was signed, after its signature, role and fleet were checked."""
@@ -73,7 +72,6 @@ class Envelope:
     body: bytes
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class _Payload:
     version: int
@@ -170,7 +168,6 @@ class Keyring:
         raise WireError("signature does not fit", code="W0203")
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Header:
     """Where a message belongs: fleet and scope, authority and tick."""
@@ -228,7 +225,6 @@ def open_envelope(keyring: Keyring, fleet: str, kind: EnvelopeType, data: bytes)
     )
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class _Signed:
     """An envelope taken apart and not yet checked: `text` is what the signature is over."""

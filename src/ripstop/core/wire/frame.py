@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
+from ripstop.core.value import dataclass
+
 from ..errors import WireError
-from ..value import quick
 
 MAGIC = b"RSF1"
 SAMPLE = struct.Struct("<qdHHI")
@@ -30,7 +30,6 @@ MAX_SAMPLES = 1 << 20
 Row = tuple[int, float, int, int, int]
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Frame:
     """A decoded frame's head, and where its samples lie in the bytes."""
