@@ -1,9 +1,10 @@
 """Explanations: what settled a denial, and the smallest change of inputs that turns it into ALLOW."""
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from ripstop.backends import compile as compile_policies
 from ripstop.core.decision import Verdict
 from ripstop.policy import State, check, load, make_bundle
 from ripstop.policy.explain import explain
@@ -143,6 +144,50 @@ def test_every_proposal_allows_and_no_smaller_whole_step_of_that_input_does(text
             distance = abs(change.value - context[change.name])
             nearer = [context[change.name] + step for step in range(-10, 11) if abs(step) < distance]
             assert not any(ask({**context, change.name: value}) for value in nearer)
+
+
+@pytest.mark.parametrize(
+    ("text", "context"),
+    [
+        ("a > 2 and a == b", {"a": -1, "b": 0.5}),
+        ("a < 2 and a > b and a + b > 1", {"a": -2.5, "b": 2}),
+        ("b == a + 1 and b > 7", {"a": 0, "b": 0}),
+    ],
+)
+def test_two_inputs_that_are_compared_with_each_other_are_changed_together(text, context):
+    found, ask = explained([rule(text)], context)
+    assert found.proposals
+    for changes in found.proposals:
+        assert len(changes) == 2
+        assert ask({**context, **{change.name: change.value for change in changes}})
+
+
+GRID = [number / 2 for number in range(-12, 13)]
+
+
+@given(
+    RULES, RULES, st.fixed_dictionaries({name: st.sampled_from(GRID) for name in "abc"}), st.integers(-3, 3)
+)
+def test_every_engine_allows_what_is_proposed_and_no_smaller_step_of_the_grid_is_allowed(
+    first, second, context, most
+):
+    ranges = {"name": "v", "signals": {"a": {"range": [-6, 6]}, "b": {"range": [-6, 6]}}}
+    go = {"go": {"parameters": {"c": {"range": [-6, 6]}}}}
+    limits = [{"when": second, "limit": {"c": {"min": -4, "max": most}}}]
+    policy = rule(first, vocabulary={**ranges, "actions": go}, guards=["go"], limits=limits)
+    engines = [compile_policies(policy, name) for name in ("python", "columns")]
+    found, ask = explained([policy], context)
+    assume(found.decision.verdict is not Verdict.ALLOW)
+    for changes in found.proposals:
+        changed = {**context, **{change.name: change.value for change in changes}}
+        assert ask(changed)
+        assert all(engine.decide("go", changed) for engine in engines)
+        table = {name: [value] for name, value in changed.items()}
+        assert engines[1].decisions("go", table).verdicts.tolist() == [Verdict.ALLOW]
+    steps = [abs(v - context[name]) / 12 for name in "abc" for v in GRID if ask({**context, name: v})]
+    if steps:
+        assert [len(changes) for changes in found.proposals[:1]] == [1]
+        assert found.proposals[0][0].size <= min(steps) + 1e-9
 
 
 def test_the_search_is_bounded_however_many_inputs_there_are():

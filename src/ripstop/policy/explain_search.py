@@ -28,6 +28,7 @@ MOST_CHANGED = 3  # inputs that a proposal may change together
 MOST_TRIED = 2000  # evaluations of a search
 MOST_PROPOSALS = 3
 _MOST_EACH = {2: 40, 3: 12}  # values tried of each input, where several change
+_NOTHING_GIVEN: Mapping[str, Json] = {}
 _ORDER = ("<", "<=", ">", ">=", "==", "!=", "===", "!==")
 
 Decide = Callable[[Mapping[str, Json]], Decision]
@@ -107,9 +108,28 @@ class Search:
                 allowed = next((values for values in ordered if self._allows(chosen, values)), None)
                 if allowed is not None:
                     found[chosen] = allowed
+            if count == 2 and not found:
+                found = self._coupled(names)
             if found:
                 return self._best(found)
         return ()
+
+    def _coupled(self, names: Sequence[str]) -> dict[tuple[str, ...], tuple[Json, ...]]:
+        """Change two inputs that are compared with each other: the second turns where the first puts it."""
+        found: dict[tuple[str, ...], tuple[Json, ...]] = {}
+        for first, second in itertools.permutations(names, 2):
+            if self.tried >= MOST_TRIED:
+                break
+            options = [
+                (value, follower)
+                for value in self._candidates(first, own=True)[: _MOST_EACH[3]]
+                for follower in self._candidates(second, own=True, given={first: value})
+            ]
+            ordered = sorted(options, key=functools.partial(self._size, (first, second)))
+            allowed = next((values for values in ordered if self._allows((first, second), values)), None)
+            if allowed is not None:
+                found[first, second] = allowed
+        return found
 
     def _best(self, found: Mapping[tuple[str, ...], tuple[Json, ...]]) -> tuple[tuple[Change, ...], ...]:
         """Draw the smallest back as near as still allows, and give those that are then the smallest."""
@@ -161,12 +181,15 @@ class Search:
 
     # where a decision may turn
 
-    def _candidates(self, name: str, *, own: bool = False) -> list[Json]:
+    def _candidates(
+        self, name: str, *, own: bool = False, given: Mapping[str, Json] = _NOTHING_GIVEN
+    ) -> list[Json]:
         """Give the values to try, the nearest first.
 
         Args:
             name: the input.
             own: leave out the turning points of other inputs.
+            given: what other inputs are changed to.
         """
         spec = self.question.spec(name)
         before = self.question.values.get(name)
@@ -175,7 +198,7 @@ class Search:
         if isinstance(before, str) or (spec is not None and spec.type == "string"):
             words = spec.values if spec is not None and spec.values else self._texts()
             return [word for word in dict.fromkeys(words) if word != before]
-        points = {*self._roots(name), *self._bounds(name), *(() if own else self._elsewhere(name))}
+        points = {*self._roots(name, given), *self._bounds(name), *(() if own else self._elsewhere(name))}
         low = -inf if spec is None or spec.low is None else spec.low
         high = inf if spec is None or spec.high is None else spec.high
         around = {near for point in points for near in (nextafter(point, -inf), point, nextafter(point, inf))}
@@ -219,20 +242,21 @@ class Search:
         if spec is not None:
             yield from (float(bound) for bound in (spec.low, spec.high) if bound is not None)
 
-    def _roots(self, name: str) -> Iterator[float]:
+    def _roots(self, name: str, given: Mapping[str, Json]) -> Iterator[float]:
         """Give where the two sides of a comparison meet, if they are linear in the input."""
+        values = {**self.question.values, **given}
         at = self.question.values.get(name)
         first = float(at) if _is_number(at) else 0.0
         for part in self._parts():
             if part.op in _ORDER and any(each.op == "read" and each.path == (name,) for each in part.walk()):
                 for left, right in itertools.pairwise(part.args):
-                    yield from self._root(rule_of(left), rule_of(right), name, first)
+                    yield from self._root({"-": [rule_of(left), rule_of(right)]}, values, name, first)
 
-    def _root(self, left: Json, right: Json, name: str, first: float) -> Iterator[float]:
+    def _root(self, difference: Json, values: Mapping[str, Json], name: str, first: float) -> Iterator[float]:
         gaps = []
         for at in (first, first + 1.0):
             try:
-                gap = apply({"-": [left, right]}, {**self.question.values, name: at})
+                gap = apply(difference, {**values, name: at})
             except JsonLogicError:
                 return
             if not _is_number(gap):
