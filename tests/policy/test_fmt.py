@@ -12,7 +12,9 @@ from ripstop.policy.diagnostics import Findings
 from ripstop.policy.fmt import format_source
 from ripstop.policy.fmt_json import comments_in_json, format_json
 from ripstop.policy.fmt_text import comments_in_text
+from ripstop.policy.fmt_yaml import comments_in_yaml
 from ripstop.policy.source import read_json
+from ripstop.policy.yaml_source import read_yaml
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = [
@@ -156,3 +158,47 @@ def test_a_rule_with_comments_anywhere_keeps_them_and_its_meaning(text):
     made = format_source(text, "a.rule")
     assert sorted(comments_in_text(made)) == sorted(comments_in_text(text))
     assert format_source(made, "a.rule") == made
+
+
+WORD = st.sampled_from(["a", "b", "rule", "and", "'<'", "'1'"])
+NODES = st.recursive(
+    st.sampled_from(["1", "true", "'a b'", '"#"', "x", "[]", "{}", "{a: [1, 2]}"]),
+    lambda inner: (
+        st.lists(inner, min_size=1, max_size=3) | st.dictionaries(WORD, inner, min_size=1, max_size=3)
+    ),
+    max_leaves=8,
+)
+ASIDE = st.sampled_from(["", "", "# why"])
+ABOVE = st.sampled_from([[], [], ["# above"], ["", "# far above"], [""]])
+
+
+def yaml_lines(draw, node, indent):
+    """Write a tree in block style, with comments above and beside its items."""
+    lines = []
+    for key, item in node.items() if isinstance(node, dict) else enumerate(node):
+        head = f"{key}:" if isinstance(node, dict) else "-"
+        lines += [f"{' ' * indent}{line}" if line else "" for line in draw(ABOVE)]
+        text = item if isinstance(item, str) else ""
+        lines.append(f"{' ' * indent}{head} {text}  {draw(ASIDE)}".rstrip())
+        lines += [] if text else yaml_lines(draw, item, indent + 2)
+    return lines
+
+
+@st.composite
+def yaml_documents(draw):
+    tree = draw(st.dictionaries(WORD, NODES, min_size=1, max_size=3))
+    return "\n".join([*yaml_lines(draw, tree, 0), *draw(ABOVE)]) + "\n"
+
+
+@given(yaml_documents())
+def test_yaml_with_comments_anywhere_keeps_them_and_its_values(text):
+    made = format_source(text, "a.yaml")
+    before, after = (read_yaml(each, "a.yaml", Findings()) for each in (text, made))
+    assert after.plain() == before.plain()
+    assert sorted(comments_in_yaml(made)) == sorted(comments_in_yaml(text))
+    assert format_source(made, "a.yaml") == made
+
+
+def test_a_comment_between_conditions_in_braces_stays_there():
+    text = "rule:\n  and:\n    - {'<': [a, 3]}\n    # why\n    - {'>': [b, 3]}  # end\n"
+    assert format_source(text, "a.yaml") == text

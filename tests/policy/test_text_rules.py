@@ -1,11 +1,13 @@
 """The readable form of rules: what it means, that it goes back and forth, and how it tells what is wrong."""
 
 import json
+from itertools import product
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge_programs import VOCABULARY, Programs, generator
 from ripstop.policy import PolicyRejectedError, check, load
 from ripstop.policy.operators import OPERATORS
 from ripstop.policy.text_printer import text_of
@@ -314,3 +316,16 @@ def test_an_object_in_a_list_stays_data():
     policy = load({"or": [rule, read("a")]})
     assert load(policy.rule).rule == policy.rule
     assert load(parse_rule(text_of(policy.program.rule))).rule == policy.rule
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_typed_policies_are_shown_so_that_they_read_back_with_units_and_without(seed):
+    programs = Programs(generator(seed), remainder=True)
+    for policy in [programs.policy(number) for number in range(3)]:
+        shown = [(policy.program.rule, policy.rule)]
+        shown += [(when, limit.when) for when, limit in zip(policy.program.whens, policy.limits, strict=True)]
+        for (expr, rule), units in product(shown, (True, False)):
+            text = text_of(expr, units=units)
+            again = load({"ripstop": 1, "id": "x", "vocabulary": VOCABULARY.to_json(), "rule": text})
+            assert json.dumps(again.rule) == json.dumps(rule)
+            assert text_of(again.program.rule, units=units) == text

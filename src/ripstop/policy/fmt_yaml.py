@@ -11,6 +11,7 @@ from io import StringIO
 
 from ripstop.core.errors import missing_extra
 
+_MARK = "#~kept~"
 _COMMENT = re.compile(r"(?:^|(?<=\s))#[^\n]*", re.MULTILINE)
 
 
@@ -20,6 +21,13 @@ def format_yaml(text: str, width: int) -> str:
     Raises:
         ConfigurationError: when `ruamel.yaml` is not installed.
     """
+    made = _laid_out(text, width)
+    if len(comments_in_yaml(made)) == len(comments_in_yaml(text)):
+        return made
+    return re.sub(rf" *{_MARK}$", "", _laid_out(_marked(text), width), flags=re.MULTILINE)
+
+
+def _laid_out(text: str, width: int) -> str:
     try:
         from ruamel.yaml import YAML
     except ImportError:
@@ -35,8 +43,26 @@ def format_yaml(text: str, width: int) -> str:
     return "\n".join(lines).strip("\n") + "\n"
 
 
+def _marked(text: str) -> str:
+    """Put a comment behind each `]` and `}` that a line of comment follows.
+
+    ruamel loses that line where another flow collection comes next, but not if it goes on a comment.
+    """
+    lines, shown = text.split("\n"), _masked(text).split("\n")
+    for index, line in enumerate(shown):
+        following = next((each.lstrip() for each in shown[index + 1 :] if each.strip()), "")
+        if line.rstrip().endswith(("]", "}")) and following.startswith("#"):
+            lines[index] = f"{lines[index].rstrip()}  {_MARK}"
+    return "\n".join(lines)
+
+
 def comments_in_yaml(text: str) -> list[str]:
     """Give the comments, in order, without the spaces at their ends: each `#` that no scalar holds."""
+    return [match.group().rstrip() for match in _COMMENT.finditer(_masked(text))]
+
+
+def _masked(text: str) -> str:
+    """Write `x` for every letter of a scalar."""
     from ruamel.yaml import YAML
 
     spans = [
@@ -47,4 +73,4 @@ def comments_in_yaml(text: str) -> list[str]:
     masked = list(text)
     for start, end in spans:
         masked[start:end] = [letter if letter == "\n" else "x" for letter in masked[start:end]]
-    return [match.group().rstrip() for match in _COMMENT.finditer("".join(masked))]
+    return "".join(masked)
