@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ _EPILOG = """examples:
   ripstop risk whatif fleet.json --isolate hub
   ripstop risk learn incidents.jsonl
   ripstop risk stability grid.json
+  ripstop risk fleet.json --trials 1000000 --queue nats://127.0.0.1:4222
 
 A graph is {"directed": false, "nodes": [...], "edges": [["a", "b", 0.4], ...]}; the form that networkx's
 node_link_data gives is read too. A weight is the probability that a failure at one end causes one at the
@@ -30,12 +33,12 @@ exit codes: 0 fine, 1 a node lies above --threshold, 2 usage
 """
 
 
-VERBS = ("rank", "whatif", "learn", "stability")
+VERBS = ("rank", "whatif", "learn", "stability", "worker")
 
 
 def add_parser(subparsers: Subparsers) -> None:
     """Add the command to the root parser: `ripstop risk GRAPH` is short for `ripstop risk rank GRAPH`."""
-    from ripstop.cli import risklearn, riskstability, riskwhatif
+    from ripstop.cli import risklearn, riskstability, riskwhatif, riskworker
 
     parser = subparsers.add_parser(
         "risk",
@@ -58,6 +61,7 @@ def add_parser(subparsers: Subparsers) -> None:
     riskwhatif.add_parser(verbs)
     risklearn.add_parser(verbs)
     riskstability.add_parser(verbs)
+    riskworker.add_parser(verbs)
 
 
 def _add_rank(verbs: Subparsers) -> None:
@@ -83,6 +87,9 @@ def _add_rank(verbs: Subparsers) -> None:
     parser.add_argument("--spread", type=float, default=0.1, help="model load: its deviation (default 0.1)")
     parser.add_argument(
         "--workers", type=int, default=1, help="threads; the result stays the same (default 1)"
+    )
+    parser.add_argument(
+        "--queue", metavar="URL", help="have worlds counted by `ripstop risk worker`s at a NATS server"
     )
     parser.add_argument("--top", type=int, default=20, help="lines shown, 0 for all (default 20)")
     parser.add_argument("--why", nargs=2, metavar=("FROM", "TO"), help="explain one edge's weight instead")
@@ -125,9 +132,14 @@ def run(args: argparse.Namespace) -> int:
         tolerance=args.tolerance,
         spread=args.spread,
     )
-    report = assess(
-        graph, theta=args.theta, trials=args.trials, seed=args.seed, model=args.model, settings=settings
-    )
+    with contextlib.ExitStack() as stack:
+        if args.queue:
+            from ripstop.control.riskqueue import NatsQueue
+
+            settings = replace(settings, pool=stack.enter_context(NatsQueue(args.queue)))
+        report = assess(
+            graph, theta=args.theta, trials=args.trials, seed=args.seed, model=args.model, settings=settings
+        )
     if args.plot:
         from ripstop.risk.plots import plot_report
 

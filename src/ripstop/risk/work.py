@@ -120,7 +120,7 @@ def job_of(content: bytes) -> Job:
     """Read a job from bytes.
 
     Raises:
-        WireError: W0901, for bytes that are none.
+        WireError: W1001, for bytes that are none.
         RiskInputError: C0702 to C0714, for what is in it.
     """
     head, columns = _unpacked(content, "job")
@@ -133,7 +133,7 @@ def job_of(content: bytes) -> Job:
         )
         return Job(graph, head["theta"], head["seed"], head["model"], Settings(**head["settings"]))
     except (KeyError, TypeError, ValueError) as error:
-        raise WireError("the bytes are no job of cascade worlds", code="W0901") from error
+        raise WireError("the bytes are no job of cascade worlds", code="W1001") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,14 +152,14 @@ def unit_of(content: bytes) -> Unit:
     """Read a unit.
 
     Raises:
-        WireError: W0901, for bytes that are none.
+        WireError: W1001, for bytes that are none.
     """
     try:
         document = json.loads(content)
         worlds = checked_range((document["first"], document["last"]))
         return Unit(str(document["job"]), worlds)
     except (KeyError, TypeError, ValueError, RecursionError, RiskInputError) as error:
-        raise WireError("the bytes are no unit of cascade worlds", code="W0901") from error
+        raise WireError("the bytes are no unit of cascade worlds", code="W1001") from error
 
 
 class Worker:
@@ -178,7 +178,7 @@ class Worker:
         """Count what a unit asks for, and give the answer's bytes.
 
         Raises:
-            WireError: W0901, for a unit or a job that is none, or a job of another digest.
+            WireError: W1001, for a unit or a job that is none, or a job of another digest.
             RiskInputError: for what is in the job.
         """
         asked = unit_of(unit)
@@ -189,7 +189,7 @@ class Worker:
     def _fetched(self, digest: str) -> Job:
         content = self._fetch(digest)
         if hashlib.sha256(content).hexdigest() != digest:
-            raise WireError(f"what is kept for job `{digest}` has another digest", code="W0901")
+            raise WireError(f"what is kept for job `{digest}` has another digest", code="W1001")
         return job_of(content)
 
 
@@ -197,16 +197,16 @@ def counts_of(content: bytes, unit: Unit, nodes: int) -> Counts:
     """Read the answer to a unit.
 
     Raises:
-        WireError: W0901, for bytes that are no answer, or one to another unit.
+        WireError: W1001, for bytes that are no answer, or one to another unit.
     """
     head, columns = _unpacked(content, "answer")
     if head != {"job": unit.job, "first": unit.worlds[0], "last": unit.worlds[1]}:
-        raise WireError("the answer is to another unit than was asked", code="W0901")
+        raise WireError("the answer is to another unit than was asked", code="W1001")
     worlds = unit.worlds[1] - unit.worlds[0]
     hits, mass = (columns.get(name, np.zeros(0)) for name in ("hits", "mass"))
     sound = all(c.shape == (nodes,) and c.dtype == np.int64 and (c >= 0).all() for c in (hits, mass))
     if not sound or (hits > worlds).any():
-        raise WireError("the answer's counts cannot be", code="W0901")
+        raise WireError("the answer's counts cannot be", code="W1001")
     return Counts(unit.worlds, hits, mass)
 
 
@@ -284,7 +284,7 @@ class Queue:
         attempts: at each unit, before the last error is raised.
 
     Raises:
-        WireError: W0902 while counting, when a unit was not answered in so many attempts.
+        WireError: W1002 while counting, when a unit was not answered in so many attempts.
     """
 
     def __init__(
@@ -318,7 +318,7 @@ class Queue:
                         first, last = unit.worlds
                         raise WireError(
                             f"worlds {first} to {last - 1} were not counted in {attempt} attempts",
-                            code="W0902",
+                            code="W1002",
                         ) from error
                     waiting[self._submit(unit.to_bytes())] = (unit, attempt + 1)
                 else:
@@ -412,5 +412,5 @@ def _unpacked(content: bytes, what: str) -> tuple[dict[str, Any], dict[str, NDAr
             columns = {name: whole[name] for name in whole.files}
         head = dict(json.loads(columns.pop("head").tobytes()))
     except Exception as error:  # an archive can be broken in many ways
-        raise WireError(f"the bytes are no {what} of cascade worlds", code="W0901") from error
+        raise WireError(f"the bytes are no {what} of cascade worlds", code="W1001") from error
     return head, columns

@@ -1,0 +1,57 @@
+"""`ripstop risk worker`: count cascade worlds that others ask for over a queue."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import signal
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ripstop.cli.root import Subparsers
+
+_EPILOG = """examples:
+  nats-server -js &
+  ripstop risk worker --nats nats://127.0.0.1:4222
+  ripstop risk fleet.json --trials 1000000 --queue nats://127.0.0.1:4222
+
+Start as many workers as there are cores, on as many machines as there are. What they count does not depend on
+who counts it: the report has the same bytes. A worker that dies loses nothing, its unit goes to another after
+five seconds. It ends by Ctrl-C or SIGTERM, when the unit at hand is done.
+"""
+
+
+def add_parser(verbs: Subparsers) -> None:
+    """Add the verb to `ripstop risk`."""
+    parser = verbs.add_parser(
+        "worker",
+        help="count worlds for `ripstop risk GRAPH --queue`",
+        description="Take units of work from a NATS server with JetStream, and answer them.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--nats",
+        metavar="URL",
+        default="nats://127.0.0.1:4222",
+        help="the server (default nats://127.0.0.1:4222)",
+    )
+    parser.add_argument("--json", action="store_true", help="print what was counted as JSON")
+    parser.set_defaults(func=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until the process is told to end."""
+    units = asyncio.run(_serve(args.nats))
+    print(json.dumps({"units": units}) if args.json else f"{units} units counted")
+    return 0
+
+
+async def _serve(url: str) -> int:
+    from ripstop.control.riskqueue import serve
+
+    ends = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, ends.set)
+    return await serve(url, ends=ends)
