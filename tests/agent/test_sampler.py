@@ -46,7 +46,7 @@ def test_crossing_a_policys_threshold_is_sent_at_once():
 
 def test_the_band_narrows_towards_a_threshold():
     far = sent(Sampler(SIGNALS, thresholds={"battery_percent": [30.0]}), [80.0, 79.0])
-    near = sent(Sampler(SIGNALS, thresholds={"battery_percent": [30.0]}), [33.0, 31.4])
+    near = sent(Sampler(SIGNALS, thresholds={"battery_percent": [30.0]}), [31.0, 32.6])
     assert (len(far), len(near)) == (1, 2)
 
 
@@ -100,9 +100,9 @@ def test_what_is_no_finite_number_is_not_sent_and_disturbs_nothing():
 def test_far_from_every_threshold_the_band_widens_and_never_hides_a_crossing():
     spec = {"x": SignalSpec("x", low=0.0, high=100.0)}
     near, far = (Sampler(spec, thresholds={"x": (10.0,)}) for _ in range(2))
-    near.pick({"x": 12.0}, 0, 0)
-    assert near.pick({"x": 13.5}, 1, 1)
+    near.pick({"x": 11.0}, 0, 0)
+    assert near.pick({"x": 12.6}, 1, 1)
     far.pick({"x": 80.0}, 0, 0)
-    assert not far.pick({"x": 73.0}, 1, 1)
-    assert far.pick({"x": 71.0}, 2, 2)
+    assert not far.pick({"x": 75.0}, 1, 1)
+    assert far.pick({"x": 73.5}, 2, 2)
     assert far.pick({"x": 9.9}, 3, 3)

@@ -2,9 +2,9 @@
 
 A reading is sent when it has left a dead band around the last one that was sent, when it crossed a threshold
 of a policy, or when the heartbeat is due. The band is a share of the signal's declared range (else of the
-value). It narrows to half the distance from the nearest threshold, and widens far away from all of them. When
-one signal is due the others that are half due go along, so that signals share frames. After an alarm every
-reading is sent for a while.
+value). It narrows to the distance from the nearest threshold, which it never reaches across, and widens far
+away from all of them. When one signal is due the others that are half due go along, so that signals share
+frames. After an alarm every reading is sent for a while.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ class SamplerSettings:
     """How coarse the ground's picture may be.
 
     `band` is the dead band as a share of the declared range. Where a policy's thresholds are known it
-    narrows to `narrow` near one, and widens to a quarter of the distance from the nearest, up to `wide`;
-    `urgent_s` is how long every reading is sent after an alarm.
+    narrows to the distance from the nearest, but not below `narrow`, and widens to a quarter of it, up to
+    `wide`; `urgent_s` is how long every reading is sent after an alarm.
     """
 
     band: float = 0.02
-    narrow: float = 0.01
-    wide: float = 0.08
+    narrow: float = 0.015
+    wide: float = 0.06
     urgent_s: float = 60.0
 
 
@@ -68,7 +68,7 @@ class _Track:
             band = max(band, min(away * _WIDENING, self.wide * unit))
         self.low, self.high = value - band, value + band
         for threshold in self.thresholds:
-            near = max(abs(value - threshold) / 2, self.narrow)
+            near = max(abs(value - threshold), self.narrow * unit)
             self.low, self.high = max(self.low, value - near), min(self.high, value + near)
             if threshold <= value:
                 self.low = max(self.low, threshold)
