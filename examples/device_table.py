@@ -17,7 +17,7 @@ from typing import Any
 
 from ripstop.backends.c99 import C99, CFunction, build_header
 from ripstop.backends.c99.names import unique
-from ripstop.backends.edge import EdgeProgram, Engine, Input, actions_of, decision_program
+from ripstop.backends.edge import EdgeProgram, Engine, Input, actions_of, decision_program, texts_of
 from ripstop.backends.wasm.engine import WASM
 from ripstop.cli.policy.arguments import expanded
 from ripstop.core.decision import Verdict
@@ -95,12 +95,15 @@ def table_of(bundle: Bundle, engine: Engine) -> dict[str, object]:
 
     The action `` stands for any that is not named.
     """
-    vocabulary = bundle.vocabulary
+    vocabulary, texts = bundle.vocabulary, texts_of(bundle)
+    for policy in bundle.policies:
+        if policy.program.windows or policy.budgets:
+            raise SystemExit(f"`{policy.id}` remembers: it is more than the last reading of each signal")
     names = dict.fromkeys([*vocabulary.actions, *actions_of(bundle), ""])
     return {
         "vocabulary": vocabulary.digest,
         "signals": [spec_of(name, vocabulary.signals[name]) for name in sorted(vocabulary.signals)],
-        "actions": [action_of(decision_program(bundle, name, engine), bundle) for name in names],
+        "actions": [action_of(decision_program(bundle, name, engine, texts), bundle) for name in names],
     }
 
 
@@ -221,7 +224,8 @@ def main() -> None:
     try:
         bundle = make_bundle([load(path, args.vocabulary) for path in expanded(args.policies)])
         table = table_of(bundle, C99 if args.target == "c99" else WASM)
-        programs = [decision_program(bundle, name, C99) for name in actions_of(bundle)]
+        texts = texts_of(bundle)
+        programs = [decision_program(bundle, name, C99, texts) for name in actions_of(bundle)]
     except RipstopError as error:
         sys.exit(str(error))
     if args.target == "wasm":

@@ -45,7 +45,8 @@ class DevicePrograms(Programs):
                 return drawn
 
     def document(self, number: int) -> dict[str, object]:
-        return {**super().document(number), "vocabulary": device_vocabulary().to_json()}
+        made = {**super().document(number), "vocabulary": device_vocabulary().to_json()}
+        return {name: value for name, value in made.items() if name != "budgets"}
 
 
 _WINDOWS = ("historically", "once", "since", "count_within")

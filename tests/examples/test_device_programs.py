@@ -149,14 +149,15 @@ def test_a_trace_that_is_none_is_refused_with_a_word(program, text, complaint, t
 
 
 @pytest.mark.parametrize(
-    ("rule", "word"),
+    ("change", "word"),
     [
-        ({"historically": [{"<": [{"var": "a"}, 1]}, 5]}, "more than the last reading"),
-        ({"<": [{"var": "elsewhere"}, 1]}, ""),
+        ({"rule": {"historically": [{"<": [{"var": "a"}, 1]}, 5]}}, "more than the last reading"),
+        ({"rule": {"<": [{"var": "elsewhere"}, 1]}}, ""),
+        ({"budgets": [{"at_most": 1, "within_s": 5}]}, "more than the last reading"),
     ],
 )
-def test_what_a_device_cannot_tell_is_refused_when_the_table_is_made(rule, word, tmp_path):
-    document = {**DevicePrograms(generator(1)).document(0), "rule": rule, "limits": []}
+def test_what_a_device_cannot_tell_is_refused_when_the_table_is_made(change, word, tmp_path):
+    document = {**DevicePrograms(generator(1)).document(0), "limits": [], **change}
     paths = written(tmp_path, [document])
     command = [sys.executable, EXAMPLES / "device_table.py", *paths, "--target", "wasm", "-o", tmp_path / "t"]
     run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)

@@ -55,6 +55,16 @@ def literal(value: float) -> str:
     return f"({text})" if value < 0 else text
 
 
+def bare(text: str) -> str:
+    """Take away parentheses around the whole of an expression: compilers wonder about them."""
+    depth = 0
+    for index, each in enumerate(text):
+        depth += (each == "(") - (each == ")")
+        if depth == 0:
+            return bare(text[1:-1]) if index == len(text) - 1 and text[0] == "(" else text
+    return text
+
+
 def is_expression(node: Node) -> bool:
     """Whether C can say it as an expression: it cannot end as UNKNOWN and takes no evidence."""
     return not any(isinstance(each, Guarded | GuardedNumber | Checked | Atom) for each in walk(node))
@@ -148,7 +158,7 @@ class CEmitter:
         return made
 
     def _either(self, condition: Bool, first: _Emit, second: _Emit, made: str) -> str:
-        self.line(f"if ({self.truth(condition)}) {{")
+        self.line(f"if ({bare(self.truth(condition))}) {{")
         self.depth += 1
         self.line(f"{made} = {first()};")
         self.depth -= 1

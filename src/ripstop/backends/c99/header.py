@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ripstop.backends.c99.emit import ATOMS_A_WORD, CEmitter, literal
+from ripstop.backends.c99.emit import ATOMS_A_WORD, CEmitter, bare, literal
 from ripstop.backends.c99.names import comment, identifier, unique
 from ripstop.backends.c99.state import PRELUDE as STATE_PRELUDE
 from ripstop.backends.c99.state import CState, state_parts
@@ -312,7 +312,7 @@ def _limit(
     _attempt(
         emitter,
         label,
-        lambda: emitter.line(f"if ({emitter.truth(policy.whens[number])}) {{ {status} |= {active}; }}"),
+        lambda: emitter.line(f"if ({bare(emitter.truth(policy.whens[number]))}) {{ {status} |= {active}; }}"),
         f"{status} |= {unknown};",
     )
     emitter.line(f"if ({status} & {active}) {{")

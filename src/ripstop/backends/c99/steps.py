@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
 
-from ripstop.backends.c99.emit import CEmitter
+from ripstop.backends.c99.emit import CEmitter, bare
 from ripstop.backends.edge.memory import Memory
 from ripstop.backends.edge.steps import (
     Asked,
@@ -214,16 +214,6 @@ class CSteps:
         lines = [f"    int64_t {name} = 0;" for name in sorted(self.names - set(parameters))]
         lines += [f"    double {self.emitter.fields[load]} = 0.0;" for load in sorted(self.loads)]
         return lines + ([f"    {self.prefix}_state later;"] if self.is_forked else [])
-
-
-def bare(text: str) -> str:
-    """Take away parentheses around the whole of an expression: compilers wonder about them."""
-    depth = 0
-    for index, each in enumerate(text):
-        depth += (each == "(") - (each == ")")
-        if depth == 0:
-            return text[1:-1] if index == len(text) - 1 and text[0] == "(" else text
-    return text
 
 
 def routine(made: Routine, memory: Memory, prefix: str, fields: Sequence[str], name: str = "") -> str:

@@ -7,6 +7,7 @@ from ripstop.backends.edge.program import (
     Engine,
     actions_of,
     decision_program,
+    texts_of,
     verdict_program,
 )
 from ripstop.backends.edge.translate import OUTSIDE, TRANSLATIONS
@@ -20,5 +21,6 @@ __all__ = [
     "Input",
     "actions_of",
     "decision_program",
+    "texts_of",
     "verdict_program",
 ]
