@@ -242,7 +242,7 @@ def bench_threads() -> None:
                 assess(graph, theta=THETA, trials=trials, seed=seed, settings=Settings(workers=workers))
                 times.append(time.perf_counter() - start)
             walls.append(min(times))
-        print(f"two threads: {walls[0] / walls[1]:.2f} times one (10,000 nodes, {trials:,} trials, wall time)")
+        print(f"two threads: {walls[0] / walls[1]:.2f} times one (10,000 nodes, {trials:,} trials, wall)")
 
 
 def main() -> None:
