@@ -170,3 +170,10 @@ def test_a_value_that_the_module_was_not_built_for_is_left_to_the_reference():
     assert compiled.verdict({"battery": 20.0}) is Verdict.UNKNOWN
     assert compiled.verdict({"battery": math.inf, "payload": 0.5}) is Verdict.UNKNOWN
     assert compiled.verdict({"battery": 20.0, "payload": 2.5}) is Verdict.DENY
+
+
+def test_the_names_of_actions_that_a_caller_makes_up_are_not_remembered_for_ever():
+    compiled = compile_policies(load({"<": [{"var": "battery"}, 30]}), "wasm")
+    verdicts = {compiled.decide(f"action-{number}", {"battery": 20}).verdict for number in range(200)}
+    assert verdicts == {Verdict.ALLOW}
+    assert len(compiled._programs) <= 64

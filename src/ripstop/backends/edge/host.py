@@ -29,6 +29,8 @@ from ripstop.policy.bundle import Bundle, Outcome, judge, meet
 from ripstop.policy.document import Policy
 from ripstop.policy.state import State
 
+_MOST_PROGRAMS = 64  # of undeclared actions: each is a module of its own
+
 
 class Run(NamedTuple):
     """What an engine says: the verdict, and for each policy its status and its evidence code."""
@@ -168,6 +170,8 @@ class EdgeCompiled:
             program = decision_program(self.bundle, action, self.engine)
             made = program, self._build(program)
             if self.bundle.is_declared(action):
+                if len(self._programs) >= _MOST_PROGRAMS + len(self.vocabulary.actions):
+                    self._programs.clear()
                 self._programs[action] = made
         return made
 
