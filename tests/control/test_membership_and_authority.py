@@ -7,6 +7,7 @@ import pytest
 from control.scripted_fleet import COMMAND, NAMES, drone, make_node, make_world
 from ripstop.control.authority import Authority, Will
 from ripstop.control.campaign import Campaign
+from ripstop.control.dispatch import Dispatch, Purpose
 from ripstop.control.registry import Presence, Registry
 from ripstop.core.clock import Instant
 from ripstop.core.errors import ConfigurationError
@@ -250,6 +251,27 @@ def test_a_campaign_counts_each_answer_once_and_a_refusal_that_turns_is_no_refus
     assert campaign.answer("a", Position(1, 7), AckStatus.APPLIED, "")
     assert not campaign.answer("a", Position(1, 8), AckStatus.APPLIED, "")
     assert (campaign.missing(), campaign.refused) == (["b"], {})
+
+
+def test_a_tick_repeats_the_intent_only_while_somebody_present_may_have_missed_it():
+    made = authority()
+    gain(made)
+    registry = Registry(1.0, {"a": b"k", "b": b"k"})
+    dispatch = Dispatch(made, registry, lease_s=8.0)
+    for agent in ("a", "b"):
+        registry.heed(beat(agent), 0)
+    dispatch.issue(Will(), Purpose.LIFT, frozenset({"a", "b"}), "incident", NOW)
+    applied = (AckStatus.APPLIED, "", "ack")
+    dispatch.answered("a", made.position, applied, NOW)
+    subjects = [effect.subject for effect in dispatch.tick(Instant(10**6, 10**6, "boot"))]
+    assert subjects == [NAMES.tick, NAMES.intent("fleet")]  # b's beat and b's answer are both missing
+    dispatch.answered("b", made.position, applied, NOW)
+    assert len(dispatch.tick(Instant(2 * 10**6, 2 * 10**6, "boot"))) == 1
+    later = Instant(9 * 10**6, 9 * 10**6, "boot")
+    assert len(dispatch.tick(later)) == 2  # a lease later their beats should have told it
+    for agent in ("a", "b"):
+        registry.heed(beat(agent, sequence=2, position=made.position), 9 * 10**6)
+    assert len(dispatch.tick(later)) == 1
 
 
 def test_an_unseen_member_is_not_silent():

@@ -104,10 +104,22 @@ class Dispatch:
         """Send a tick, and the intent once more where somebody present has missed it."""
         out = self.authority.tick(self.registry.nonces(), now)
         position = self.authority.position
-        behind = (m for m in self.registry if m.presence is Presence.PRESENT and m.position < position)
-        if out and not self.authority.will.has_lease and next(behind, None) is not None:
+        answered = self._answered(now)
+        present = (m for m in self.registry if m.presence is Presence.PRESENT and m.id not in answered)
+        is_behind = any(member.position < position for member in present)
+        if out and not self.authority.will.has_lease and is_behind:
             out += self.authority.resend()
         return out
+
+    def _answered(self, now: Instant) -> set[str]:
+        """Give who has acknowledged what is in force, as long as their beats may not tell it yet."""
+        newest_us = now.mono_us - round(self.lease_s * 1e6)
+        return {
+            agent
+            for campaign in self._campaigns.values()
+            if campaign.position == self.authority.position and campaign.started_us > newest_us
+            for agent in campaign.applied
+        }
 
     def retry(self, now: Instant) -> list[Effect]:
         """Ask those again who have not answered; give up when their lease would be over."""
