@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from firmware_run import Image, Row, build_image, row_of, run_rows, translate, words_of
+from firmware_run import Image, Row, build_image, row_of, run_rows, translate, words_found, words_of
 
 from ripstop.backends.c99 import build_header
 from ripstop.backends.edge import EdgeProgram
@@ -144,12 +144,7 @@ def _wasm_glue(program: EdgeProgram, kept: Remembering, inputs: int) -> str:
         f"        const __typeof__({call}) found = {call};",
         "        out[0] = found.i0;",
     ]
-    at, field = 1, 1
-    for policy in program.policies:
-        for _ in range(1 + policy.words):
-            lines.append(f"        out[{at}] = (uint32_t)found.j{field};")
-            lines.append(f"        out[{at + 1}] = (uint32_t)(found.j{field} >> 32);")
-            at, field = at + 2, field + 1
+    lines += words_found(program)
     for made in kept.public:
         if made.name == f"commit_{program.action}":
             costs = "".join(f", x[{index}]" for index in range(len(made.costs)))

@@ -103,13 +103,16 @@ def wasm_glue(program: EdgeProgram, place: Path) -> str:
     if program.action is None:
         return _glue(program, '#include "policy.h"', [f"    out[0] = {name}((void *)0{arguments});"])
     lines = [f"    const {result} found = {name}((void *)0{arguments});", "    out[0] = found.i0;"]
-    at, field = 1, 1
-    for policy in program.policies:
-        for _ in range(1 + policy.words):
-            lines.append(f"    out[{at}] = (uint32_t)found.j{field};")
-            lines.append(f"    out[{at + 1}] = (uint32_t)(found.j{field} >> 32);")
-            at, field = at + 2, field + 1
-    return _glue(program, '#include "policy.h"', lines)
+    return _glue(program, '#include "policy.h"', [*lines, *words_found(program)])
+
+
+def words_found(program: EdgeProgram) -> list[str]:
+    """Give the C lines that take a module's status and evidence words apart, behind the verdict in `out`."""
+    lines = []
+    for n in range(1, 1 + sum(1 + policy.words for policy in program.policies)):
+        lines.append(f"    out[{2 * n - 1}] = (uint32_t)found.j{n};")
+        lines.append(f"    out[{2 * n}] = (uint32_t)(found.j{n} >> 32);")
+    return lines
 
 
 def translate(module: bytes, place: Path) -> None:
