@@ -51,7 +51,7 @@ def assess_node(
     question = Question(need, trials, np.uint64(seed), _NOBODY, flood=False, bound=False, exact=True)
     blocks = np.array([0, math.ceil(trials / LANES)], np.int64)
     hits, mass = run_origin(network, question, blocks, make_room(network), origin)
-    low, high = clopper_pearson(np.array([hits]), trials, confidence)
+    low, high = clopper_pearson(hits, trials, confidence)
     return NodeRisk(
-        node, int(hits) / trials, float(low[0]), float(high[0]), int(mass) / (trials * network.total), None
+        node, int(hits) / trials, float(low), float(high), int(mass) / (trials * network.total), None
     )

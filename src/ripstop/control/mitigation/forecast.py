@@ -63,8 +63,7 @@ def forecast(
     By load, all suspects fail at once and the result is multiplied by the probability that any of them does:
     an upper bound where there are several. By percolation each fails with its own probability.
     """
-    index = load.index
-    held = {agent: p for agent, p in suspects.items() if agent in index}
+    held = {agent: p for agent, p in suspects.items() if agent in load.index}
     theta = _theta(load, held, playbook)
     if not held or theta >= 1.0:
         return Risk(draw.model.value, 0.0, 0.0, 0.0, 0, 0.0)
@@ -85,8 +84,8 @@ def _theta(load: FleetLoad, suspects: Mapping[str, float], playbook: Playbook) -
 
 def _consequence(load: FleetLoad, suspects: Mapping[str, float]) -> NDArray[np.float64]:
     """What counts as the airborne fleet: who is active now, and the suspects, who were."""
-    counted, index = load.active.copy(), load.index
-    counted[[index[agent] for agent in suspects]] = True
+    counted = load.active.copy()
+    counted[[load.index[agent] for agent in suspects]] = True
     return counted.astype(np.float64)
 
 
@@ -143,8 +142,7 @@ def _by_percolation(
     """One more node stands for the incident: its edges are the suspects' probabilities to fail."""
     edges = dependency_edges(mitigated(load, measures), playbook.handover)
     count = len(load.agents)
-    index = load.index
-    rows = np.array([index[agent] for agent in suspects], dtype=np.int32)
+    rows = np.array([load.index[agent] for agent in suspects], dtype=np.int32)
     weights = np.array(list(suspects.values()))
     graph = takeover_graph(
         load,

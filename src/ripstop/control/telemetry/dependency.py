@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +36,7 @@ Flags = NDArray[np.bool_]
 _NEGLIGIBLE = 1e-9
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class FleetLoad:
     """The frozen state of a fleet: n agents, m pending items, k candidate targets an item.
 
@@ -57,7 +58,7 @@ class FleetLoad:
     cost: Floats
     own_cost: Floats
 
-    @property
+    @cached_property
     def index(self) -> dict[str, int]:
         """Give each agent's row."""
         return {agent: row for row, agent in enumerate(self.agents)}
