@@ -105,7 +105,7 @@ class World:
     def __post_init__(self) -> None:
         self.network = MemoryNetwork(self.timeline, self.seed)
         self.signers = {f"d{n:03}": Ed25519Signer(bytes([6, n]) * 16, Role.AGENT) for n in range(self.agents)}
-        self.ring = Keyring({key.public[:8]: key for key in KEYS.trusted()})
+        self.ring = Keyring.of(KEYS.trusted())
         book = replace(load_playbook(ROOT / "playbooks" / "drones.yaml"), lease_s=600.0)
         settings = ControlSettings(FLEET, beat_s=60.0, tick_s=60.0, survey_s=0.0)
         keys = {name: signer.public for name, signer in self.signers.items()}

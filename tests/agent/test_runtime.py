@@ -43,7 +43,7 @@ class LiveGround(Ground):
 
         if isinstance(event, Message) and ".segment." in event.subject:
             public = self.desk.signing_keys["a"]
-            keyring = Keyring({public[:8]: TrustedKey(public, Role.AGENT)})
+            keyring = Keyring.of([TrustedKey(public, Role.AGENT)])
             envelope = open_envelope(keyring, "city", EnvelopeType.SEGMENT, event.data)
             self.segments.append(unpack(Segment, envelope.body))
             return ()

@@ -49,7 +49,7 @@ class GovernedFleet:
         book = replace(load_playbook(ROOT / "playbooks" / "drones.yaml"), dwell_s=3.0, lease_s=6.0, **changes)
         settings = ControlSettings(FLEET, beat_s=2.0, tick_s=2.0, survey_s=0.0)
         self.control = ControlNode(settings, book, KEYS.command, Fleet(VOCABULARY, self.keys))
-        ring = Keyring({key.public[:8]: key for key in KEYS.trusted()})
+        ring = Keyring.of(KEYS.trusted())
         self.agents = {
             name: AgentNode(
                 NodeSettings(name, FLEET, beat_s=2.0, watch=("battery_percent",), segment_s=4.0),

@@ -70,7 +70,7 @@ class Crew:
     """Real agents over real links."""
 
     def __init__(self, service):
-        ring = Keyring({key.public[:8]: key for key in service.keys.trusted()})
+        ring = Keyring.of(service.keys.trusted())
         self.drivers, self.nodes = {}, {}
         for row, (name, (seed, signer)) in enumerate(AGENTS.items()):
             node = AgentNode(

@@ -41,7 +41,7 @@ def commit(folder, name, text):
 
 
 def bundle_of(issued):
-    ring = Keyring({key.public[:8]: key for key in KEYS.trusted()})
+    ring = Keyring.of(KEYS.trusted())
     return open_bundle(partial(open_envelope, ring, "fleet"), issued.sealed)
 
 

@@ -93,7 +93,7 @@ class StopSwitch:
     def _opened(self, data: bytes, named: Sequence[bytes]) -> Envelope:
         if not named:
             return self._opener()(EnvelopeType.STOP, data)
-        keys = Keyring({key[:8]: TrustedKey(key, Role.STOP) for key in named})
+        keys = Keyring.of(TrustedKey(key, Role.STOP) for key in named)
         try:
             return open_envelope(keys, self._fleet, EnvelopeType.STOP, data)
         except WireError as error:

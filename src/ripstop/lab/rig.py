@@ -124,7 +124,7 @@ class Trust:
 
 def keyring_of(keys: FleetKeys) -> Keyring:
     """Give the keyring that trusts the ground's keys."""
-    return Keyring({key.public[:8]: key for key in keys.trusted()})
+    return Keyring.of(keys.trusted())
 
 
 def build(

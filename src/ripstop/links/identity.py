@@ -53,7 +53,7 @@ class Identity:
 
     def keyring(self) -> Keyring:
         """Give the keys that may command the device."""
-        return Keyring({key.public[:8]: key for key in self.trusted})
+        return Keyring.of(self.trusted)
 
     def save(self, path: Path) -> None:
         """Write the identity to a file that only its owner can read."""

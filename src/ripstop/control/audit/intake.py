@@ -60,7 +60,7 @@ class LedgerIntake:
         for agent, public in agents.items():
             if not public:
                 continue
-            self._keyrings[agent] = Keyring({public[:8]: TrustedKey(public, Role.AGENT)})
+            self._keyrings[agent] = Keyring.of([TrustedKey(public, Role.AGENT)])
 
     def take(self, agent: str, data: bytes, epoch: int) -> list[Effect]:
         """Take a segment that arrived on an agent's subject."""

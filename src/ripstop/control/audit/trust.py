@@ -24,12 +24,12 @@ class Trust:
 
     def ground_keys(self) -> Keyring:
         """Give the keyring for what the ground signed."""
-        return Keyring({key.public[:8]: key for key in self.ground})
+        return Keyring.of(self.ground)
 
     def agent_keys(self, agent: str) -> Keyring:
         """Give the keyring for what one agent signed; it trusts nobody where the agent is not known."""
         public = self.agents.get(agent)
-        return Keyring({public[:8]: TrustedKey(public, Role.AGENT)} if public else {})
+        return Keyring.of([TrustedKey(public, Role.AGENT)] if public else [])
 
     def save(self, folder: Path) -> None:
         """Write the file."""

@@ -7,7 +7,7 @@ are refused.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from functools import cache, lru_cache
 from typing import Protocol
@@ -20,7 +20,7 @@ from .record import pack, unpack
 
 _TAG = b"\xd2"
 _ALGORITHM, _KEY_ID, _EDDSA = 1, 4, -8
-_SIGNATURE_BYTES, _KEY_BYTES = 64, 32
+_SIGNATURE_BYTES, _KEY_BYTES, _KEY_ID_BYTES = 64, 32, 8
 VERSION = 1
 
 
@@ -85,6 +85,11 @@ class _Payload:
     body: bytes
 
 
+def key_id_of(public: bytes) -> bytes:
+    """Give the id of a key that was given none of its own: how its public half begins."""
+    return public[:_KEY_ID_BYTES]
+
+
 class Signer(Protocol):
     """Holds one private key."""
 
@@ -107,7 +112,7 @@ class Ed25519Signer:
         self._key = SigningKey(seed)
         self.public = bytes(self._key.verify_key)
         self.role = role
-        self.key_id = key_id or self.public[:8]
+        self.key_id = key_id or key_id_of(self.public)
 
     def sign(self, data: bytes) -> bytes:
         """Sign with Ed25519."""
@@ -138,6 +143,11 @@ class Keyring:
 
     def __init__(self, keys: Mapping[bytes, TrustedKey]) -> None:
         self._keys = dict(keys)
+
+    @classmethod
+    def of(cls, keys: Iterable[TrustedKey]) -> Keyring:
+        """Trust keys that were given no ids of their own."""
+        return cls({key_id_of(key.public): key for key in keys})
 
     def role(self, key_id: bytes) -> Role:
         """Give the role of a key.
