@@ -1,6 +1,7 @@
 """The control plane's whole loop over the memory network, with scripted agents."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -86,6 +87,23 @@ def test_leases_are_renewed_with_higher_positions_and_the_same_content():
     assert len({(i.mitigations, i.topologies) for i in intents}) == 1
     assert [i.position for i in intents] == sorted({i.position for i in intents})
     assert [i.tick for i in intents] == sorted({i.tick for i in intents})
+
+
+@pytest.mark.parametrize("recovers_s", [10.0, 10.25, 10.5, 10.75, 11.0, 11.25])
+def test_no_renewal_goes_out_right_before_a_lift_and_no_lease_is_at_its_end(recovers_s):
+    world = make_world()
+    world.run(5)
+    fail(world)
+    world.run(recovers_s - 5)
+    recover(world)
+    issued_s = []
+    while len(issued_s) < 2 or world.agents["d000"].intent.mitigations:
+        if (count := len(world.agents["d000"].intents)) > len(issued_s):
+            issued_s += [world.timeline.now_us / 1e6] * (count - len(issued_s))
+        world.run(0.05)
+    gaps_s = [later - earlier for earlier, later in pairwise([*issued_s, world.timeline.now_us / 1e6])]
+    assert gaps_s[-1] >= playbook().lease_s / 8
+    assert max(gaps_s[-4:]) <= playbook().lease_s / 2
 
 
 def test_recovery_lifts_everything_after_the_dwell_and_closes_the_incident():

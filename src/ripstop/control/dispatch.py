@@ -54,7 +54,8 @@ class Dispatch:
         return self._campaigns.get(purpose)
 
     @property
-    def _renew_us(self) -> int:
+    def renew_us(self) -> int:
+        """The time between two renewals."""
         return round(self.lease_s * 1e6 / 4.0)
 
     def issue(
@@ -65,7 +66,7 @@ class Dispatch:
         if not authority.is_active:
             authority.will = will
             return []
-        out = self._sent(will, now, tick_age_us=self._renew_us)
+        out = self._sent(will, now, tick_age_us=self.renew_us)
         ends_us = now.mono_us + round(self.lease_s * 1e6)
         campaign = Campaign(authority.position, targets, now.mono_us, ends_us, incident)
         if purpose is not Purpose.RELEASE:
@@ -91,7 +92,7 @@ class Dispatch:
         out = self.authority.issue(will, self.registry.nonces(), now, tick_age_us=tick_age_us)
         out.append(Append("intents", self.authority.last_intent))
         if will.has_lease:
-            out.append(SetTimer("renew", now.mono_us + self._renew_us))
+            out.append(SetTimer("renew", now.mono_us + self.renew_us))
         return out
 
     def renew(self, now: Instant) -> list[Effect]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from ripstop.core.clock import Instant
-from ripstop.core.intent import Release
+from ripstop.core.intent import Position, Release
 from ripstop.core.node import (
     Append,
     Computed,
@@ -88,6 +88,7 @@ class ControlNode:
         self.intake.trust(fleet.agents)
         self._has_begun = False
         self._is_late = False  # whether the tick that is due has given way already
+        self._gave_way = Position()  # what was in force when a renewal gave way
         self.reception = Reception(
             self.names, self.registry, self.telemetry, self.evidence, self.dispatch, self.intake,
             self.assessor, self.relay,
@@ -97,7 +98,7 @@ class ControlNode:
             "tick": self._tick,
             "assess": self._assess,
             "survey": self._survey,
-            "renew": self.dispatch.renew,
+            "renew": self._renew,
             "resend": self._resend,
             "approval": lambda now: self._ordered(self.desk.settle(None, "deadline", now), now),
         }
@@ -180,6 +181,14 @@ class ControlNode:
         self._return_tokens(now)
         again = SetTimer("tick", now.mono_us + tick_us)
         return [*self.dispatch.tick(now), *self.registry.sweep(now.mono_us), again]
+
+    def _renew(self, now: Instant) -> list[Effect]:
+        """Renew the leases; a renewal gives way, once, to a lift that is nearly due."""
+        position, wait_us = self.authority.position, self.dispatch.renew_us // 2
+        if position != self._gave_way and self.desk.hub.is_calm_by(now.mono_us + wait_us):
+            self._gave_way = position
+            return [SetTimer("renew", now.mono_us + wait_us)]
+        return self.dispatch.renew(now)
 
     def _resend(self, now: Instant) -> list[Effect]:
         out = self.dispatch.retry(now)

@@ -29,6 +29,7 @@ from ripstop.core.clock import Clock, Instant, ShiftedClock
 from ripstop.core.errors import ConfigurationError, RipstopError
 from ripstop.core.node import Event, Message, Report
 from ripstop.core.wire.cbor import encode
+from ripstop.lab.machine import leave_a_core
 from ripstop.lab.maps import Restriction
 from ripstop.links.loop import run as run_loop
 from ripstop.links.loop import settled
@@ -217,6 +218,7 @@ class _Failure:
 
 def _run(pipe: Connection, options: ServiceOptions) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started us says when to end
+    leave_a_core()  # to the agents
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     logging.getLogger("ripstop").addHandler(logging.NullHandler())
     run_loop(_Office(pipe, options).run())

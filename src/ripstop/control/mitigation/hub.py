@@ -167,4 +167,9 @@ class IncidentHub:
             return False
         if self._calm_since_us is None:
             self._calm_since_us = now_us
-        return now_us - self._calm_since_us >= self.dwell_s(now_us) * 1e6
+        return self.is_calm_by(now_us)
+
+    def is_calm_by(self, at_us: int) -> bool:
+        """Whether the dwell time is over at a time, if the risk stays as low as it is now."""
+        since_us = self._calm_since_us
+        return since_us is not None and at_us - since_us >= self.dwell_s(at_us) * 1e6
