@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ripstop.core.clock import Clock, Instant, SystemClock
-from ripstop.core.errors import RipstopError, missing_extra
+from ripstop.core.errors import missing_extra
 from ripstop.core.messages import Admission
 from ripstop.core.node import Message, Report, Store
 from ripstop.core.vocabulary import Vocabulary
@@ -132,7 +132,7 @@ class ControlService:
         )  # fmt: skip
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="control")
         self._ended = contextlib.AsyncExitStack()
-        self._last_error = ""
+        self._last_error = self._store_error = ""
 
     # ---- life -----------------------------------------------------------------------------------------
 
@@ -303,14 +303,17 @@ class ControlService:
             await self._look()
 
     async def _look(self) -> None:
-        """Look at HEAD; a commit that cannot even be read is no reason to stop."""
+        """Look at HEAD; whatever is wrong there, what is in force stays and the next look comes."""
         now = self.clock.now()
         loop = asyncio.get_running_loop()
         try:
             found = await loop.run_in_executor(self._pool, self.store.poll, now.wall_us)
-        except (RipstopError, OSError) as error:
-            self._failed("store", error)
+        except Exception as error:  # noqa: BLE001 - a watch that ends would take no release any more
+            if str(error) != self._store_error:
+                self._failed("store", error)
+            self._store_error = str(error)
             return
+        self._store_error = ""
         if isinstance(found, Refused):
             self.metrics.commit_refused()
             self._reported(
