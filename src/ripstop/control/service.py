@@ -15,10 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ripstop.core.clock import Clock, Instant, SystemClock
-from ripstop.core.errors import missing_extra
+from ripstop.core.errors import WireError, missing_extra
 from ripstop.core.messages import Admission
 from ripstop.core.node import Message, Report, Store
 from ripstop.core.vocabulary import Vocabulary
+from ripstop.core.wire.envelope import EnvelopeType, Keyring, open_envelope
 from ripstop.core.wire.record import pack
 from ripstop.links.departures import Departures
 from ripstop.links.driver import NodeDriver
@@ -189,7 +190,7 @@ class ControlService:
         unsigned = dict.fromkeys(self.server.mqtt_passwords, b"")
         self.node = ControlNode(
             options.settings, options.playbook, self.keys.command,
-            Fleet(options.vocabulary, {**unsigned, **self.agents}, heads),
+            Fleet(options.vocabulary, {**unsigned, **self.agents}, heads, self._used_epoch()),
         )  # fmt: skip
         repository = PolicyRepository(options.policies)
         self._ended.callback(repository.close)
@@ -199,6 +200,15 @@ class ControlService:
             stop_keys=(self.keys.stop.public,),
         )  # fmt: skip
         self._disk = IndexedDisk(files, self.records)
+
+    def _used_epoch(self) -> int:
+        """Give the epoch of the last intent on file, 0 where there is none that holds."""
+        ring = Keyring.of(self.keys.trusted())
+        issued = read_log(self.options.data / "audit", "intents").records
+        for record in reversed(issued):
+            with contextlib.suppress(WireError):
+                return open_envelope(ring, self.options.settings.fleet, EnvelopeType.INTENT, record).epoch
+        return 0
 
     async def _connect(self) -> None:
         self.link = NatsLink(self.server.address, self.server.login("control"))
