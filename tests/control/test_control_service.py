@@ -229,6 +229,17 @@ def test_a_killed_server_and_a_restarted_control_plane_lose_nothing(tmp_path):
     assert [str(finding) for finding in asyncio.run(scenario()).findings] == []
 
 
+def test_a_ground_whose_durable_keys_are_gone_takes_the_next_epoch_all_the_same(tmp_path):
+    async def scenario():
+        for epoch in (1, 2, 3):
+            async with ControlService(options(tmp_path)) as service:
+                await until(lambda service=service: service.node.authority.position.generation)
+                assert service.node.authority.position.epoch == epoch
+            shutil.rmtree(tmp_path / "data" / "nats" / "jetstream")
+
+    asyncio.run(scenario())
+
+
 def test_a_device_joins_by_a_token_and_is_heard(tmp_path):
     async def scenario():
         async with ControlService(options(tmp_path, devices={})) as service:

@@ -167,6 +167,13 @@ def test_an_epoch_is_one_above_the_last_by_compare_and_set():
     assert made.position == Position(5, 0)
 
 
+@pytest.mark.parametrize("held", [None, b"", b"garbage", b"4"])
+def test_a_lost_or_damaged_key_gives_no_epoch_out_a_second_time(held):
+    made = Authority(NAMES, COMMAND, COMMAND.public, used_epoch=6)
+    (store,) = made.fetched(Fetched(NAMES.epoch_key, held, 7))
+    assert store == Store(NAMES.epoch_key, b"7", expected=7)
+
+
 def test_whoever_loses_the_epoch_issues_nothing():
     made = authority()
     made.fetched(Fetched(NAMES.epoch_key, b"4", 7))

@@ -167,7 +167,7 @@ def test_a_commit_without_any_policy_is_refused(tmp_path):
     (tmp_path / "policies").mkdir()
     (tmp_path / "policies" / "README.md").write_text("nothing here")
     refused = open_store(tmp_path / "policies").poll(1)
-    assert refused.reasons == ("the commit holds no policy",)
+    assert refused.reasons == ("C0239: the commit holds no policy",)
 
 
 def test_a_missing_folder_is_a_clear_error(tmp_path):

@@ -65,9 +65,11 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run until a signal comes."""
     _configure_logging(as_json=args.json)
+    from ripstop.hooks import log_to_structlog
     from ripstop.links.loop import run as run_loop
 
-    run_loop(_serve(_options(args), as_json=args.json))
+    with log_to_structlog():  # what the links tell, too
+        run_loop(_serve(_options(args), as_json=args.json))
     return 0
 
 

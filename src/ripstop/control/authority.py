@@ -1,7 +1,8 @@
 """The one authority: epochs by compare-and-set, ticks that echo nonces, and intents that cite them.
 
 An epoch is taken at the start: read the key, write it one higher on condition that nobody else did. Whoever
-loses stays passive. From then on everything that commands goes out as one intent for the scope `fleet`; it is
+loses stays passive. A key that was lost or damaged gives no epoch out a second time: the ground's own logs
+tell how far it was. From then on everything that commands goes out as one intent for the scope `fleet`; it is
 sent and stored, the same bytes by two roads.
 """
 
@@ -46,11 +47,15 @@ class Will:
 
 @dataclass(slots=True)
 class Authority:
-    """Issues ticks and intents under one epoch; `position` is the last intent's."""
+    """Issues ticks and intents under one epoch; `position` is the last intent's.
+
+    Epochs up to `used_epoch` were in use before, whatever the durable key says.
+    """
 
     subjects: Subjects
     signer: Signer
     public: bytes
+    used_epoch: int = 0
     will: Will = field(default_factory=Will)
     position: Position = field(default_factory=Position)
     tick_number: int = 0
@@ -94,7 +99,7 @@ class Authority:
             )
         if self._epoch_revision is not None:
             return []
-        self._epoch_revision = found
+        found = self._epoch_revision = max(found, self.used_epoch)
         return [Store(self.subjects.epoch_key, str(found + 1).encode(), expected=event.revision)]
 
     def _intent_read(self, event: Fetched) -> list[Effect]:

@@ -55,11 +55,12 @@ _LOGGED = ("incident.", "mitigation.", "intent.", "release.", "approval.", "auth
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """Whom a control plane governs: the agents' public keys, and how far their ledgers are on file."""
+    """Whom a control plane governs: the agents' public keys, and how far ledgers and epochs are on file."""
 
     vocabulary: Vocabulary
     agents: Mapping[str, bytes] = field(default_factory=dict)
     heads: Mapping[str, ChainHead] = field(default_factory=dict)
+    used_epoch: int = 0
 
 
 class ControlNode:
@@ -79,7 +80,7 @@ class ControlNode:
         self.telemetry = Telemetry(fleet.vocabulary)
         self.evidence = EvidenceBook(playbook.evidence, round(settings.alarm_s * 1e6))
         self.desk = IncidentDesk(playbook)
-        self.authority = Authority(self.names, signer, signer.public)
+        self.authority = Authority(self.names, signer, signer.public, fleet.used_epoch)
         self.dispatch = Dispatch(self.authority, self.registry, playbook.lease_s)
         self.assessor = Assessor(settings)
         star = playbook.ladder.star

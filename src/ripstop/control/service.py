@@ -15,10 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ripstop.core.clock import Clock, Instant, SystemClock
-from ripstop.core.errors import RipstopError, missing_extra
+from ripstop.core.errors import WireError, missing_extra
 from ripstop.core.messages import Admission
 from ripstop.core.node import Message, Report, Store
 from ripstop.core.vocabulary import Vocabulary
+from ripstop.core.wire.envelope import EnvelopeType, Keyring, open_envelope
 from ripstop.core.wire.record import pack
 from ripstop.links.departures import Departures
 from ripstop.links.driver import NodeDriver
@@ -132,7 +133,7 @@ class ControlService:
         )  # fmt: skip
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="control")
         self._ended = contextlib.AsyncExitStack()
-        self._last_error = ""
+        self._last_error = self._store_error = ""
 
     # ---- life -----------------------------------------------------------------------------------------
 
@@ -189,7 +190,7 @@ class ControlService:
         unsigned = dict.fromkeys(self.server.mqtt_passwords, b"")
         self.node = ControlNode(
             options.settings, options.playbook, self.keys.command,
-            Fleet(options.vocabulary, {**unsigned, **self.agents}, heads),
+            Fleet(options.vocabulary, {**unsigned, **self.agents}, heads, self._used_epoch()),
         )  # fmt: skip
         repository = PolicyRepository(options.policies)
         self._ended.callback(repository.close)
@@ -199,6 +200,15 @@ class ControlService:
             stop_keys=(self.keys.stop.public,),
         )  # fmt: skip
         self._disk = IndexedDisk(files, self.records)
+
+    def _used_epoch(self) -> int:
+        """Give the epoch of the last intent on file, 0 where there is none that holds."""
+        ring = Keyring.of(self.keys.trusted())
+        issued = read_log(self.options.data / "audit", "intents").records
+        for record in reversed(issued):
+            with contextlib.suppress(WireError):
+                return open_envelope(ring, self.options.settings.fleet, EnvelopeType.INTENT, record).epoch
+        return 0
 
     async def _connect(self) -> None:
         self.link = NatsLink(self.server.address, self.server.login("control"))
@@ -303,14 +313,17 @@ class ControlService:
             await self._look()
 
     async def _look(self) -> None:
-        """Look at HEAD; a commit that cannot even be read is no reason to stop."""
+        """Look at HEAD; whatever is wrong there, what is in force stays and the next look comes."""
         now = self.clock.now()
         loop = asyncio.get_running_loop()
         try:
             found = await loop.run_in_executor(self._pool, self.store.poll, now.wall_us)
-        except (RipstopError, OSError) as error:
-            self._failed("store", error)
+        except Exception as error:  # noqa: BLE001 - a watch that ends would take no release any more
+            if str(error) != self._store_error:
+                self._failed("store", error)
+            self._store_error = str(error)
             return
+        self._store_error = ""
         if isinstance(found, Refused):
             self.metrics.commit_refused()
             self._reported(

@@ -28,6 +28,7 @@ from ripstop.core.vocabulary import Vocabulary
 from ripstop.core.wire.envelope import Ed25519Signer, Envelope, EnvelopeType, Keyring, Role, open_envelope
 from ripstop.lab.arms import Layers
 from ripstop.policy import load_vocabulary
+from ripstop.policy.loader import SUFFIXES
 
 # The instant at which every virtual shift begins: 2026-01-01T00:00:00Z.
 SHIFT_BEGINS_US = 1_767_225_600_000_000
@@ -64,7 +65,7 @@ class Documents:
 
     def texts(self) -> tuple[str, ...]:
         """Check every policy of the folder, and give them as a release carries them."""
-        return check_policies(sorted(p for p in self.policies.iterdir() if p.suffix in (".yaml", ".json")))
+        return check_policies(sorted(p for p in self.policies.iterdir() if p.suffix in SUFFIXES))
 
 
 @dataclass(slots=True)

@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from ..core.errors import missing_extra
 from .errors import LinkDownError, LinkRefusedError
+from .permissions import writing_subject
 from .tasks import end
 
 if TYPE_CHECKING:
@@ -330,7 +331,7 @@ class Connection:
         from nats.js.api import Header
         from nats.js.errors import APIError
 
-        subject = f"$KV.{self._settings.bucket}.{key}"
+        subject = f"{writing_subject(self._settings.bucket, self._login.seed)}.{key}"
         condition = None if expected is None else {Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value: str(expected)}
         async with self._waiting(subject, self._settings.answer_s):
             try:
@@ -342,14 +343,16 @@ class Connection:
         return written.seq
 
     async def provision(self, replicas: int) -> None:
-        """Make the bucket where there is none. Raises as `request` does."""
-        from nats.js.api import DiscardPolicy, StorageType, StreamConfig
+        """Make the bucket as it must be. Raises as `request` does."""
+        from nats.js.api import DiscardPolicy, StorageType, StreamConfig, SubjectTransform
         from nats.js.errors import APIError
 
         bucket = self._settings.bucket
+        written = f"{writing_subject(bucket, self._login.seed)}.>"
         stream = StreamConfig(
             name=f"KV_{bucket}",
-            subjects=[f"$KV.{bucket}.>"],
+            subjects=[written],
+            subject_transform=SubjectTransform(written, f"$KV.{bucket}.>"),
             max_msgs_per_subject=1,
             storage=StorageType.FILE,
             num_replicas=replicas,
@@ -364,6 +367,7 @@ class Connection:
             except APIError as error:
                 if error.err_code != _STREAM_EXISTS:
                     raise
+                await self._store.update_stream(stream)
 
     @contextlib.asynccontextmanager
     async def _waiting(self, subject: str, timeout_s: float) -> AsyncIterator[None]:

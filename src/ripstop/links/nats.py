@@ -176,7 +176,8 @@ class NatsLink:
             self._emit(Message(subject, data))
 
     def _serve(self, handler: Handler, _subject: str, data: bytes, reply: str) -> None:
-        if reply:
+        # INVARIANT: an answer goes to an inbox; who asks names where to, and may publish on less than we may
+        if reply.startswith("_INBOX."):
             task = asyncio.create_task(self._answer(handler, data, reply))
             self._answering.add(task)
             task.add_done_callback(self._answering.discard)

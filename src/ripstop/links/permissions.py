@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 from ..core.errors import ConfigurationError
 from ..core.subjects import Subjects, check_id
+from .nkey import public_key
 
 User: TypeAlias = dict[str, object]
 UP = ("beat", "frame", "work", "notice", "ack", "segment")
@@ -18,6 +20,15 @@ DEPARTURES = "$SYS.ACCOUNT.$G.DISCONNECT"
 def enrol_subject(fleet: str) -> str:
     """Where a device asks to be enrolled."""
     return f"ripstop.{fleet}.enrol"
+
+
+def writing_subject(bucket: str, control_seed: str) -> str:
+    """Give the subject under which the ground writes durable keys: one that its own key alone knows.
+
+    The server answers a direct get wherever the asking device says, and holds that to nobody's permissions.
+    So the bucket listens to a subject that no device can name, and stores what comes under the keys' own.
+    """
+    return f"$STORE.{hashlib.sha256(f'{bucket} {control_seed}'.encode()).hexdigest()[:32]}"
 
 
 def check_agent_id(agent: str) -> str:
@@ -70,18 +81,22 @@ def mqtt_user(fleet: str, agent: str, password: str) -> User:
     }
 
 
-def control_user(fleet: str, key: str, bucket: str) -> User:
+def control_user(fleet: str, seed: str, bucket: str) -> User:
     """Give the control plane's user: the fleet's subjects and the durable keys."""
-    allowed = [f"ripstop.{fleet}.>", f"$KV.{bucket}.>"]
-    api = [f"$JS.API.STREAM.CREATE.KV_{bucket}", f"$JS.API.DIRECT.GET.KV_{bucket}.>"]
+    allowed = [f"ripstop.{fleet}.>"]
+    api = [f"$JS.API.STREAM.{verb}.KV_{bucket}" for verb in ("CREATE", "UPDATE")]
+    api += [f"$JS.API.DIRECT.GET.KV_{bucket}.>", f"{writing_subject(bucket, seed)}.>"]
     # It answers enrolments by name: a response permission would be lost in the reload that lets the agent in.
     publish = [*allowed, *api, "_INBOX.enrol.>"]
-    return {"nkey": key, "permissions": _permissions(publish, [*allowed, "_INBOX.control.>"])}
+    permissions = _permissions(publish, [*allowed, "_INBOX.control.>"])
+    return {"nkey": public_key(seed), "permissions": permissions}
 
 
 def observer_user(password: str) -> User:
-    """Give the read-only user for tools by others: it hears everything and says nothing."""
-    return {"user": "observer", "password": password, "permissions": _permissions([], [">"])}
+    """Give the read-only user for tools by others: it hears everything of the fleet and says nothing."""
+    permissions = _permissions([], [">"])
+    permissions["subscribe"] = {"allow": [">"], "deny": ["$STORE.>"]}
+    return {"user": "observer", "password": password, "permissions": permissions}
 
 
 def enrol_user(fleet: str, password: str) -> User:
@@ -99,11 +114,11 @@ def watch_user(password: str) -> User:
 
 
 def users(
-    fleet: str, bucket: str, control_key: str, passwords: Mapping[str, str], agents: Mapping[str, str]
+    fleet: str, bucket: str, control_seed: str, passwords: Mapping[str, str], agents: Mapping[str, str]
 ) -> list[User]:
     """Give all users of a fleet's server but the devices that speak MQTT; `agents` are public nkeys by id."""
     return [
-        control_user(fleet, control_key, bucket),
+        control_user(fleet, control_seed, bucket),
         observer_user(passwords["observer"]),
         enrol_user(fleet, passwords["enrol"]),
         *(agent_user(fleet, agent, key, bucket) for agent, key in sorted(agents.items())),

@@ -27,7 +27,7 @@ from ..core.subjects import check_id
 from . import permissions
 from .identity import write_private
 from .nats import Login
-from .nkey import is_public_key, new_seed, public_key
+from .nkey import is_public_key, new_seed
 from .tasks import end
 
 log = logging.getLogger(__name__)
@@ -272,7 +272,7 @@ class NatsServer:
 
     def _write_configuration(self) -> None:
         known = permissions.users(
-            self.fleet, self.bucket, public_key(self._secrets["control"]), self._secrets, self._agents
+            self.fleet, self.bucket, self._secrets["control"], self._secrets, self._agents
         )
         devices = [
             permissions.mqtt_user(self.fleet, agent, word) for agent, word in sorted(self._passwords.items())

@@ -21,7 +21,8 @@ from ripstop.policy.text_parser import read_text
 from ripstop.policy.text_rules import whole_file, with_rules_read
 from ripstop.policy.vocabularies import check_actions, is_document_name, read_vocabulary
 
-_SUFFIXES = (".yaml", ".yml", ".json")
+SUFFIXES = (".json", ".yaml", ".yml", ".rule")
+_VOCABULARY_SUFFIXES = (".yaml", ".yml", ".json")
 _LONGEST_LINEAGE = 8
 
 
@@ -133,10 +134,12 @@ def _policy(
         chosen = given or _named(entries.get("vocabulary"), path, findings)
         return None if chosen is None else read_document(node, chosen, findings)
     known = (*OPERATORS, *ALIASES)
-    if len(entries) > 1 or (entries and next(iter(entries)) in KEYS and next(iter(entries)) not in known):
-        findings.error(
-            "E0305", "neither a rule nor a policy document", node, "a document begins with `ripstop: 1`"
-        )
+    is_half_a_document = entries and next(iter(entries)) in KEYS and next(iter(entries)) not in known
+    # a lone word or number in a file is no rule: a document's first bytes would permit everything
+    is_lone = path is not None and not entries and not isinstance(node.scalar, bool)
+    if is_lone or len(entries) > 1 or is_half_a_document:
+        hint = "a document begins with `ripstop: 1`, a rule alone with its operator"
+        findings.error("E0305", "neither a rule nor a policy document", node, hint)
         return None
     return read_bare(node, path.stem if path else "inline", findings)
 
@@ -208,5 +211,5 @@ def find_vocabulary(name: str, policy: Path | None = None) -> Path | None:
     )
     with suppress(ConfigurationError):  # an installation without shipped documents still finds the user's own
         folders.append(shipped("vocabularies"))
-    candidates = (folder / f"{name}{suffix}" for folder in folders for suffix in _SUFFIXES)
+    candidates = (folder / f"{name}{suffix}" for folder in folders for suffix in _VOCABULARY_SUFFIXES)
     return next((candidate for candidate in candidates if candidate.is_file() and candidate != policy), None)

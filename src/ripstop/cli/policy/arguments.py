@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 from ripstop.core.canonical import Json
 from ripstop.core.errors import ConfigurationError
 from ripstop.policy import Policy, load
+from ripstop.policy.loader import SUFFIXES
 
 if TYPE_CHECKING:
     from ripstop.cli.root import Subparsers
-
-SUFFIXES = (".json", ".yaml", ".yml", ".rule")
 
 
 def add_command(commands: Subparsers, name: str, help: str, epilog: str) -> argparse.ArgumentParser:  # noqa: A002 (argparse's own word)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from ripstop.core.errors import ConfigurationError, missing_extra
+from ripstop.core.errors import ConfigurationError, RipstopError, missing_extra
+from ripstop.policy.loader import SUFFIXES
+from ripstop.policy.source import shown
 
 try:
     from dulwich import porcelain
@@ -16,9 +21,12 @@ try:
 except ModuleNotFoundError as error:
     raise missing_extra("dulwich", "control") from error
 
-SUFFIXES = (".yaml", ".yml", ".json")
 _AUTHOR = b"Ripstop <ripstop@localhost>"
 _MOST_FILES, _MOST_BYTES = 2_000, 20_000_000
+
+
+class UnreadableError(ConfigurationError):
+    """The repository cannot be read as it is now; it may be later (codes C0232, C0237)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +52,16 @@ class PolicyRepository:
         """Open the repository that holds the folder; a folder outside of any becomes one.
 
         Raises:
-            ConfigurationError: C0232 where the folder is missing or its repository cannot be read.
+            UnreadableError: C0232 where the folder is missing or its repository cannot be read.
         """
         if not folder.is_dir():
-            raise ConfigurationError(f"there is no folder `{folder}`", code="C0232")
+            raise UnreadableError(f"there is no folder `{folder}`", code="C0232")
         self.folder = folder.resolve()
-        try:
-            self._repo = Repo.discover(str(self.folder))
-        except NotGitRepository:
-            self._repo = self.begin(self.folder)
+        with _reading(f"the repository of `{folder}`"):
+            try:
+                self._repo = Repo.discover(str(self.folder))
+            except NotGitRepository:
+                self._repo = self.begin(self.folder)
         root = Path(self._repo.path).resolve()
         relative = self.folder.relative_to(root).as_posix()
         self._prefix = "" if relative == "." else f"{relative}/"
@@ -69,42 +78,59 @@ class PolicyRepository:
         return repo
 
     def head(self) -> str:
-        """Give the commit that HEAD names; empty where there is none yet. Costs a tenth of a millisecond."""
-        try:
-            return self._repo.head().decode()
-        except KeyError:
-            return ""
+        """Give the commit that HEAD names. Costs a tenth of a millisecond.
+
+        Raises:
+            UnreadableError: C0232 where HEAD cannot be read, C0237 where it names no commit.
+        """
+        with _reading(f"the repository of `{self.folder}`"):
+            try:
+                return self._repo.head().decode()
+            except KeyError:
+                raise UnreadableError(
+                    f"HEAD of `{self.folder}` names no commit", code="C0237",
+                    hint="commit the policies there, or restore the repository",
+                ) from None  # fmt: skip
 
     def read(self, commit: str) -> Snapshot:
         """Give a commit's documents.
 
         Raises:
-            ConfigurationError: C0232 where the commit is not there, C0233 where it holds too much.
+            UnreadableError: C0232 where the commit or something in it is not there or damaged.
+            ConfigurationError: C0233 where it holds too much, C0238 where it links to a document.
         """
-        try:
-            found = self._repo[commit.encode()]
-        except KeyError:
-            found = None
-        if not isinstance(found, Commit):
-            raise ConfigurationError(f"there is no commit `{commit[:40]}`", code="C0232")
-        files: dict[str, bytes] = {}
-        for entry in iter_tree_contents(self._repo.object_store, found.tree):
-            name = entry.path.decode(errors="replace") if entry.path else ""
-            if not self._is_wanted(name) or entry.sha is None:
-                continue
-            blob = self._repo[entry.sha]
-            if isinstance(blob, Blob):
-                files[name] = blob.data
-            if len(files) > _MOST_FILES or sum(map(len, files.values())) > _MOST_BYTES:
-                raise ConfigurationError(
-                    f"commit `{commit[:12]}` holds more than {_MOST_FILES} documents or 20 MB", code="C0233"
-                )
+        with _reading(f"commit `{commit[:12]}`"):
+            files = self._files(commit)
         policies = tuple(sorted(name for name in files if self._is_policy(name)))
         return Snapshot(commit, files, policies)
 
     def close(self) -> None:
         """Let go of the repository's files."""
         self._repo.close()
+
+    def _files(self, commit: str) -> dict[str, bytes]:
+        found = self._repo[commit.encode()]
+        if not isinstance(found, Commit):
+            raise UnreadableError(f"`{commit[:12]}` is no commit", code="C0232")
+        files: dict[str, bytes] = {}
+        size = 0
+        for entry in iter_tree_contents(self._repo.object_store, found.tree):
+            name = entry.path.decode(errors="replace") if entry.path else ""
+            if not self._is_wanted(name) or entry.sha is None:
+                continue
+            if not stat.S_ISREG(entry.mode or 0):
+                raise ConfigurationError(
+                    f"`{shown(name, 120)}` is a symbolic link or a submodule, expected a file", code="C0238",
+                    hint="commit the document itself: what a link points to is not part of the commit",
+                )  # fmt: skip
+            blob = self._repo[entry.sha]
+            files[name] = blob.data if isinstance(blob, Blob) else b""
+            size += len(files[name])
+            if len(files) > _MOST_FILES or size > _MOST_BYTES:
+                raise ConfigurationError(
+                    f"commit `{commit[:12]}` holds more than {_MOST_FILES} documents or 20 MB", code="C0233"
+                )
+        return files
 
     def _is_wanted(self, name: str) -> bool:
         path = PurePosixPath(name)
@@ -117,3 +143,19 @@ class PolicyRepository:
         hidden = any(part.startswith(".") for part in path.parts)
         apart = {"vocabularies", "playbooks", "scenarios"} & set(path.parts)
         return name.startswith(self._prefix) and not hidden and not apart
+
+
+@contextmanager
+def _reading(what: str) -> Iterator[None]:
+    """Give one answer to whatever damage makes of Git's reader: it cannot be read."""
+    try:
+        yield
+    except RipstopError:
+        raise
+    except Exception as error:
+        # a damaged object ends in KeyError, AssertionError, zlib.error and more, according to the damage
+        is_missing = isinstance(error, KeyError) and error.args and isinstance(error.args[0], bytes)
+        reason = f"object `{error.args[0].decode()}` is missing" if is_missing else shown(str(error), 120)
+        raise UnreadableError(
+            f"{what} cannot be read: {reason}", code="C0232", hint="`git fsck` tells what is damaged"
+        ) from error

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from ripstop.core.errors import RipstopError
+from ripstop.core.errors import ConfigurationError, RipstopError
 from ripstop.core.intent import Release
 from ripstop.core.messages import Bundle
 from ripstop.core.wire.bundle import open_bundle
 from ripstop.core.wire.envelope import Ed25519Signer, Keyring, TrustedKey, open_envelope
 
-from .git import PolicyRepository, Snapshot
+from .git import PolicyRepository, Snapshot, UnreadableError
 from .releases import Issued, ReleaseShelf, Terms, bundle_digest, issue
 
 
@@ -49,6 +49,7 @@ class PolicyStore:
         self._check = checker
         self._stop_keys = stop_keys
         self._seen = shelf.last.commit if shelf.last else ""
+        self._refused: Refused | None = None
         self._is_fresh = False
 
     def current(self) -> Issued | None:
@@ -67,30 +68,44 @@ class PolicyStore:
         """Look at HEAD; give a new release, a refusal, or None where nothing changed.
 
         The first look makes a new release of the same content where the one in force names other stop keys.
+        A commit that cannot be read is refused, and looked at again as long as HEAD names it.
+
+        Raises:
+            UnreadableError: C0232, C0237 where HEAD itself cannot be read or names no commit.
+            OSError: a release cannot be kept, or the commit not be laid out.
         """
         is_first, self._is_fresh = not self._is_fresh, True
         current = self.current() if is_first else None
         if current is not None and current.bundle.stop_keys != self._stop_keys:
             return self._issue(current.bundle.policies, current.bundle.commit, now_us)
         head = self.repository.head()
-        if not head or head == self._seen:
+        if head == self._seen:
             return None
-        self._seen = head
         with tempfile.TemporaryDirectory(prefix="ripstop-commit-") as folder:
             try:
                 policies = self._checked(self.repository.read(head), Path(folder))
             except RipstopError as error:
-                return Refused(head, tuple(r.replace(f"{folder}/", "") for r in _reasons(error)))
-        if not policies:
-            return Refused(head, ("the commit holds no policy",))
+                # what is missing may come yet: such a commit is looked at again
+                self._seen = self._seen if isinstance(error, UnreadableError) else head
+                return self._refuse(
+                    Refused(head, tuple(r.replace(f"{folder}/", "") for r in _reasons(error)))
+                )
+        self._seen = head
         last = self.shelf.last
         if last is not None and bundle_digest(policies) == last.digest:
             return None
         return self._issue(policies, head, now_us)
 
     def _checked(self, snapshot: Snapshot, folder: Path) -> tuple[str, ...]:
+        if not snapshot.policies:
+            raise ConfigurationError("the commit holds no policy", code="C0239")
         snapshot.write(folder)
         return self._check([folder / name for name in snapshot.policies])
+
+    def _refuse(self, refused: Refused) -> Refused | None:
+        """Tell a refusal once, however often its commit is looked at."""
+        is_told, self._refused = refused == self._refused, refused
+        return None if is_told else refused
 
     def rollback(self, counter: int, now_us: int) -> Issued:
         """Make a new release of an older one's exact content.
