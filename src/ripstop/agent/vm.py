@@ -16,6 +16,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TypeAlias
 
+import ripstop.policy  # its loader is loaded when the first document is read
 from ripstop.backends.python import Compiled
 from ripstop.core.canonical import CanonicalError, Json, canonical_json, digest
 from ripstop.core.decision import Decision, Reason, Verdict
@@ -25,7 +26,7 @@ from ripstop.core.journal import restrictions_digest
 from ripstop.core.messages import Bundle as WireBundle
 from ripstop.core.sample import Sample
 from ripstop.core.vocabulary import Vocabulary
-from ripstop.policy import Policy, State, load, load_vocabulary, make_bundle
+from ripstop.policy import Policy, State, make_bundle
 
 PolicyLike: TypeAlias = "str | PathLike[str] | Policy | Mapping[str, Json]"
 Policies: TypeAlias = "PolicyLike | Sequence[PolicyLike]"
@@ -71,10 +72,10 @@ def _read(text: str, key: _Key) -> Policy:
         raise PolicyError("a policy document on the wire is not canonical JSON", code="E0102")
     if isinstance(named, dict):  # a release's policies mostly have one vocabulary, and it outlives releases
         rest = {name: value for name, value in document.items() if name != "vocabulary"}
-        return load(rest, _read_vocabulary(spoken))
+        return ripstop.policy.load(rest, _read_vocabulary(spoken))
     own = key.held
     fits = isinstance(own, Vocabulary) and isinstance(named, str) and own.descends_from(named)
-    return load(document, own if fits and isinstance(own, Vocabulary) else None)
+    return ripstop.policy.load(document, own if fits and isinstance(own, Vocabulary) else None)
 
 
 def _writings(document: Mapping[str, Json], vocabulary: str) -> Iterator[str]:
@@ -90,7 +91,7 @@ def _writings(document: Mapping[str, Json], vocabulary: str) -> Iterator[str]:
 
 @lru_cache(maxsize=16)
 def _read_vocabulary(text: str) -> Vocabulary:
-    return load_vocabulary(json.loads(text))
+    return ripstop.policy.load_vocabulary(json.loads(text))
 
 
 @lru_cache(maxsize=64)
@@ -303,7 +304,7 @@ def _listed(policies: Policies) -> Sequence[PolicyLike]:
 def _loaded(policy: PolicyLike) -> Policy:
     if isinstance(policy, Policy):
         return policy
-    return load(Path(policy) if isinstance(policy, PathLike) else policy)
+    return ripstop.policy.load(Path(policy) if isinstance(policy, PathLike) else policy)
 
 
 def _plain(context: Mapping[str, Json]) -> Mapping[str, Json]:
