@@ -3,8 +3,8 @@
     python benchmarks/bench_base.py
 
 A wheel is built and installed without any dependency. Times are the least of many starts, less those of a
-bare interpreter; memory is the resident set that the kernel states at the end of a program. The bar of time is
-for imports: an agent that has decided has read, checked and compiled a policy, too.
+bare interpreter; memory is the resident set that the kernel states at the end of a program. The bar of time
+is for imports: an agent that has decided has read, checked and compiled a policy, too.
 """
 
 from __future__ import annotations
