@@ -132,11 +132,10 @@ class PolicyVM:
         self._capabilities = None if capabilities is None else tuple(capabilities)
         self._given = None if vocabulary is None else _Key(vocabulary)
         self._base = _compile(tuple(map(_Key, loaded)), self._given, self._capabilities)
-        self._compiled = self._base
         self._state = self._base.start()
         self._fresh: dict[str, tuple[float, int]] = {}
         self._latest_us = 0
-        self._bounds = _bounds(self._base)
+        self._decide_by(self._base)
         content = digest([canonical_json(policy.to_json()).decode() for policy in loaded])
         self.release = Release(0, content, "")
         self.restrictions: tuple[str, ...] = ()
@@ -205,6 +204,8 @@ class PolicyVM:
 
     def commit(self, decision: Decision) -> bool:
         """Consume what an allowed action takes of the budgets, just before it; false where it may not."""
+        if not self._has_budgets:
+            return decision.verdict is Verdict.ALLOW
         after = self._compiled.commit(self._settled(), decision)
         if after is not None:
             self._state = after
@@ -239,8 +240,8 @@ class PolicyVM:
         base = _compile(keys, None if keys else self._given, self._capabilities)
         compiled = _restricted(base, self.restrictions)
         state = self._settled()
-        self._base, self._compiled = base, compiled
-        self._bounds = _bounds(compiled)
+        self._base = base
+        self._decide_by(compiled)
         if base.vocabulary.digest != state.vocabulary.digest:
             state = self._rebuilt(base.vocabulary)
         self._state = compiled.adopt(state)
@@ -260,10 +261,14 @@ class PolicyVM:
         compiled = _restricted(self._base, documents)
         if compiled.adopt(self._state) is not self._state:
             self._state = compiled.adopt(self._settled())  # by the policies so far: others begin to watch now
-        self._compiled = compiled
-        self._bounds = _bounds(compiled)
+        self._decide_by(compiled)
         self.restrictions = documents
         self._intent = restrictions_digest(documents)
+
+    def _decide_by(self, compiled: Compiled) -> None:
+        self._compiled = compiled
+        self._bounds = _bounds(compiled)
+        self._has_budgets = any(policy.budgets for policy in compiled.policies)
 
     def shift(self, by_us: int) -> None:
         """Move every sample in time: the wall clock has jumped, the samples are as old as before."""
