@@ -4,7 +4,6 @@ import resource
 import subprocess
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -25,7 +24,7 @@ from ripstop.core.canonical import canonical_json
 from ripstop.core.clock import ManualClock
 from ripstop.core.decision import Verdict
 from ripstop.core.errors import ConfigurationError, PolicyError
-from ripstop.core.journal import RecordKind, read_entry
+from ripstop.core.journal import read_entry
 from ripstop.core.vocabulary import ActionSpec, SignalSpec, Vocabulary
 
 ROOT = Path(__file__).parents[2]
@@ -361,64 +360,6 @@ def test_a_durable_decision_is_synced_before_its_action_runs(tmp_path, monkeypat
             drone.act("accept_task", lambda: order.append("acted"))
         monkeypatch.undo()
         assert order == ["synced", "acted"]
-
-
-def test_the_ledger_syncs_without_keeping_the_caller(tmp_path, monkeypatch):
-    clock = ManualClock(10**15)
-    entered, release = threading.Event(), threading.Event()
-    with Agent("drone-42", PERMIT, ledger=tmp_path, clock=clock) as drone:
-        sync = drone.disk.sync
-
-        def slow():
-            entered.set()
-            assert release.wait(10)
-            sync()
-
-        monkeypatch.setattr(drone.disk, "sync", slow)
-        clock.advance(1.0)
-        assert drone.act("a", lambda: "done") == "done"  # the sync of what came before has begun
-        assert entered.wait(10)
-        clock.advance(1.0)
-        assert drone.act("a", lambda: "done") == "done"
-        release.set()
-        monkeypatch.undo()
-
-
-def test_who_decides_often_hardly_ever_wakes_the_worker_and_everything_gets_recorded(tmp_path, monkeypatch):
-    calls = []
-    submit = ThreadPoolExecutor.submit
-    monkeypatch.setattr(
-        ThreadPoolExecutor, "submit", lambda pool, *work: calls.append(work) or submit(pool, *work)
-    )
-    with Agent("drone-42", PERMIT, ledger=tmp_path) as drone:
-        begun = drone.clock.now().mono_us
-        count = 0
-        while drone.clock.now().mono_us < begun + 300_000:  # six of the worker's rounds
-            drone.act("a", lambda: None)
-            count += 1
-    assert len(calls) < count / 10  # once, unless the machine is busy
-    with Agent("drone-42", PERMIT, ledger=tmp_path) as drone:
-        kept = [read_entry(record).kind for record in drone.disk.tail("ledger").records]
-    assert kept.count(RecordKind.DECISION) == count
-
-
-def test_a_worker_that_fails_is_called_again(tmp_path, monkeypatch):
-    with Agent("drone-42", PERMIT, ledger=tmp_path) as drone:
-        failed = threading.Event()
-
-        def fail(most):
-            failed.set()
-            raise ZeroDivisionError
-
-        monkeypatch.setattr(drone.node, "write_ahead", fail)
-        drone.act("a", lambda: None)
-        assert failed.wait(10)
-        monkeypatch.undo()
-        drone.flush()
-        drone.act("b", lambda: None)
-    with Agent("drone-42", PERMIT, ledger=tmp_path) as drone:
-        kept = [read_entry(record) for record in drone.disk.tail("ledger").records]
-    assert [entry.body["action"] for entry in kept if entry.kind is RecordKind.DECISION] == ["a", "b"]
 
 
 def test_the_moves_of_an_actions_own_breaker_are_on_record():
