@@ -3,7 +3,8 @@
     python benchmarks/bench_base.py
 
 A wheel is built and installed without any dependency. Times are the least of many starts, less those of a
-bare interpreter; memory is the resident set that the kernel states at the end of a program.
+bare interpreter; memory is the resident set that the kernel states at the end of a program. The bar of time
+is for imports: an agent that has decided has read, checked and compiled a policy, too.
 """
 
 from __future__ import annotations
@@ -28,10 +29,11 @@ rss = next(line.split()[1] for line in open("/proc/self/status") if line.startsw
 print(json.dumps({"rss_mb": int(rss) / 1024,
                   "foreign": sorted({n.partition(".")[0] for n in sys.modules} - known)}))
 """
+DECIDED = "... and an agent that has decided"
 PROGRAMS = {
     "import ripstop": "import ripstop",
     "... and Agent": "from ripstop import Agent, ActionVetoed",
-    "... and an agent that has decided": (
+    DECIDED: (
         f"from ripstop import Agent; agent = Agent('drone-1', {str(POLICY)!r});"
         "agent.observe(battery_percent=26); agent.act('accept_task', lambda payload_kg: None, payload_kg=0.8)"
     ),
@@ -77,8 +79,9 @@ def least_start_s(python: Path, program: str) -> float:
     return min(times)
 
 
-def told(value: float, bar: float, unit: str) -> str:
-    return f"{value:6.1f} {unit} (bar {bar:g}: {'met' if value <= bar else 'MISSED'})"
+def told(value: float, bar: float | None, unit: str) -> str:
+    verdict = "" if bar is None else f" (bar {bar:g}: {'met' if value <= bar else 'MISSED'})"
+    return f"{value:6.1f} {unit}{verdict}"
 
 
 def base() -> None:
@@ -90,7 +93,8 @@ def base() -> None:
             least_ms = (least_start_s(python, program) - nothing_s) * 1e3
             state = json.loads(run([python, "-c", f"{program}\n{SAY}"]))
             foreign = ", ".join(state["foreign"]) or "none"
-            print(f"{name:34s} {told(least_ms, BAR_MS, 'ms')}, {told(state['rss_mb'], BAR_MB, 'MB')}, "
+            bar_ms = BAR_MS if name != DECIDED else None
+            print(f"{name:34s} {told(least_ms, bar_ms, 'ms')}, {told(state['rss_mb'], BAR_MB, 'MB')}, "
                   f"third-party modules: {foreign}")  # fmt: skip
 
 

@@ -362,27 +362,6 @@ def test_a_durable_decision_is_synced_before_its_action_runs(tmp_path, monkeypat
         assert order == ["synced", "acted"]
 
 
-def test_the_ledger_syncs_without_keeping_the_caller(tmp_path, monkeypatch):
-    clock = ManualClock(10**15)
-    entered, release = threading.Event(), threading.Event()
-    with Agent("drone-42", PERMIT, ledger=tmp_path, clock=clock) as drone:
-        sync = drone.disk.sync
-
-        def slow():
-            entered.set()
-            assert release.wait(10)
-            sync()
-
-        monkeypatch.setattr(drone.disk, "sync", slow)
-        clock.advance(1.0)
-        assert drone.act("a", lambda: "done") == "done"  # the sync of what came before has begun
-        assert entered.wait(10)
-        clock.advance(1.0)
-        assert drone.act("a", lambda: "done") == "done"
-        release.set()
-        monkeypatch.undo()
-
-
 def test_the_moves_of_an_actions_own_breaker_are_on_record():
     rules = BreakerSettings(minimum_number_of_calls=1)
     drone = agent(PERMIT, settings=NodeSettings("drone-42", call_breaker=rules))

@@ -1,11 +1,15 @@
 from dataclasses import replace
 
+from ripstop.agent import AgentNode, NodeSettings
 from ripstop.agent.ledger import MemoryLedger
 from ripstop.agent.records import Records
+from ripstop.core.clock import Instant
 from ripstop.core.journal import RecordKind, read_entry, write_entry
 from ripstop.core.messages import Receipt
-from ripstop.core.node import Append, Drop, Sync
+from ripstop.core.node import Append, Drop, Started, Sync, Timer
 from ripstop.core.wire.chain import check_segment, genesis
+
+SECOND = 1_000_000
 
 
 def records(most=256, tail=None, incarnation=1):
@@ -116,3 +120,37 @@ def test_a_restart_after_receipts_begins_behind_what_was_dropped():
     disk.drop("ledger", 3)
     after = records(tail=disk.tail("ledger"))
     assert [s.first for s in after.due(0, 0, 9)] == [4, 7]
+
+
+def deferring():
+    made = AgentNode(NodeSettings("a"), [{"<": [{"var": "load"}, 1]}])
+    made.step(Started(1), Instant(SECOND, 0, "b"))
+    made.defer_records()
+    return made
+
+
+def decided(made, ahead):
+    """Decide five times, let so many of them be written ahead, and give what is recorded then."""
+    for number in range(5):
+        now = Instant(SECOND + number, number, "b")
+        assert not [e for e in made.request("go", {"load": number / 4}, now)[1] if isinstance(e, Append)]
+        made.write_ahead(ahead)
+    return [e for e in made.step(Timer("sync"), Instant(2 * SECOND, SECOND, "b")) if isinstance(e, Append)]
+
+
+def test_what_is_written_ahead_is_recorded_once_and_as_it_would_have_been():
+    plain = decided(deferring(), 0)
+    assert len(plain) == 5
+    assert decided(deferring(), 1) == decided(deferring(), 3) == plain
+
+
+def test_writing_ahead_tells_whether_more_remains_and_what_else_is_recorded_comes_behind():
+    made = deferring()
+    for number in range(3):
+        made.request("go", {"load": 0}, Instant(SECOND, number, "b"))
+    assert made.write_ahead(2)
+    assert not made.write_ahead(2)
+    told = made.tell("landed", {}, Instant(SECOND, 9, "b"))
+    kinds = [read_entry(effect.data).kind.value for effect in told if isinstance(effect, Append)]
+    assert kinds == ["decision", "decision", "decision", "notice"]
+    assert not made.write_ahead(2)

@@ -111,3 +111,38 @@ def test_what_is_open_can_be_changed_and_one_that_holds_itself_can_be_printed():
     assert pickle.loads(pickle.dumps(made)) == made  # noqa: S301 - our own
     made.count = made
     assert repr(made) == "Open(count=...)"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Ranked:
+    """One that has an order."""
+
+    epoch: int = 0
+    step: int = 0
+    note: str = field(default="", compare=False)
+
+
+def test_what_has_an_order_is_ordered_as_its_compared_fields_are():
+    low, high = Ranked(1, 9, "b"), Ranked(2, 0, "a")
+    assert low < high
+    assert low <= high
+    assert high > low
+    assert high >= low
+    assert max(high, low) is high
+    assert Ranked(1, 9, "c") <= low
+    assert not Ranked(1, 9, "c") < low
+    with pytest.raises(TypeError):
+        assert low < One("a")
+
+
+def test_a_signature_is_seen_before_anything_was_made():
+    @dataclass(frozen=True, slots=True)
+    class Unmade:
+        """A class of which nothing is made."""
+
+        first: int
+        second: str = "b"
+
+    assert str(inspect.signature(Unmade)) == "(first: int, second: str = 'b') -> None"
+    assert Unmade.__init__ is Unmade.__init__
+    assert Unmade(1) == Unmade(first=1, second="b")

@@ -77,6 +77,14 @@ def test_the_agent_s_names_load_nothing_but_the_standard_library(bare: Path, tmp
     assert json.loads(outcome.stdout) == []
 
 
+def test_who_imports_an_agent_loads_no_reader_of_documents(bare: Path, tmp_path: Path) -> None:
+    program = "import json, sys; from ripstop import Agent; print(json.dumps(sorted(sys.modules)))"
+    loaded = json.loads(run(bare / "python", "-c", program, cwd=tmp_path).stdout)
+    assert "ripstop.agent.node" in loaded
+    parts = ("loader", "text_parser", "text_printer", "lints", "margin")
+    assert not {f"ripstop.policy.{part}" for part in parts} & set(loaded)
+
+
 def test_the_quickstart_runs(bare: Path) -> None:
     outcome = run(bare / "python", "examples/quickstart.py", cwd=ROOT)
     assert outcome.returncode == 0, outcome.stderr

@@ -1,10 +1,13 @@
 """What rides along with an agent: policy VM, monitor, breaker, ledger, and the node that holds them."""
 
+from typing import TYPE_CHECKING
+
+from ripstop.core.ondemand import on_demand
+
 from .agent import Agent
 from .breaker import BreakerOpen, BreakerSettings, BreakerState
-from .bulkhead import Bulkhead, BulkheadFull, RetryBudget
 from .circuit import CircuitBreaker, Circuits, Outcomes
-from .detect import EWMA, Cause, Coupling, Finding, ForecastMonitor, Monitor, Witnesses
+from .detect import Finding, Monitor
 from .disk import Store
 from .ladder import LadderSettings, Response, Rung
 from .ledger import FileLedger, MemoryLedger
@@ -14,6 +17,17 @@ from .settings import NodeSettings, Restored
 from .vetoes import ActionVetoed, BreakerVetoed
 from .vm import PolicyVM
 from .voice import Burden
+
+if TYPE_CHECKING:
+    from .bulkhead import Bulkhead, BulkheadFull, RetryBudget
+    from .detect import EWMA, Cause, Coupling, ForecastMonitor, Witnesses
+
+# What stands beside an agent, for those who want it.
+__getattr__, __dir__ = on_demand(
+    __name__,
+    dict.fromkeys(("Bulkhead", "BulkheadFull", "RetryBudget"), "bulkhead")
+    | dict.fromkeys(("EWMA", "Cause", "Coupling", "ForecastMonitor", "Witnesses"), "detect"),
+)
 
 __all__ = [
     "EWMA",

@@ -191,12 +191,14 @@ class Agent:
         with self._lock:
             now = self._now()
             decision, effects = self.node.request(action, context, now)
-            self._perform(effects, now)
-            spec = self.node.vm.vocabulary.actions.get(action)
-            if decision.verdict is Verdict.LIMIT and spec is not None and spec.clamp:
-                context = clamped(context, decision.limits)
-                decision, effects = self.node.request(action, context, now)
+            if effects:  # mostly there are none, and it is the caller's time
                 self._perform(effects, now)
+            if decision.verdict is Verdict.LIMIT:
+                spec = self.node.vm.vocabulary.actions.get(action)
+                if spec is not None and spec.clamp:
+                    context = clamped(context, decision.limits)
+                    decision, effects = self.node.request(action, context, now)
+                    self._perform(effects, now)
         if self.node.settings.durable and decision.verdict is Verdict.ALLOW:
             try:
                 self._sync_now()
@@ -395,8 +397,7 @@ class Agent:
         """
         with self._lock:
             self._shell, self._sync = shell, sync
-            timers, self._solo.timers = self._solo.timers, {}
-            return timers
+            return self._solo.take_timers(self.clock.now())
 
     def deliver(self, value: object) -> None:
         """Hand the application what its node delivers."""

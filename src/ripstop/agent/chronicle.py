@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import field
 from typing import TypeAlias
 
 from ripstop.core.canonical import Json
@@ -13,6 +14,7 @@ from ripstop.core.journal import RecordKind, write_decision, write_entry
 from ripstop.core.messages import Receipt
 from ripstop.core.node import Effect, Report, Scalar, SetTimer, Sync
 from ripstop.core.sample import SampleTable
+from ripstop.core.value import dataclass
 from ripstop.core.wire.envelope import EnvelopeType, Header, Signer, seal
 from ripstop.core.wire.record import pack, unpack
 
@@ -30,6 +32,26 @@ _SUMMARY_US = 60_000_000
 _PROBE_US = 1_000_000
 _IN_FLIGHT = 8
 _RESEND_SEGMENTS = 3
+
+
+@dataclass(slots=True)
+class _Deferred:
+    """At `most` so many decisions that wait, and the entries of the first of them, written already."""
+
+    most: int = 0
+    decided: list[tuple[int, Decision]] = field(default_factory=list)
+    written: list[bytes] = field(default_factory=list)
+
+    def write(self, most: int) -> bool:
+        """Write some more; True where some remain. One thread writes, while others add and take."""
+        begin = len(self.written)
+        self.written += [write_decision(*waiting) for waiting in self.decided[begin : begin + most]]
+        return len(self.written) < len(self.decided)
+
+    def entries(self) -> list[bytes]:
+        """Give the entries of all of them."""
+        found = list(self.written)
+        return found + [write_decision(*waiting) for waiting in self.decided[len(found) :]]
 
 
 class Chronicle:
@@ -53,7 +75,7 @@ class Chronicle:
         self._sync_us = round(settings.sync_s * 1e6)
         self._sync_armed = self._segment_armed = self._summary_armed = False
         self._soon: list[tuple[RecordKind, Body]] = []
-        self._decided: list[tuple[int, Decision]] = []
+        self._deferred = _Deferred()
         self._defers = False
 
     def record_soon(self, kind: RecordKind, body: Body, now: Instant, out: list[Effect]) -> None:
@@ -89,7 +111,7 @@ class Chronicle:
     def decided(self, decision: Decision, veil: Veil, now: Instant, out: list[Effect]) -> None:
         """Append a decision; what its personal values were is kept before it, if it is kept itself."""
         if self._defers and self._may_wait(decision, veil):
-            self._decided.append((now.wall_us, decision))
+            self._deferred.decided.append((now.wall_us, decision))
             if not self._sync_armed:
                 self._arm_sync(self._sync_us, now, out)
             return
@@ -103,25 +125,31 @@ class Chronicle:
             out[begin:begin] = openings
 
     def _may_wait(self, decision: Decision, veil: Veil) -> bool:
-        inputs = decision.inputs
+        deferred, inputs = self._deferred, decision.inputs
+        if not deferred.decided:
+            deferred.most = self.records.room - 1  # as long as they wait nothing else is recorded
         return (
-            len(self._decided) < self.records.room - 1
+            len(deferred.decided) < deferred.most
             and not (self._soon or veil.names or self.shortage.is_on)
             and isinstance(inputs, SampleTable)
             and inputs.is_settled()
         )
 
+    def write_ahead(self, most: int) -> bool:
+        """Write some of the decisions that wait; True where more remain. It may be called at any time."""
+        return self._deferred.write(most)
+
     def _append_decided(self, now: Instant, out: list[Effect]) -> None:
-        if self._decided:
-            waiting, self._decided = self._decided, []
-            self.records.extend([write_decision(t_us, decision) for t_us, decision in waiting], out)
+        if self._deferred.decided:
+            deferred, self._deferred = self._deferred, _Deferred()
+            self.records.extend(deferred.entries(), out)
             self._arm(now, out)
 
     def append(
         self, kind: RecordKind, entry: bytes, decision: Decision | None, now: Instant, out: list[Effect]
     ) -> bool:
         """Append what is written already, or count it where the disk is short; False where it is counted."""
-        if self._soon or self._decided:
+        if self._soon or self._deferred.decided:
             self.catch_up(now, out)
         if self.shortage.is_on and self.shortage.takes(kind, decision, entry, now.wall_us):
             self._arm_summary(now, out)

@@ -216,7 +216,8 @@ class AgentNode:
 
     def _begin(self, now: Instant, out: list[Effect]) -> Instant:
         """Begin with whatever comes: the clocks made steady, and what is in force told."""
-        now = self._steady(now, out)
+        if now.wall_us - now.mono_us != self._offset_us:
+            now = self._steady(now, out)
         if self._governance.has_news:
             self._governance.tell(now, out)
         return now
@@ -227,8 +228,6 @@ class AgentNode:
         Samples keep their age across a jump, and leases do not notice: they run on monotonic time.
         """
         offset_us = now.wall_us - now.mono_us
-        if offset_us == self._offset_us:
-            return now
         if self._offset_us is None:
             self._offset_us = offset_us
             return now
@@ -288,10 +287,8 @@ class AgentNode:
         message, send = self._peers.offer(target, item)
         if send is not None:
             return (send,)
-        reason = self._peers.why_cut(target)
-        refusal = PeerMessage(
-            target, self.settings.agent, PeerKind.REFUSE, message.number, item, reason=reason
-        )
+        me, reason = self.settings.agent, self._peers.why_cut(target)
+        refusal = PeerMessage(target, me, PeerKind.REFUSE, message.number, item, reason=reason)
         return (Deliver(refusal),)
 
     def answer(self, message: PeerMessage, accepted: bool, reason: str, now: Instant) -> Effects:
@@ -387,7 +384,7 @@ class AgentNode:
         return error, tuple(out)
 
     def command(self, order: Callable[[Instant, list[Effect]], T], now: Instant) -> tuple[T, Effects]:
-        """Carry out an order that somebody gives here, such as `partial(node.responder.pull, "smoke")`."""
+        """Carry out an order given here, such as `partial(node.responder.pull, "smoke")`."""
         out: list[Effect] = []
         return order(self._begin(now, out), out), tuple(out)
 
@@ -401,6 +398,10 @@ class AgentNode:
         """Let decisions be recorded at the next sync; `settle` records them at once."""
         self._chronicle.defer_decisions()
 
+    def write_ahead(self, most: int) -> bool:
+        """Write some of the decisions put off, while others call the node, too; True where more remain."""
+        return self._chronicle.write_ahead(most)
+
     def settle(self, now: Instant) -> Effects:
         """Record everything that was put off."""
         out: list[Effect] = []
@@ -408,7 +409,7 @@ class AgentNode:
         return tuple(out)
 
     def seal(self, now: Instant) -> Effects:
-        """Seal what is open, so that it leaves before the agent ends; `unsent` tells when it has."""
+        """Seal what is open, so that it leaves before the agent ends (`unsent` tells when it has)."""
         out: list[Effect] = []
         self._chronicle.seal(self._begin(now, out), out)
         return tuple(out)

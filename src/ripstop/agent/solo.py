@@ -1,13 +1,17 @@
 """The shell of an agent that works alone: it keeps the ledger and the timers; nobody is there to send to.
 
 Timers run when the agent is called. Only the ledger does not wait for a call: with files, a worker thread
-records what was decided, and syncs it, within the time that the settings give. The worker belongs to a pool,
-so that an interpreter that ends lets it finish.
+records what was decided, and syncs it, within the time that the settings give. It stays for as long as there
+is something to record in each such time, so that who decides often never has to wake it; it writes decisions
+a few at a time and without the lock, so that who decides meanwhile waits for little. The worker belongs to a
+pool, so that an interpreter that ends lets it finish.
 """
 
 from __future__ import annotations
 
 import logging
+import os
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from threading import Event as Flag
@@ -39,6 +43,9 @@ if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
 
 log = logging.getLogger("ripstop.agent")
+_NEVER_US = sys.maxsize
+_AT_ONCE = 16  # decisions that the worker writes before it lets others have the interpreter
+_BREATH_S = 1e-5
 
 
 class Solo:
@@ -53,7 +60,10 @@ class Solo:
         lock: RLock,
     ) -> None:
         self.is_failing = False
-        self.timers: dict[str, int] = {}
+        self._timers: dict[str, int] = {}
+        self._due_us = _NEVER_US  # the earliest of them
+        self._sync_s: float | None = None  # after how long the worker is to record what was put off
+        self._process = os.getpid()
         self._node = node
         self._disk = disk
         self._deliver = deliver
@@ -73,13 +83,28 @@ class Solo:
         Raises:
             LedgerError: C0406, this process was forked from the agent's.
         """
-        self._disk.check_process()
-        if not self.timers or now.mono_us < min(self.timers.values()):
+        if os.getpid() != self._process:
+            self._disk.check_process()
+        if now.mono_us < self._due_us:
             return
-        for name, at_us in sorted(self.timers.items(), key=lambda item: item[1]):
+        timers, self._timers, self._due_us = self._timers, {}, _NEVER_US
+        for name, at_us in sorted(timers.items(), key=lambda item: item[1]):
             if now.mono_us >= at_us:
-                del self.timers[name]
                 self.perform(self._node.step(Timer(name), now), now)
+            elif name not in self._timers:
+                self._set(name, at_us)
+
+    def take_timers(self, now: Instant) -> dict[str, int]:
+        """Give the timers that are pending to a shell that runs them from now on."""
+        timers, self._timers, self._due_us = self._timers, {}, _NEVER_US
+        if self._sync_s is not None:
+            timers["sync"] = now.mono_us + round(self._sync_s * 1e6)
+            self._sync_s = None
+        return timers
+
+    def _set(self, name: str, at_us: int) -> None:
+        self._timers[name] = at_us
+        self._due_us = min(self._due_us, at_us)
 
     def perform(self, effects: Effects, now: Instant) -> None:
         """Carry out effects; what is appended one behind the other is one write."""
@@ -100,9 +125,11 @@ class Solo:
     def _carry_out(self, effect: Effect, now: Instant) -> None:
         match effect:
             case SetTimer():
-                self.timers[effect.name] = effect.at_us
-                if effect.name == "sync":
-                    self._tend_later((effect.at_us - now.mono_us) / 1e6)
+                wait_s = (effect.at_us - now.mono_us) / 1e6
+                if effect.name == "sync" and self._is_tended_by_worker(wait_s):
+                    self._sync_s = wait_s
+                else:
+                    self._set(effect.name, effect.at_us)
             case Sync():
                 self._begin_sync(effect.sequence, now)
             case Drop():
@@ -149,11 +176,14 @@ class Solo:
             self.perform(self._node.step(Synced(sequence), now), now)
             return
         self._unsynced = sequence
-        self._tend_later(0.0)
+        self._is_tended_by_worker(0.0)
 
-    def _tend_later(self, wait_s: float) -> None:
+    # ---- the worker -------------------------------------------------------------------------------------
+
+    def _is_tended_by_worker(self, wait_s: float) -> bool:
+        """Whether there is a worker; it is called where it has gone."""
         if self._is_tended or isinstance(self._disk, MemoryLedger):
-            return
+            return self._is_tended
         if self._pool is None:
             from concurrent.futures import ThreadPoolExecutor
 
@@ -161,20 +191,42 @@ class Solo:
         try:
             self._pool.submit(self._tend, wait_s).add_done_callback(self._tended)
         except RuntimeError:  # the interpreter ends
-            return
+            return False
         self._is_tended = True
+        return True
 
-    def _tend(self, wait_s: float) -> None:
-        """Record what was put off and sync it: the worker's work."""
-        self._closing.wait(wait_s)
+    def _tend(self, wait_s: float | None) -> None:
+        """Record what was put off and sync it, as it falls due, until nothing was put off for a while."""
+        while wait_s is not None:
+            self._closing.wait(wait_s)
+            wait_s = self._work(wait_s)
+
+    def _work(self, waited_s: float) -> float | None:
+        """Do what has fallen due; give how long to wait then, None to go."""
+        usual_s = self._node.settings.sync_s
+        asked_s = self._sync_s
+        is_due = asked_s is not None and (asked_s <= max(waited_s, usual_s) or self._closing.is_set())
+        while is_due and self._node.write_ahead(_AT_ONCE):
+            self._closing.wait(_BREATH_S)
         with self._lock:
-            self._is_tended = False
-            now = self._clock.now()
-            if self.timers.pop("sync", None) is not None:
+            if is_due and self._sync_s is not None:
+                self._sync_s = None
+                now = self._clock.now()
                 self.perform(self._node.step(Timer("sync"), now), now)
             sequence, self._unsynced = self._unsynced, 0
-        if not sequence:
-            return
+        if sequence:
+            self._sync_up_to(sequence)
+        with self._lock:
+            if self._unsynced:
+                return 0.0
+            if self._sync_s is not None:
+                return self._sync_s
+            if is_due or sequence:
+                return usual_s
+            self._is_tended = False
+            return None
+
+    def _sync_up_to(self, sequence: int) -> None:
         with suppress(OSError):  # the node knows
             self.sync()
             with self._lock:
@@ -184,6 +236,8 @@ class Solo:
     def _tended(self, running: Future[None]) -> None:
         error = running.exception()
         if error is not None:
+            with self._lock:
+                self._is_tended = False
             log.error("ledger.failed", exc_info=error, extra={"agent": self._name, "reason": str(error)})
 
     def sync(self) -> None:

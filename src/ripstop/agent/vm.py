@@ -16,6 +16,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TypeAlias
 
+import ripstop.policy  # its loader is loaded when the first document is read
 from ripstop.backends.python import Compiled
 from ripstop.core.canonical import CanonicalError, Json, canonical_json, digest
 from ripstop.core.decision import Decision, Reason, Verdict
@@ -25,7 +26,7 @@ from ripstop.core.journal import restrictions_digest
 from ripstop.core.messages import Bundle as WireBundle
 from ripstop.core.sample import Sample
 from ripstop.core.vocabulary import Vocabulary
-from ripstop.policy import Policy, State, load, load_vocabulary, make_bundle
+from ripstop.policy import Policy, State, make_bundle
 
 PolicyLike: TypeAlias = "str | PathLike[str] | Policy | Mapping[str, Json]"
 Policies: TypeAlias = "PolicyLike | Sequence[PolicyLike]"
@@ -71,10 +72,10 @@ def _read(text: str, key: _Key) -> Policy:
         raise PolicyError("a policy document on the wire is not canonical JSON", code="E0102")
     if isinstance(named, dict):  # a release's policies mostly have one vocabulary, and it outlives releases
         rest = {name: value for name, value in document.items() if name != "vocabulary"}
-        return load(rest, _read_vocabulary(spoken))
+        return ripstop.policy.load(rest, _read_vocabulary(spoken))
     own = key.held
     fits = isinstance(own, Vocabulary) and isinstance(named, str) and own.descends_from(named)
-    return load(document, own if fits and isinstance(own, Vocabulary) else None)
+    return ripstop.policy.load(document, own if fits and isinstance(own, Vocabulary) else None)
 
 
 def _writings(document: Mapping[str, Json], vocabulary: str) -> Iterator[str]:
@@ -90,7 +91,7 @@ def _writings(document: Mapping[str, Json], vocabulary: str) -> Iterator[str]:
 
 @lru_cache(maxsize=16)
 def _read_vocabulary(text: str) -> Vocabulary:
-    return load_vocabulary(json.loads(text))
+    return ripstop.policy.load_vocabulary(json.loads(text))
 
 
 @lru_cache(maxsize=64)
@@ -131,11 +132,10 @@ class PolicyVM:
         self._capabilities = None if capabilities is None else tuple(capabilities)
         self._given = None if vocabulary is None else _Key(vocabulary)
         self._base = _compile(tuple(map(_Key, loaded)), self._given, self._capabilities)
-        self._compiled = self._base
         self._state = self._base.start()
         self._fresh: dict[str, tuple[float, int]] = {}
         self._latest_us = 0
-        self._bounds = _bounds(self._base)
+        self._decide_by(self._base)
         content = digest([canonical_json(policy.to_json()).decode() for policy in loaded])
         self.release = Release(0, content, "")
         self.restrictions: tuple[str, ...] = ()
@@ -204,6 +204,8 @@ class PolicyVM:
 
     def commit(self, decision: Decision) -> bool:
         """Consume what an allowed action takes of the budgets, just before it; false where it may not."""
+        if not self._has_budgets:
+            return decision.verdict is Verdict.ALLOW
         after = self._compiled.commit(self._settled(), decision)
         if after is not None:
             self._state = after
@@ -238,8 +240,8 @@ class PolicyVM:
         base = _compile(keys, None if keys else self._given, self._capabilities)
         compiled = _restricted(base, self.restrictions)
         state = self._settled()
-        self._base, self._compiled = base, compiled
-        self._bounds = _bounds(compiled)
+        self._base = base
+        self._decide_by(compiled)
         if base.vocabulary.digest != state.vocabulary.digest:
             state = self._rebuilt(base.vocabulary)
         self._state = compiled.adopt(state)
@@ -259,10 +261,14 @@ class PolicyVM:
         compiled = _restricted(self._base, documents)
         if compiled.adopt(self._state) is not self._state:
             self._state = compiled.adopt(self._settled())  # by the policies so far: others begin to watch now
-        self._compiled = compiled
-        self._bounds = _bounds(compiled)
+        self._decide_by(compiled)
         self.restrictions = documents
         self._intent = restrictions_digest(documents)
+
+    def _decide_by(self, compiled: Compiled) -> None:
+        self._compiled = compiled
+        self._bounds = _bounds(compiled)
+        self._has_budgets = any(policy.budgets for policy in compiled.policies)
 
     def shift(self, by_us: int) -> None:
         """Move every sample in time: the wall clock has jumped, the samples are as old as before."""
@@ -303,7 +309,7 @@ def _listed(policies: Policies) -> Sequence[PolicyLike]:
 def _loaded(policy: PolicyLike) -> Policy:
     if isinstance(policy, Policy):
         return policy
-    return load(Path(policy) if isinstance(policy, PathLike) else policy)
+    return ripstop.policy.load(Path(policy) if isinstance(policy, PathLike) else policy)
 
 
 def _plain(context: Mapping[str, Json]) -> Mapping[str, Json]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+
+from ripstop.core.value import dataclass
 
 
 class OnSilence(Enum):

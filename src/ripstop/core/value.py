@@ -2,15 +2,16 @@
 
 `dataclasses.dataclass` compiles six functions for a frozen class, and sets the fields of an instance by name
 through `object.__setattr__`. Defining them was most of what `from ripstop import Agent` took. Here `__init__`
-alone is compiled, and writes each slot directly; comparison, hash, text and pickling are closures over the
-fields. `dataclasses.fields`, `replace` and `is_dataclass` take these classes like any other.
+alone is compiled, when it is first asked for, and writes each slot directly; comparison, hash, text and
+pickling are closures over the fields. `dataclasses.fields`, `replace` and `is_dataclass` take these classes
+like any other.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from operator import attrgetter
+from operator import attrgetter, ge, gt, le, lt
 from reprlib import recursive_repr
 from types import MemberDescriptorType
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from dataclasses import dataclass as dataclass
 else:
 
-    def dataclass(kind=None, /, *, frozen=False, slots=False, eq=True):
+    def dataclass(kind=None, /, *, frozen=False, slots=False, eq=True, order=False):
         """Make a dataclass; the options mean what they mean in the standard library."""
 
         def make(kind):
@@ -27,9 +28,11 @@ else:
                 kind.__doc__ = kind.__name__  # else it is worked out from the signature, at length
             own = set(vars(kind))
             made = dataclasses.dataclass(kind, init=False, repr=False, eq=False, slots=slots)
-            methods = {"__init__": _init(made, frozen), "__repr__": _repr(made)}
+            methods = {"__init__": _Unwritten(made), "__repr__": _repr(made)}
             if eq:
                 methods |= _comparison(made, frozen)
+            if order:
+                methods |= _order(made)
             if frozen:
                 methods |= _frozen(made)
             for name, method in methods.items():
@@ -40,7 +43,19 @@ else:
         return make if kind is None else make(kind)
 
 
-def _init(kind: type, frozen: bool) -> Callable[..., None]:
+class _Unwritten:
+    """Stands for a class's `__init__` until somebody asks for it: most classes are defined and never made."""
+
+    def __init__(self, kind: type) -> None:
+        self._kind = kind
+
+    def __get__(self, instance: object, owner: type | None = None) -> object:
+        written = _init(self._kind)
+        self._kind.__init__ = written  # type: ignore[misc]  # that is what it stands for
+        return written.__get__(instance, owner)
+
+
+def _init(kind: type) -> Callable[..., None]:
     """Generate `__init__`.
 
     def __init__(self, wall_us, mono_us, boot=d2, seen=M):
@@ -123,6 +138,20 @@ def _comparison(kind: type, frozen: bool) -> dict[str, object]:
         return hash(hashed(self))
 
     return {"__eq__": __eq__, "__hash__": __hash__ if frozen else None}
+
+
+def _order(kind: type) -> dict[str, object]:
+    compared = _values(tuple(field.name for field in dataclasses.fields(kind) if field.compare))
+
+    def by(relation: Callable[..., object]) -> Callable[[object, object], object]:
+        def method(self: object, other: object) -> object:
+            if other.__class__ is self.__class__:
+                return relation(compared(self), compared(other))
+            return NotImplemented
+
+        return method
+
+    return {f"__{relation.__name__}__": by(relation) for relation in (lt, le, gt, ge)}
 
 
 def _frozen(kind: type) -> dict[str, object]:

@@ -20,7 +20,6 @@ from ripstop.policy.document import Policy
 from ripstop.policy.evaluate import Machine, Scope
 from ripstop.policy.ir import LOGIC, Expr, rule_of
 from ripstop.policy.source import Node
-from ripstop.policy.text_printer import text_of
 from ripstop.policy.values import JsonLogicError
 
 MOST_PARTS = 5000  # larger rules are not looked through
@@ -194,6 +193,8 @@ class _Walk:
         known = f"`{expr.op}` is always {_word(settled)} here"
         inside = (f"{expr.place.pointer}/{expr.op}", expr.place.pointer)
         if not any(each.message == known and each.place.pointer in inside for each in self.findings.found):
+            from ripstop.policy.text_printer import text_of  # few rules need it
+
             message = f"`{text_of(expr, units=True)}` is always {_word(settled)} here"
             hint = "what stands before it, or the declared range, settles it"
             self.findings.lint("L0502", message, expr, hint)

@@ -17,8 +17,6 @@ from ripstop.policy.document import KEYS, Policy, read_bare, read_document
 from ripstop.policy.lints import note_lints
 from ripstop.policy.operators import ALIASES, OPERATORS
 from ripstop.policy.source import EMPTY, MAX_BYTES, TOO_LARGE, Node, decode, read_json, read_value, shown
-from ripstop.policy.text_parser import read_text
-from ripstop.policy.text_rules import whole_file, with_rules_read
 from ripstop.policy.vocabularies import check_actions, is_document_name, read_vocabulary
 
 SUFFIXES = (".json", ".yaml", ".yml", ".rule")
@@ -71,6 +69,8 @@ def check(
         path, text = None, ""
         node = read_value(path_or_mapping, "", findings)
     if node is not None and "ripstop" in (node.entries or {}):
+        from ripstop.policy.text_rules import with_rules_read
+
         node = with_rules_read(node, text or "", findings)
     policy = None if node is None else _policy(node, path, vocabulary, findings)
     if policy is not None and node is not None:
@@ -114,6 +114,9 @@ def _read(text: str, path: Path, findings: Findings) -> Node | None:
 
         node = read_yaml(text, str(path), findings)
     elif path.suffix == ".rule":
+        from ripstop.policy.text_parser import read_text
+        from ripstop.policy.text_rules import whole_file
+
         return read_text(text, whole_file(text, str(path)), findings)
     else:
         node = read_json(text, str(path), findings)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from ripstop.core.ondemand import on_demand
 
 if TYPE_CHECKING:
     from .stage import Stage as Stage
@@ -14,8 +15,5 @@ if TYPE_CHECKING:
 __all__ = ["Stage", "assert_allowed", "assert_limited", "assert_vetoed"]
 
 
-def __getattr__(name: str) -> object:
-    """Load a name when it is first asked for: pytest loads the plugin beside it in every run."""
-    if name not in __all__:
-        raise AttributeError(f"module `ripstop.testing` has no attribute `{name}`")
-    return getattr(importlib.import_module("ripstop.testing.stage"), name)
+# pytest loads the plugin beside it in every run.
+__getattr__, __dir__ = on_demand(__name__, dict.fromkeys(__all__, "stage"))

@@ -1,11 +1,29 @@
 """Streaming detectors of one signal: the monitor, its drift and forecast modes, and who is to blame."""
 
-from .cause import Cause, Coupling, Witnesses
+from typing import TYPE_CHECKING
+
+from ripstop.core.ondemand import on_demand
+
 from .drift import Cusum
-from .ewma import EWMA
 from .finding import Finding
-from .forecast import AutoRegression, ForecastMonitor
 from .monitor import Checks, Monitor
+
+if TYPE_CHECKING:
+    from .cause import Cause, Coupling, Witnesses
+    from .ewma import EWMA
+    from .forecast import AutoRegression, ForecastMonitor
+
+__getattr__, __dir__ = on_demand(
+    __name__,
+    {
+        "EWMA": "ewma",
+        "AutoRegression": "forecast",
+        "Cause": "cause",
+        "Coupling": "cause",
+        "ForecastMonitor": "forecast",
+        "Witnesses": "cause",
+    },
+)
 
 __all__ = [
     "EWMA",

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field, replace
-from functools import cache
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from ripstop.backends.python.plan import Function, Group, compile_groups
 from ripstop.backends.python.raw import RawVerdict, compile_raw
@@ -20,9 +19,11 @@ from ripstop.policy import reference
 from ripstop.policy.budgets import Budget
 from ripstop.policy.bundle import Bundle, Met, Outcome, judge, make_bundle, meet
 from ripstop.policy.document import Policy
-from ripstop.policy.margin import Margin, margin
 from ripstop.policy.reference_record import Recorded
 from ripstop.policy.state import Reading, Spent, State
+
+if TYPE_CHECKING:
+    from ripstop.policy.margin import Margin
 
 _NO_READINGS: Mapping[str, Reading] = {}
 _MOST_MEETS = 1024
@@ -100,6 +101,8 @@ class Compiled:
 
     __slots__ = ("_base", "_groups", "_numbers", "_plans", "_stepping", "_watch", "bundle", "verdict")
 
+    verdict: RawVerdict
+
     def __init__(
         self,
         bundle: Bundle,
@@ -113,7 +116,15 @@ class Compiled:
         self._numbers: dict[str, Callable[[Json], int]] = {}
         self._watch = watch_of(bundle)
         self._stepping: tuple[Step, Layout | None] | None = None
-        self.verdict: RawVerdict = _raw(bundle.policies)
+
+    if not TYPE_CHECKING:  # else every name would seem to be there
+
+        def __getattr__(self, name):
+            """Compile the raw verdict when somebody asks for it: who only decides does without."""
+            if name != "verdict":
+                raise AttributeError(f"`{type(self).__name__}` has no attribute `{name}`")
+            self.verdict = _raw(self.bundle.policies)
+            return self.verdict
 
     @property
     def policies(self) -> tuple[Policy, ...]:
@@ -265,6 +276,8 @@ class Compiled:
         self, action: str, context: Mapping[str, Json], t_us: int = 0, state: State | None = None
     ) -> Margin:
         """Give how far a decision is from changing, in shares of the declared ranges."""
+        from ripstop.policy.margin import margin  # only who asks for it needs it
+
         return margin(self.bundle, action, context, t_us, state)
 
     def replay(self, decision: Decision) -> Decision:
@@ -388,11 +401,9 @@ def _raw(policies: tuple[Policy, ...]) -> RawVerdict:
     if len(policies) == 1:
         return compile_raw(policies[0], exactly(policies[0]))
 
-    @cache  # compiled when somebody asks: whoever only decides does not wait for it
-    def made() -> tuple[RawVerdict, ...]:
-        return tuple(compile_raw(policy, exactly(policy)) for policy in policies)
+    made = tuple(compile_raw(policy, exactly(policy)) for policy in policies)
 
     def several(context: Mapping[str, Json], t_us: int = 0) -> Verdict:
-        return min((each(context, t_us) for each in made()), default=Verdict.DENY)
+        return min((each(context, t_us) for each in made), default=Verdict.DENY)
 
     return several

@@ -1,0 +1,68 @@
+"""The worker that records decisions behind who decides."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+from ripstop.agent import Agent
+from ripstop.core.clock import ManualClock
+from ripstop.core.journal import RecordKind, read_entry
+
+PERMIT = {"ripstop": 1, "id": "permit", "rule": True}
+
+
+def test_the_ledger_syncs_without_keeping_the_caller(tmp_path, monkeypatch):
+    clock = ManualClock(10**15)
+    entered, release = threading.Event(), threading.Event()
+    with Agent("drone-42", PERMIT, ledger=tmp_path, clock=clock) as drone:
+        sync = drone.disk.sync
+
+        def slow():
+            entered.set()
+            assert release.wait(10)
+            sync()
+
+        monkeypatch.setattr(drone.disk, "sync", slow)
+        clock.advance(1.0)
+        assert drone.act("a", lambda: "done") == "done"  # the sync of what came before has begun
+        assert entered.wait(10)
+        clock.advance(1.0)
+        assert drone.act("a", lambda: "done") == "done"
+        release.set()
+        monkeypatch.undo()
+
+
+def test_who_decides_often_hardly_ever_wakes_the_worker_and_everything_gets_recorded(tmp_path, monkeypatch):
+    calls = []
+    submit = ThreadPoolExecutor.submit
+    monkeypatch.setattr(
+        ThreadPoolExecutor, "submit", lambda pool, *work: calls.append(work) or submit(pool, *work)
+    )
+    with Agent("drone-42", PERMIT, ledger=tmp_path) as drone:
+        begun = drone.clock.now().mono_us
+        count = 0
+        while drone.clock.now().mono_us < begun + 300_000:  # six of the worker's rounds
+            drone.act("a", lambda: None)
+            count += 1
+    assert len(calls) < count / 10  # once, unless the machine is busy
+    with Agent("drone-42", PERMIT, ledger=tmp_path) as drone:
+        kept = [read_entry(record).kind for record in drone.disk.tail("ledger").records]
+    assert kept.count(RecordKind.DECISION) == count
+
+
+def test_a_worker_that_fails_is_called_again(tmp_path, monkeypatch):
+    with Agent("drone-42", PERMIT, ledger=tmp_path) as drone:
+        failed = threading.Event()
+
+        def fail(most):
+            failed.set()
+            raise ZeroDivisionError
+
+        monkeypatch.setattr(drone.node, "write_ahead", fail)
+        drone.act("a", lambda: None)
+        assert failed.wait(10)
+        monkeypatch.undo()
+        drone.flush()
+        drone.act("b", lambda: None)
+    with Agent("drone-42", PERMIT, ledger=tmp_path) as drone:
+        kept = [read_entry(record) for record in drone.disk.tail("ledger").records]
+    assert [entry.body["action"] for entry in kept if entry.kind is RecordKind.DECISION] == ["a", "b"]
