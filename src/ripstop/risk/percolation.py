@@ -127,6 +127,21 @@ def least_mass_above(theta: float, total: int) -> int:
     return mass
 
 
+def fewest_edges(network: Network, need: int, expected: float) -> int:
+    """Give the least number of live edges in a cascade that weighs `need`; 0 where more are to be expected.
+
+    Args:
+        network: the graph laid out.
+        need: mass of a cascade that counts.
+        expected: mean number of live edges in a world.
+    """
+    if need > network.total:
+        return 0
+    heaviest_first = np.cumsum(np.sort(network.mass)[::-1])
+    edges = int(np.searchsorted(heaviest_first, need))
+    return edges if edges > expected else 0
+
+
 def nearness_order(graph: Graph) -> NDArray[np.int32]:
     """Give each node its place in an order in which neighbours stand near each other.
 
@@ -210,6 +225,7 @@ class PercolationRun(CountedRun):
         self._settings = settings
         self._total = self.network.total
         self._need = least_mass_above(theta, self._total) if n else 1
+        self._fewest = fewest_edges(self.network, self._need, float(graph.weight.sum()))
         self._key = np.uint64(seed)
         strength = np.bincount(graph.source, graph.weight, n) + np.bincount(graph.target, graph.weight, n)
         self._pivots = self._place[np.argsort(-strength, kind="stable")[:PIVOTS]]
@@ -267,7 +283,9 @@ class PercolationRun(CountedRun):
 
     def _question(self, trials: int) -> Question:
         how, exact = self.methods, self._settings.expected
-        return Question(self._need, trials, self._key, self._pivots, how.flood, how.bound, exact)
+        return Question(
+            self._need, self._fewest, trials, self._key, self._pivots, how.flood, how.bound, exact
+        )
 
     def _run(self, first: int, last: int, trials: int) -> None:
         question, tally = self._question(trials), self.tally
