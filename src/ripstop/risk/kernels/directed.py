@@ -34,6 +34,7 @@ from ripstop.risk.kernels.strong import World, find_components, lay_out, make_wo
 from ripstop.risk.kernels.words import (
     LANES,
     ONE,
+    WORTH,
     ZERO,
     count_mass,
     draw_words,
@@ -408,8 +409,10 @@ def run_blocks(
         draw_words(network, question.key, block, left, room)
         if question.flood:
             for i in range(len(question.pivots)):
-                if left != ZERO:
-                    left = flood_pivot(network, question, room, left, (int(question.pivots[i]), tally))
+                asked = np.int64(popcount(left))
+                left = flood_pivot(network, question, room, left, (int(question.pivots[i]), tally))
+                if WORTH * np.int64(popcount(left)) > (WORTH - 1) * asked or left == ZERO:
+                    break
         tally.left[0] += np.int64(popcount(left))
         if not question.exact:
             left = promising_lanes(network, question, room, left)

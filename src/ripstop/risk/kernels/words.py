@@ -37,6 +37,7 @@ BYTES = np.uint64(0x0101010101010101)
 BYTE = np.uint64(0xFF)
 FLUSH = 255  # so many ones fit a byte
 TOGETHER = 8  # words drawn of every edge before any is looked at
+WORTH = 4  # a pivot that settles less than 1 / WORTH of the lanes is the last
 PARTS = 4  # of `need`, in which nodes join a closure
 ONE32 = np.uint32(1)
 
