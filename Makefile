@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check training bench soak docs picture lock clean
+.PHONY: help demo test check training oracles bench soak docs picture lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -18,6 +18,7 @@ PAIRS ?= 1000000
 key = $(shell cat pyproject.toml requirements/$(1).txt | cksum | tr -d ' ')
 DEV := $(VENV)/.dev-$(call key,dev)
 DEMO := $(or $(wildcard $(DEV)),$(VENV)/.demo-$(call key,demo))
+ORACLES := $(VENV)/.oracles-$(call key,oracles)
 
 # For every platform and every Python from 3.11 on; the build's own tools are locked too, no host is named.
 compile = $(BIN)/uv pip compile pyproject.toml --quiet --upgrade --universal --python-version 3.11 \
@@ -42,7 +43,9 @@ check: $(DEV) ## lint, format, types, import contracts, then the tests with the 
 training: $(DEV) ## add PyTorch, in which forecasts are trained; their tests then run, too
 	@$(BIN)/python -m pip install -qq --no-build-isolation -e '.[train]'
 
-bench: $(DEV) ## run the benchmarks and print their figures
+oracles: $(DEV) $(ORACLES) ## add the simulators that risk is held to, and its rivals; their tests then run, too
+
+bench: $(DEV) $(ORACLES) ## run the benchmarks and print their figures
 	@set -e; for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python "$$file"; done
 
 soak: $(DEV) ## run the property tests with many more examples, a million pairs through all engines (PAIRS=), 10,000 crashes, a week without a ground
@@ -60,6 +63,7 @@ picture: $(DEV) ## draw the README's picture from a run (RUN=runs/<id>)
 lock: $(DEV) ## make the lock files in requirements/ again
 	@$(compile) --extra all --group dev -o requirements/dev.txt
 	@$(compile) --extra demo -c requirements/dev.txt -o requirements/demo.txt
+	@$(compile) --group oracles -c requirements/dev.txt -o requirements/oracles.txt
 	@! grep -n '://' requirements/*.txt
 
 clean: ## remove the environment, caches and builds; what runs recorded stays
@@ -76,6 +80,12 @@ define install
 	@rm -f $(VENV)/.$(1)-*
 	@touch $@
 endef
+
+$(ORACLES): $(DEV)
+	@echo "adding requirements/oracles.txt to $(VENV)"
+	@$(BIN)/python -m pip install -qq --no-deps --require-hashes -r requirements/oracles.txt
+	@rm -f $(VENV)/.oracles-*
+	@touch $@
 
 $(VENV)/.demo-%:
 	$(call install,demo)

@@ -1,6 +1,6 @@
 """Cascade risk for every node at once: how fast, against the plain networkx loop in the same run.
 
-    pip install rustworkx igraph networkit
+    make oracles
     python benchmarks/bench_risk.py [--sizes 150,1000,10000] [--rival-trials 3] [--large]
 
 CPU time of one thread, best of a few runs, kernels warm. Graphs have mean degree 8, geometric or uniformly

@@ -1,6 +1,6 @@
 """Physical truth: which line's outage loses most load on an IEEE grid, and who ranks the lines best.
 
-    pip install pandapower
+    make oracles
     OPENBLAS_NUM_THREADS=1 python benchmarks/bench_risk_grid.py [--case case118] [--held-out 20] [--train 20]
 
 The truth is a DC line-trip cascade for every line in every held-out load scenario. In the first it is played

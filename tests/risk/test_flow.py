@@ -131,7 +131,7 @@ def test_a_matpower_case_is_read() -> None:
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 def test_the_flows_of_case118_are_those_of_pandapower() -> None:
-    networks = pytest.importorskip("pandapower.networks", reason="pandapower is not installed")
+    networks = pytest.importorskip("pandapower.networks", reason="pandapower: `make oracles`")
     import pandapower
 
     net = networks.case118()

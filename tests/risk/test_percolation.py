@@ -7,6 +7,7 @@ from scipy.stats import binom
 
 from oracles import exact_expected_share, exact_percolation
 from ripstop.risk import Graph, Settings, assess
+from ripstop.risk.kernels.shapes import Network, Words, make_room
 from ripstop.risk.kernels.words import draw_words
 from ripstop.risk.percolation import FAR, Methods, PercolationRun, least_mass_above, network_of
 
@@ -28,6 +29,31 @@ def random_graph(seed: int, *, directed: bool, n: int = 6, m: int = 9) -> nx.Gra
     for _, _, d in graph.edges(data=True):
         d["weight"] = float(rng.choice([0.0, 1.0, rng.uniform(), rng.uniform()]))
     return graph
+
+
+def drawn_words(network: Network, lanes: int) -> Words:
+    room = make_room(network)
+    draw_words(network, np.uint64(1), 0, np.uint64(lanes), room)
+    return room.words
+
+
+def mixed(word: int) -> int:
+    word = ((word ^ word >> 30) * 0xBF58476D1CE4E5B9) % 2**64
+    word = ((word ^ word >> 27) * 0x94D049BB133111EB) % 2**64
+    return word ^ word >> 31
+
+
+def test_an_edge_is_live_where_uniform_bits_lie_below_its_weight() -> None:
+    weights = [0.0, 1.0, 0.5, 1 / 3, 0.08, 2.0**-64, 2.0**-9, 1 - 2.0**-53, *np.linspace(0.01, 0.99, 50)]
+    ends = [(0, k) for k in range(1, len(weights) + 1)]
+    network = network_of(Graph.from_edges(range(len(weights) + 1), ends, weights, directed=True))
+    golden = 0x9E3779B97F4A7C15
+    stream = mixed(mixed(1) + golden & 2**64 - 1)
+    for edge, word in enumerate(drawn_words(network, lanes=2**64 - 1).tolist()):
+        state = mixed((stream + (edge + 1) * 0xD1342543DE82EF95) % 2**64)
+        bits = [mixed((state + (k + 1) * golden) % 2**64) for k in range(64)]
+        uniform = [sum((bit >> lane & 1) << 63 - k for k, bit in enumerate(bits)) for lane in range(64)]
+        assert word == sum((u < int(weights[edge] * 2**64)) << lane for lane, u in enumerate(uniform))
 
 
 @pytest.mark.parametrize("directed", [False, True])
@@ -71,11 +97,14 @@ def test_the_expected_share_agrees_with_the_exact_one(directed: bool, theta: flo
 @pytest.mark.parametrize("directed", [False, True])
 @pytest.mark.parametrize("theta", [0.02, 0.1, 0.3, 0.5, 0.9])
 @pytest.mark.parametrize("weight", [0.05, 0.15, 0.3, 0.6])
+@pytest.mark.parametrize("weighted", [False, True])
 def test_flood_bounds_and_exhaustive_search_settle_the_same_worlds_alike(
-    directed: bool, theta: float, weight: float
+    directed: bool, theta: float, weight: float, weighted: bool
 ) -> None:
     source = nx.gnm_random_graph(90, 400, seed=11, directed=directed)
     nx.set_edge_attributes(source, weight, "weight")
+    if weighted:
+        nx.set_node_attributes(source, {v: 1 + v % 3 for v in source}, "consequence")
     assert_methods_agree(Graph.from_networkx(source), theta)
 
 
@@ -110,8 +139,7 @@ def test_a_graph_that_is_laid_out_anew_keeps_its_answers(
     assert_methods_agree(graph, 0.3)
     world = nx.DiGraph() if directed else nx.Graph()
     world.add_nodes_from(range(side * side))
-    words = np.empty(len(graph.source), np.uint64)
-    draw_words(network_of(graph), np.uint64(1), 0, np.uint64(1), words)
+    words = drawn_words(network_of(graph), lanes=1)
     world.add_edges_from(
         (int(a), int(b)) for a, b, live in zip(graph.source, graph.target, words, strict=True) if live
     )
@@ -133,8 +161,7 @@ def test_the_exact_reach_in_one_world_is_that_of_networkx(weighted: bool) -> Non
     run.extend(1)
     world = nx.DiGraph()
     world.add_nodes_from(source)
-    words = np.empty(len(run.network.threshold), np.uint64)
-    draw_words(run.network, np.uint64(1), 0, np.uint64(1), words)
+    words = drawn_words(run.network, lanes=1)
     world.add_edges_from(
         (int(a), int(b))
         for a, b, live in zip(run.network.source, run.network.target, words, strict=True)

@@ -48,7 +48,7 @@ def assess_node(
     confidence = check_share("confidence", confidence, "C0715", ends=False)
     origin, network = graph.index(node), network_of(graph)
     need = least_mass_above(theta, network.total)
-    question = Question(need, trials, np.uint64(seed), _NOBODY, flood=False, bound=False, exact=True)
+    question = Question(need, 0, trials, np.uint64(seed), _NOBODY, flood=False, bound=False, exact=True)
     blocks = np.array([0, math.ceil(trials / LANES)], np.int64)
     hits, mass = run_origin(network, question, blocks, make_room(network), origin)
     low, high = clopper_pearson(hits, trials, confidence)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from copy import copy
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from scipy.sparse.csgraph import reverse_cuthill_mckee
 from ripstop.risk.errors import RiskInputError
 from ripstop.risk.graph import Graph
 from ripstop.risk.kernels import directed, undirected
+from ripstop.risk.kernels.layout import count_before, stable_order
 from ripstop.risk.kernels.shapes import Adjacency, Network, Question, Tally, make_room
 from ripstop.risk.kernels.words import LANES
 from ripstop.risk.settings import Settings
@@ -52,10 +53,11 @@ def network_of(graph: Graph, place: NDArray[np.int32] | None = None) -> Network:
     source, target, mass = np.array(graph.source), np.array(graph.target), whole_masses(graph.consequence)
     if place is not None:
         source, target = place[source], place[target]
-        mass = mass[np.argsort(place)]
+        mass[place] = mass.copy()
         if not graph.directed:
             source, target = np.minimum(source, target), np.maximum(source, target)
-        key = np.lexsort((target, source)).astype(np.int32)
+        by_target = stable_order(target, n)
+        key = by_target[stable_order(source[by_target], n)]
         source, target = source[key], target[key]
     out, back = _both(n, source, target, directed=graph.directed)
     unit = bool((mass == 1).all())
@@ -84,10 +86,10 @@ def _both(
 def _adjacency(
     n: int, origin: NDArray[np.int32], neighbour: NDArray[np.int32], edge: NDArray[np.int32]
 ) -> Adjacency:
-    order = np.argsort(origin, kind="stable")
-    start = np.zeros(n + 1, np.int64)
-    np.cumsum(np.bincount(origin, minlength=n), out=start[1:])
-    return Adjacency(start, neighbour[order].astype(np.uint32), edge[order].astype(np.uint32))
+    order = stable_order(origin, n)
+    return Adjacency(
+        count_before(origin, n), neighbour[order].astype(np.uint32), edge[order].astype(np.uint32)
+    )
 
 
 def thresholds(weight: NDArray[np.float64]) -> NDArray[np.uint64]:
@@ -127,6 +129,21 @@ def least_mass_above(theta: float, total: int) -> int:
     return mass
 
 
+def fewest_edges(network: Network, need: int, expected: float) -> int:
+    """Give the least number of live edges in a cascade that weighs `need`; 0 where more are to be expected.
+
+    Args:
+        network: the graph laid out.
+        need: mass of a cascade that counts.
+        expected: mean number of live edges in a world.
+    """
+    if need > network.total:
+        return 0
+    heaviest_first = np.cumsum(np.sort(network.mass)[::-1])
+    edges = int(np.searchsorted(heaviest_first, need))
+    return edges if edges > expected else 0
+
+
 def nearness_order(graph: Graph) -> NDArray[np.int32]:
     """Give each node its place in an order in which neighbours stand near each other.
 
@@ -134,9 +151,11 @@ def nearness_order(graph: Graph) -> NDArray[np.int32]:
         Cuthill, McKee (1969), Reducing the bandwidth of sparse symmetric matrices, ACM National Conference.
     """
     n = len(graph.nodes)
-    ends = np.array(graph.source), np.array(graph.target)
-    near = csr_array((np.ones(len(ends[0]), np.int8), ends), shape=(n, n))
-    order = reverse_cuthill_mckee((near + near.T).tocsr(), symmetric_mode=True)
+    origin = np.concatenate([graph.source, graph.target])
+    neighbour = np.concatenate([graph.target, graph.source])[stable_order(origin, n)]
+    start = count_before(origin, n).astype(np.int32)
+    near = csr_array((np.ones(len(neighbour), np.int8), neighbour, start), shape=(n, n))
+    order = reverse_cuthill_mckee(near, symmetric_mode=True)
     place = np.empty(n, np.int32)
     place[order] = np.arange(n, dtype=np.int32)
     return place
@@ -210,9 +229,10 @@ class PercolationRun(CountedRun):
         self._settings = settings
         self._total = self.network.total
         self._need = least_mass_above(theta, self._total) if n else 1
+        self._fewest = fewest_edges(self.network, self._need, float(graph.weight.sum()))
         self._key = np.uint64(seed)
         strength = np.bincount(graph.source, graph.weight, n) + np.bincount(graph.target, graph.weight, n)
-        self._pivots = self._place[np.argsort(-strength, kind="stable")[:PIVOTS]]
+        self._pivots = self._place[_largest(strength, PIVOTS)]
         inexact = not settings.expected
         single = self.network.heaviest < self._need
         self.methods = Methods(
@@ -267,7 +287,9 @@ class PercolationRun(CountedRun):
 
     def _question(self, trials: int) -> Question:
         how, exact = self.methods, self._settings.expected
-        return Question(self._need, trials, self._key, self._pivots, how.flood, how.bound, exact)
+        return Question(
+            self._need, self._fewest, trials, self._key, self._pivots, how.flood, how.bound, exact
+        )
 
     def _run(self, first: int, last: int, trials: int) -> None:
         question, tally = self._question(trials), self.tally
@@ -279,6 +301,12 @@ class PercolationRun(CountedRun):
         else:
             forest = undirected.make_forest(n)
             undirected.run_blocks(self.network, question, blocks, room, forest, tally)
+
+
+def _largest(values: NDArray[Any], count: int) -> NDArray[np.intp]:
+    """Give the positions of the largest values, the largest first."""
+    among = np.argpartition(-values, min(count, len(values) - 1))[:count] if len(values) else np.arange(0)
+    return among[np.lexsort((among, -values[among]))]
 
 
 def empty_tally(n: int) -> Tally:

@@ -7,8 +7,8 @@ the question is only whether a reach has the mass `need`:
 1. *Pivot.* A forward and a backward flood from a well-connected node, 64 worlds at once, give its reach R and
    the set B of nodes that reach it. Where R counts, all of B counts; a node outside B reaches nothing in B,
    so where the mass outside B is below `need` the world is settled. Dense worlds end here.
-2. *Touched.* A cascade consists of its first node and of nodes that a live edge enters. Sparse worlds in
-   which those are too light end here.
+2. *Touched.* A cascade of k nodes has k - 1 live edges at least, and consists of its first node and of nodes
+   that a live edge enters. Sparse worlds in which those are too few or too light end here.
 3. *Bound.* What a whole set of nodes reaches together, its closure, bounds the reach of each of them, and of
    each node in it. Where parts of the nodes have closures lighter than `need`, 64 worlds are found to be
    without a cascade by few floods.
@@ -34,6 +34,7 @@ from ripstop.risk.kernels.strong import World, find_components, lay_out, make_wo
 from ripstop.risk.kernels.words import (
     LANES,
     ONE,
+    WORTH,
     ZERO,
     count_mass,
     draw_words,
@@ -405,14 +406,16 @@ def run_blocks(
     """Sample blocks `blocks[0]` to `blocks[1]` and add what is counted to `tally`."""
     for block in range(blocks[0], blocks[1]):
         left = lanes_of(block, question.trials)
-        draw_words(network, question.key, block, left, room.words)
+        draw_words(network, question.key, block, left, room)
         if question.flood:
             for i in range(len(question.pivots)):
-                if left != ZERO:
-                    left = flood_pivot(network, question, room, left, (int(question.pivots[i]), tally))
+                asked = np.int64(popcount(left))
+                left = flood_pivot(network, question, room, left, (int(question.pivots[i]), tally))
+                if WORTH * np.int64(popcount(left)) > (WORTH - 1) * asked or left == ZERO:
+                    break
         tally.left[0] += np.int64(popcount(left))
         if not question.exact:
-            left &= promising_lanes(network, room, question.need)
+            left = promising_lanes(network, question, room, left)
         if question.bound and left != ZERO:
             tally.left[1] += np.int64(popcount(left))
             left = settle_bounded(network, room, question.need, left)

@@ -24,7 +24,7 @@ def run_origin(network: Network, question: Question, blocks: Counts, room: Room,
     hits, mass = np.int64(0), np.int64(0)
     for block in range(blocks[0], blocks[1]):
         lanes = lanes_of(block, question.trials)
-        draw_words(network, question.key, block, lanes, room.words)
+        draw_words(network, question.key, block, lanes, room)
         flood_one(network.out, room, origin, lanes, room.reach)
         count_mass(room.reach, network, room)
         hits += np.int64(popcount(heavy_lanes(room, question.need) & lanes))

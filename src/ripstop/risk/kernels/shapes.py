@@ -54,13 +54,15 @@ class Network(NamedTuple):
 class Question(NamedTuple):
     """What is asked of the sampled worlds.
 
-    `need` is the least mass of a cascade that counts. World `64 * b + i` is lane i of block b, drawn from
+    `need` is the least mass of a cascade that counts, `fewest` the least number of live edges in it; 0 where
+    so many are to be expected that nobody counts them. World `64 * b + i` is lane i of block b, drawn from
     `key`. `pivots` are well-connected nodes, tried first; they start floods, if `flood`. `bound`: weigh what
     sets of nodes reach before the lanes are searched one by one. `exact` wants the mean mass of every node's
     cascade too.
     """
 
     need: int
+    fewest: int
     trials: int
     key: np.uint64
     pivots: Indices

@@ -6,11 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ripstop.risk.kernels.jit import kernel, popcount
-from ripstop.risk.kernels.shapes import Counts, Indices, Network, Question, Room, Tally
+from ripstop.risk.kernels.jit import inlined, kernel, popcount
+from ripstop.risk.kernels.shapes import Counts, Indices, Network, Question, Room, Tally, Unsigned
 from ripstop.risk.kernels.words import (
     LANES,
     ONE,
+    WORTH,
     ZERO,
     count_mass,
     draw_words,
@@ -23,63 +24,73 @@ from ripstop.risk.kernels.words import (
 )
 
 
-@kernel
-def root_of(parent: Indices, v: int) -> int:
-    """Find the root of a node's tree, halving the path on the way (Tarjan, van Leeuwen 1984)."""
-    while parent[v] != v:
-        parent[v] = parent[parent[v]]
-        v = parent[v]
-    return v
-
-
 class Forest(NamedTuple):
-    """Union-find trees: each node's parent, and the component's mass at its root."""
+    """Union-find trees in which no parent stands behind its child, and each component's mass at its root."""
 
-    parent: Indices
+    parent: Unsigned
     mass: Counts
 
 
 def make_forest(n: int) -> Forest:
     """Allocate for n nodes."""
-    return Forest(np.zeros(n, np.int32), np.zeros(n, np.int64))
+    return Forest(np.zeros(n, np.uint32), np.zeros(n, np.int64))
+
+
+@inlined
+def unite(parent: Unsigned, a: np.uint32, b: np.uint32) -> None:
+    """Join the trees of two nodes: climb where the parent stands further behind, splicing the way up.
+
+    References:
+        Patwary, Blair, Manne (2010), Experiments on union-find algorithms for the disjoint-set data
+        structure, SEA (Rem's algorithm, from Dijkstra 1976).
+    """
+    above_a, above_b = parent[a], parent[b]
+    while above_a != above_b:
+        if above_a < above_b:
+            a, b, above_a, above_b = b, a, above_b, above_a
+        parent[a] = above_b
+        if a == above_a:
+            return
+        a, above_a = above_a, parent[above_a]
 
 
 @kernel
 def join_edges(network: Network, room: Room, edges: Indices, lane: int, forest: Forest) -> int:
-    """Unite the ends of a lane's live edges; give the largest component's mass."""
-    parent, mass = forest.parent, forest.mass
+    """Find the components of a lane's live edges; give the largest one's mass.
+
+    After it every node's parent is its root.
+    """
+    parent, mass, source, target = forest.parent, forest.mass, network.source, network.target
     for v in range(len(parent)):
         parent[v] = v
-        mass[v] = network.mass[v]
-    largest = network.heaviest
+        mass[v] = 0
     for i in range(room.offsets[lane], room.offsets[lane + 1]):
-        a = root_of(parent, int(network.source[edges[i]]))
-        b = root_of(parent, int(network.target[edges[i]]))
-        if a == b:
-            continue
-        if mass[a] < mass[b]:
-            a, b = b, a
-        parent[b] = a
-        mass[a] += mass[b]
-        largest = max(largest, mass[a])
-    return largest
+        e = edges[i]
+        unite(parent, np.uint32(source[e]), np.uint32(target[e]))
+    largest = np.int64(0)
+    for v in range(len(parent)):
+        root = parent[parent[v]]  # what stands before v has its root already
+        parent[v] = root
+        mass[root] += network.mass[v]
+        largest = max(largest, mass[root])
+    return int(largest)
 
 
 @kernel
 def join_lanes(network: Network, question: Question, room: Room, forest: Forest, tally: Tally) -> None:
     """Find the components in the lanes left open and count their nodes."""
     edges = split_lanes(room)
+    parent, mass = forest.parent, forest.mass
     for lane in range(LANES):
         if (tally.open[0] >> np.uint64(lane)) & ONE == ZERO:
             continue
         largest = join_edges(network, room, edges, lane, forest)
-        if largest < question.need and not question.exact:
-            continue
-        for v in range(len(forest.parent)):
-            found = forest.mass[root_of(forest.parent, v)]
-            tally.mass[v] += found
-            if found >= question.need:
-                tally.hits[v] += 1
+        if question.exact:
+            for v in range(len(parent)):
+                tally.mass[v] += mass[parent[v]]
+        if largest >= question.need:
+            for v in range(len(parent)):
+                tally.hits[v] += mass[parent[v]] >= question.need
 
 
 @kernel
@@ -115,14 +126,16 @@ def run_blocks(
     """Sample blocks `blocks[0]` to `blocks[1]` and add what is counted to `tally`."""
     for block in range(blocks[0], blocks[1]):
         left = lanes_of(block, question.trials)
-        draw_words(network, question.key, block, left, room.words)
+        draw_words(network, question.key, block, left, room)
         if question.flood:
             for i in range(len(question.pivots)):
-                if left != ZERO:
-                    left = flood_pivot(network, question, room, left, (int(question.pivots[i]), tally))
+                asked = np.int64(popcount(left))
+                left = flood_pivot(network, question, room, left, (int(question.pivots[i]), tally))
+                if WORTH * np.int64(popcount(left)) > (WORTH - 1) * asked or left == ZERO:
+                    break
         tally.left[0] += np.int64(popcount(left))
         if not question.exact:
-            left &= promising_lanes(network, room, question.need)
+            left = promising_lanes(network, question, room, left)
         if question.bound and left != ZERO:
             tally.left[1] += np.int64(popcount(left))
             left = settle_bounded(network, room, question.need, left)

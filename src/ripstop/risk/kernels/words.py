@@ -4,7 +4,9 @@ Theory of operation. A *block* is 64 sampled worlds. For each edge one 64-bit wo
 edge is live. Lane i compares a uniform number U, revealed bit by bit from the most significant one, with the
 edge's probability w: at the first bit where they differ the lane is settled (U < w: live). All lanes share
 the loop, which ends when every lane is settled: after log2(64) + 1.33 = 7.3 words on average, whatever w is.
-No rounding enters but that of w to 64 binary places.
+The first words are drawn for many edges at a time, without a branch, so that they fill vector registers; the
+edges that are not settled then, about one in five, go on by themselves. No rounding enters but that of w to
+64 binary places.
 
 The words of an edge depend on (seed, block, edge) alone, by a counter-based generator: any block can be drawn
 by any thread, an edge that is cut changes no other edge's draw, and a weight that is lowered only takes live
@@ -19,8 +21,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ripstop.risk.kernels.jit import kernel, lowest_bit
-from ripstop.risk.kernels.shapes import GROUP, GROUP_BITS, Adjacency, Indices, Network, Room, Words
+from ripstop.risk.kernels.jit import inlined, kernel, lowest_bit
+from ripstop.risk.kernels.shapes import GROUP, GROUP_BITS, Adjacency, Indices, Network, Question, Room, Words
+
+Drawn = tuple[np.uint64, np.uint64]
 
 LANES = 64
 FULL = np.uint64(0xFFFFFFFFFFFFFFFF)
@@ -32,6 +36,8 @@ STRIDE = np.uint64(0xD1342543DE82EF95)  # an odd multiplier (Steele, Vigna 2021)
 BYTES = np.uint64(0x0101010101010101)
 BYTE = np.uint64(0xFF)
 FLUSH = 255  # so many ones fit a byte
+TOGETHER = 8  # words drawn of every edge before any is looked at
+WORTH = 4  # a pivot that settles less than 1 / WORTH of the lanes is the last
 PARTS = 4  # of `need`, in which nodes join a closure
 ONE32 = np.uint32(1)
 
@@ -44,31 +50,46 @@ def mix(z: np.uint64) -> np.uint64:
     return z ^ (z >> np.uint64(31))
 
 
+@inlined
+def compare(threshold: np.uint64, state: np.uint64, live: np.uint64, open_: np.uint64) -> Drawn:
+    """Compare one more bit of U in all open lanes; give the lanes known to be live, and those still open."""
+    random = mix(state)
+    # All ones where the threshold's bit is set: no branch, for it would be mispredicted half the time.
+    ones = ZERO - (threshold >> TOP)
+    return live | (open_ & ~random & ones), open_ & (random ^ ~ones)
+
+
 @kernel
-def draw_word(threshold: np.uint64, state: np.uint64) -> np.uint64:
-    """Draw 64 independent Bernoulli(threshold / 2**64) lanes from a generator that starts at `state`."""
-    if threshold == FULL:
-        return FULL
-    live = ZERO
-    undecided = FULL
-    while threshold != ZERO and undecided != ZERO:
+def finish(threshold: np.uint64, state: np.uint64, live: np.uint64, open_: np.uint64) -> np.uint64:
+    """Compare bits until no lane is open, and give those that are live."""
+    while threshold != ZERO and open_ != ZERO:
         state += GOLDEN
-        random = mix(state)
-        # All ones where the threshold's bit is set: no branch, for it would be mispredicted half the time.
-        ones = ZERO - (threshold >> TOP)
-        live |= undecided & ~random & ones
-        undecided &= random ^ ~ones
+        live, open_ = compare(threshold, state, live, open_)
         threshold <<= ONE
     return live
 
 
 @kernel
-def draw_words(network: Network, key: np.uint64, block: int, lanes: np.uint64, words: Words) -> None:
-    """Draw the live lanes of every edge in one block, kept to `lanes`."""
+def draw_words(network: Network, key: np.uint64, block: int, lanes: np.uint64, room: Room) -> None:
+    """Draw the live lanes of every edge in one block into `room.words`, kept to `lanes`."""
     stream = mix(mix(key) + np.uint64(block + 1) * GOLDEN)
+    words, opened, keys, thresholds = room.words, room.along, network.key, network.threshold
     for e in range(len(words)):
-        state = mix(stream + np.uint64(network.key[e] + 1) * STRIDE)
-        words[e] = draw_word(network.threshold[e], state) & lanes
+        threshold, live, open_ = thresholds[e], ZERO, FULL
+        state = mix(stream + np.uint64(keys[e] + 1) * STRIDE)
+        for _ in range(TOGETHER):
+            state += GOLDEN
+            live, open_ = compare(threshold, state, live, open_)
+            threshold <<= ONE
+        words[e] = live
+        opened[e] = open_
+    for e in range(len(words)):
+        if thresholds[e] == FULL:
+            words[e] = FULL
+        elif opened[e] != ZERO:
+            state = mix(stream + np.uint64(keys[e] + 1) * STRIDE) + np.uint64(TOGETHER) * GOLDEN
+            words[e] = finish(thresholds[e] << np.uint64(TOGETHER), state, words[e], opened[e])
+        words[e] &= lanes
 
 
 @kernel
@@ -220,12 +241,17 @@ def heavy_lanes(room: Room, least: int) -> np.uint64:
 
 
 @kernel
-def promising_lanes(network: Network, room: Room, need: int) -> np.uint64:
-    """Give the lanes in which live edges touch enough mass for any cascade to weigh `need`.
+def promising_lanes(network: Network, question: Question, room: Room, lanes: np.uint64) -> np.uint64:
+    """Give the lanes of `lanes` in which some cascade may weigh `need`, by two quick counts.
 
-    A cascade consists of its first node and of nodes that some live edge enters (in an undirected graph:
-    touches).
+    A cascade of k nodes has k - 1 live edges at least. And it consists of its first node and of nodes that
+    some live edge enters (in an undirected graph: touches), so those have to be heavy enough.
     """
+    if question.fewest > 0:
+        count_bits(room.words, room)
+        lanes &= heavy_lanes(room, question.fewest)
+        if lanes == ZERO:
+            return lanes
     touched = room.reach
     for v in range(len(touched)):
         touched[v] = ZERO
@@ -235,7 +261,7 @@ def promising_lanes(network: Network, room: Room, need: int) -> np.uint64:
         for e in range(len(room.words)):
             touched[network.source[e]] |= room.words[e]
     count_mass(touched, network, room)
-    return heavy_lanes(room, need - network.heaviest)
+    return lanes & heavy_lanes(room, question.need - network.heaviest)
 
 
 @kernel
