@@ -319,3 +319,25 @@ def test_it_orders_texts_as_javascript_does(left, right):
     )
     context = {"left": left, "right": right}
     assert compile_policies(policy).verdict(context) is reference.verdict(policy, context)
+
+
+def test_an_unknown_past_is_recorded_as_the_reference_records_it():
+    once = {"once": [{">": [{"var": "b"}, 1]}, 5]}
+    document = {
+        "ripstop": 1,
+        "id": "p",
+        "tier": "safety",
+        "vocabulary": VOCABULARY.to_json(),
+        "guards": ["go"],
+    }
+    policies = [
+        load(document | {"rule": {"and": [once, {"historically": [once, 5]}, {"<": [{"var": "a"}, 3]}]}}),
+        load(document | {"id": "q", "rule": {"!": [once]}, "budgets": [{"at_most": 1, "within_s": 5}]}),
+    ]
+    compiled = compile_policies(policies, vocabulary=VOCABULARY)
+    state = compiled.observe(compiled.start(), {"b": 2}, 0)
+    for context in ({"a": 1}, {"a": math.nan}):
+        for held in (state, None):
+            found = compiled.decide("go", context, 7, held)
+            assert found.remembered == reference.decide(compiled.bundle, "go", context, 7, held).remembered
+            assert found.remembered
