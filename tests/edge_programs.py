@@ -228,8 +228,10 @@ class Contexts:
 
     def sound(self, name: str) -> object:
         rng = self.rng
-        if name in "bpq":
+        if name in "bq":
             return self.number()
+        if name == "p":  # mostly inside its range, else policies about it never get far
+            return rng.choice([rng.randint(0, 100), rng.uniform(0, 10), 0.5, 1, 5, self.number()])
         if name == "a":
             return rng.choice([rng.uniform(-10, 10), rng.randint(-10, 10)])
         if name == "c":

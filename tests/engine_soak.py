@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import subprocess
 import sys
 import time
 from collections import Counter
@@ -25,7 +26,6 @@ import numpy as np
 
 from edge_memory import Shadow
 from edge_programs import ACTIONS, VOCABULARY, Contexts, Programs, generator
-from ripstop.backends import compile as compile_policies
 from ripstop.backends.c99 import C99, build_boards, build_header, build_runners
 from ripstop.backends.columns import COLUMNS
 from ripstop.backends.columns.host import DecisionColumns, RawColumns
@@ -33,6 +33,7 @@ from ripstop.backends.edge import decision_program, verdict_program
 from ripstop.backends.edge.device import Device, programs_of
 from ripstop.backends.edge.host import decision_values, raw_values, status_bits
 from ripstop.backends.edge.inputs import Surprise
+from ripstop.backends.python import Compiled
 from ripstop.backends.wasm import WASM
 from ripstop.backends.wasm.host import WasmBoard, WasmRunner
 from ripstop.policy import make_bundle, reference
@@ -74,6 +75,16 @@ class Pair:
     runs: dict[tuple[str, str], object]
 
 
+class Counted(Compiled):
+    """The python engine, which counts how often it leaves its generated code."""
+
+    exactly = 0
+
+    def _exactly(self, *args):
+        self.exactly += 1
+        return super()._exactly(*args)
+
+
 class Subject:
     """One bundle, made ready for every engine."""
 
@@ -81,7 +92,7 @@ class Subject:
         self.policies = policies
         self.bundle = make_bundle(policies, VOCABULARY)
         self.numbers = {policy.id: reference.number_atoms(policy) for policy in policies}
-        self.python = compile_policies(policies, vocabulary=VOCABULARY)
+        self.python = Counted(self.bundle)
         self.actions = [action for action in ACTIONS if self.bundle.guarding(action)]
         self.programs = {action: decision_program(self.bundle, action, COLUMNS) for action in self.actions}
         self.raw = verdict_program(policies, COLUMNS)
@@ -255,6 +266,7 @@ def check(subject: Subject, pairs: list[Pair], counts: Counter[str]) -> None:
             counts[decision.verdict.word] += 1
             counts["unknown somewhere"] += any(reason.code == "unknown" for reason in decision.reasons)
             decided = subject.python.decide(action, pair.context, pair.t_us, pair.state)
+            counts["decided"] += 1
             if as_said(decided) != as_said(decision):
                 raise DisagreementError(f"python: {decided} instead of {decision}")
             if program.settled is not None:
@@ -281,6 +293,7 @@ def check(subject: Subject, pairs: list[Pair], counts: Counter[str]) -> None:
                     compare(engine, said(guarding, *run), wanted[-1])
         if rows:
             check_columns(program, rows, wanted)
+    counts["of these by the exact evaluator"] += subject.python.exactly
     check_raw(subject, pairs, counts)
 
 
@@ -392,7 +405,10 @@ def main() -> None:
     started = shown = time.monotonic()
     before_s, before = at.seconds, at.pairs
     while at.pairs < given.pairs:
-        at.pairs += soak_batch(given.seed * 1_000_003 + at.batches, PROGRAMS, TRACES, at.counts)
+        try:
+            at.pairs += soak_batch(given.seed * 1_000_003 + at.batches, PROGRAMS, TRACES, at.counts)
+        except subprocess.TimeoutExpired:
+            continue  # of the C compiler, on a machine that stood still: the same batch once more
         at.batches += 1
         now = time.monotonic()
         at.seconds = before_s + now - started

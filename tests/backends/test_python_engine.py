@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_programs import generator
+from edge_programs import VOCABULARY, generator
 from ripstop.backends import compile as compile_policies
 from ripstop.backends.python.plan import compile_group, compile_groups
 from ripstop.core.canonical import canonical_json
@@ -279,3 +279,65 @@ def test_numpy_s_floats_are_numbers_to_every_evaluator(rule):
         expected = reference.verdict(policy, {"x": value})
         assert reference.verdict(policy, context) is compiled.verdict(context) is expected
         assert compiled.decide("go", context).verdict is compiled.decide("go", {"x": value}).verdict
+
+
+CHANCE = {"chance": [{"<": [{"-": [{"var": "e"}, {"var": "f"}]}, {"var": "b"}]}, 0.9]}
+
+
+@pytest.mark.parametrize("rule", [CHANCE, {"and": [{"!": [CHANCE]}, {"<": [{"var": "a"}, 3]}]}])
+@pytest.mark.parametrize(
+    "estimate",
+    [
+        {"mean": 1, "sd": 2},
+        {"mean": -9, "sd": 0},
+        {"mean": 2.5, "sd": -1},
+        {"mean": 51, "sd": 1},
+        {"mean": 1},
+        3,
+    ],
+)
+def test_it_weighs_estimates_in_code_as_the_reference_does(rule, estimate):
+    policy = load(
+        {"ripstop": 1, "id": "p", "tier": "safety", "vocabulary": VOCABULARY.to_json(), "guards": ["go"]}
+        | {"rule": rule}
+    )
+    assert compile_group((policy,), "go", VOCABULARY).function is not None
+    compiled = compile_policies(policy, vocabulary=VOCABULARY)
+    context = {"e": estimate, "f": {"mean": 4, "sd": 1}, "a": 1, "b": 2}
+    expected = reference.decide(compiled.bundle, "go", context)
+    found = compiled.decide("go", context)
+    assert (found.verdict, list(found.evidence)) == (expected.verdict, list(expected.evidence))
+    assert compiled.verdict(context) is reference.verdict(policy, context)
+
+
+@pytest.mark.parametrize(("left", "right"), [("a", "b"), ("b", "a"), ("\uffff", "\U00010000"), ("Z", "a")])
+def test_it_orders_texts_as_javascript_does(left, right):
+    policy = load(
+        {"<": [{"var": "left"}, "m", {"var": "right"}]}
+        if left == "Z"
+        else {"<": [{"var": "left"}, {"var": "right"}]}
+    )
+    context = {"left": left, "right": right}
+    assert compile_policies(policy).verdict(context) is reference.verdict(policy, context)
+
+
+def test_an_unknown_past_is_recorded_as_the_reference_records_it():
+    once = {"once": [{">": [{"var": "b"}, 1]}, 5]}
+    document = {
+        "ripstop": 1,
+        "id": "p",
+        "tier": "safety",
+        "vocabulary": VOCABULARY.to_json(),
+        "guards": ["go"],
+    }
+    policies = [
+        load(document | {"rule": {"and": [once, {"historically": [once, 5]}, {"<": [{"var": "a"}, 3]}]}}),
+        load(document | {"id": "q", "rule": {"!": [once]}, "budgets": [{"at_most": 1, "within_s": 5}]}),
+    ]
+    compiled = compile_policies(policies, vocabulary=VOCABULARY)
+    state = compiled.observe(compiled.start(), {"b": 2}, 0)
+    for context in ({"a": 1}, {"a": math.nan}):
+        for held in (state, None):
+            found = compiled.decide("go", context, 7, held)
+            assert found.remembered == reference.decide(compiled.bundle, "go", context, 7, held).remembered
+            assert found.remembered

@@ -85,6 +85,12 @@ def test_every_case_of_the_official_and_community_suites_passes() -> None:
         ({"within": [10, 350, 300]}, None, False),
         ({"reduce": [[1, 2, 3], {"*": [{"var": "accumulator"}, {"var": "current"}]}, 1]}, None, 6),
         ({"a": 1, "b": 2}, None, {"a": 1, "b": 2}),
+        (
+            [{"var": step} for step in ("1", "01", "+1", " 1", "1_0", "-0", "\u0661")],
+            "xyz",
+            ["y", *[None] * 6],
+        ),
+        ([{"val": [step]} for step in (1, 1.0, -0.0, 1.5, True, -1, 10**30)], [5, 6], [6, 6, 5, *[None] * 4]),
     ],
 )
 def test_a_rule_gives_what_javascript_would(rule: object, data: object, result: object) -> None:

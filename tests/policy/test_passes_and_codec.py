@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from ripstop.core.canonical import canonical_json
 from ripstop.policy import apply, load, load_vocabulary, make_bundle
 from ripstop.policy.codec import SCHEMA, decode, encode
-from ripstop.policy.ir import rule_of
-from ripstop.policy.lower import Lowered, lower
+from ripstop.policy.ir import Builder, rule_of
+from ripstop.policy.lower import Lowered, lower, spelled_out
 from ripstop.policy.printer import printed
 from ripstop.policy.reference import Evaluation, Inputs, PolicyMachine, Unknown, number_atoms
 from ripstop.policy.values import JsonLogicError
@@ -205,7 +205,7 @@ def test_a_chance_constraint_spelled_out_means_the_same(left, right, op, share, 
     (atom,) = lower(policy.program).atoms
     data = {"d": d, "e": e, "m": m}
     outcomes = []
-    for written in (rule, rule_of(atom)):
+    for written in (rule, rule_of(spelled_out(atom, Builder()))):
         try:
             outcomes.append(apply(written, data))
         except JsonLogicError:

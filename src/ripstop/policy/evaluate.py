@@ -30,6 +30,7 @@ from ripstop.policy.values import (
 )
 
 MAX_DEPTH = 128
+_LONGEST_INDEX = 16  # digits
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +101,17 @@ def step_into(value: Json, step: Json) -> Json | Absent:
     if isinstance(value, Mapping):
         return value.get(to_text(step), ABSENT)
     if isinstance(value, list | tuple | str):
-        try:
-            index = int(step) if isinstance(step, int | float | str) else -1
-        except (ValueError, OverflowError):
+        index = _index(to_text(step))
+        if index is None:
             return len(value) if step == "length" else ABSENT
-        return value[index] if 0 <= index < len(value) else ABSENT
+        return value[index] if index < len(value) else ABSENT
     return ABSENT
+
+
+def _index(text: str) -> int | None:
+    """Give the index that a text spells, as JavaScript has it: `1`, but neither `01`, `1.5` nor ` 1`."""
+    is_index = text.isascii() and text.isdigit() and len(text) < _LONGEST_INDEX
+    return int(text) if is_index and (text == "0" or text[0] != "0") else None
 
 
 def follow(value: Json | Absent, path: Sequence[Json]) -> Json | Absent:

@@ -1,4 +1,4 @@
-"""From a checked program to what engines take: normal form, folded, chance constraints spelled out.
+"""From a checked program to what engines take: normal form, folded; chance constraints can be spelled out.
 
 The atoms of a `Lowered` program stand in the order of the policy's own, so bit i of the evidence means the
 same atom in every engine; each is one object, wherever it stands in the rule.
@@ -37,7 +37,7 @@ def lower(program: Program) -> Lowered:
     atoms = [interned(atom, builder) for atom in program.atoms]
     taken = {id(atom) for atom in atoms}
     for index, atom in enumerate(program.atoms):
-        simple = spelled_out(folded(atom, builder), builder)
+        simple = folded(atom, builder)
         if id(simple) not in taken:  # atoms that fold to one keep their own bits: only one of them is folded
             taken.add(id(simple))
             atoms[index] = simple

@@ -16,8 +16,8 @@ import ast
 from collections.abc import Callable, Sequence
 from dataclasses import field
 
-from ripstop.backends.python.lowering import Emitter, element_slots
-from ripstop.backends.python.slots import Held, Unsupported, name
+from ripstop.backends.python.lowering import Emitter
+from ripstop.backends.python.slots import Held, Unsupported, element_slots, name
 from ripstop.core.value import dataclass
 from ripstop.policy.ir import LOGIC, Expr
 from ripstop.policy.values import is_truthy

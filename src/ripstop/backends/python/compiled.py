@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from ripstop.backends.python.plan import Function, Group, compile_groups
 from ripstop.backends.python.raw import RawVerdict, compile_raw
 from ripstop.backends.python.tracking import Layout, Step, Tracker, compile_step
-from ripstop.backends.python.watching import recalls_of, watch_of
+from ripstop.backends.python.watching import known_keys, recalls_of, watch_of
 from ripstop.core.canonical import Json
 from ripstop.core.decision import Decision, EvidenceTable, Verdict
 from ripstop.core.sample import Row, Sample, SampleTable
@@ -86,6 +86,8 @@ class _Plan:
     digests: tuple[str, ...]
     reads: tuple[str, ...]
     recalls: tuple[str, ...]  # keys of temporal operators
+    key: Callable[[Json], str]  # of a temporal operator, by its rule
+    remembers: Mapping[str, Budget | None]  # what a record keeps of the past, in order: operators, budgets
     budgets: tuple[tuple[str, Budget], ...]
     function: Function | None  # where one group says it all, and no budget has a say
     settled: Met | None  # where no policy has a say
@@ -310,8 +312,11 @@ class Compiled:
         intent: str,
     ) -> Decision:
         """Decide by the reference semantics where generated code does not say all."""
-        inputs = reference.inputs_of(self.bundle, action, table.context, table.t_us, state)
         recall = _forget if state is None else state.recall_keys(table.t_us)
+        inputs = replace(
+            reference.inputs_of(self.bundle, action, table.context, table.t_us, state),
+            recall=lambda rule: recall(plan.key(rule)),
+        )
         outcomes: list[Outcome] = []
         for group in plan.groups:
             found = None
@@ -337,7 +342,14 @@ class Compiled:
             intent,
             table,
             reference.last_valid(plan.guarding, inputs),
-            reference.remembered(plan.guarding, inputs),
+            tuple(
+                Sample(
+                    key,
+                    recall(key) if budget is None else inputs.room(key, budget, table.context, table.t_us),
+                    table.t_us,
+                )
+                for key, budget in plan.remembers.items()
+            ),
         )
 
     def _number(self, policy: Policy) -> Callable[[Json], int]:
@@ -361,12 +373,18 @@ class Compiled:
             pair for policy in guarding for pair in zip(policy.budget_keys, policy.budgets, strict=True)
         )
         reads = reference.signals_read(self.bundle, action, guarding)
+        remembers: dict[str, Budget | None] = {}
+        for policy in guarding:
+            remembers.update(dict.fromkeys(recalls_of([policy], self.vocabulary)))
+            remembers.update(zip(policy.budget_keys, policy.budgets, strict=True))
         plan = _Plan(
             guarding,
             groups,
             tuple(policy.digest for policy in guarding),
             reads,
-            tuple(recalls_of(guarding, self.bundle.vocabulary)),
+            tuple(key for key, budget in remembers.items() if budget is None),
+            known_keys(guarding, self.vocabulary),
+            remembers,
             budgets,
             groups[0].function if len(groups) == 1 and not budgets else None,
             None if guarding else meet(self.bundle, action, (), ()),

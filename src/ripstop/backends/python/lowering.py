@@ -11,11 +11,12 @@ import ast
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field, replace
 
-from ripstop.backends.python.slots import SAFE, Held, Slot, Unsupported, choose, name, uses_of
+from ripstop.backends.python.slots import SAFE, Held, Slot, Unsupported, name
 from ripstop.core.canonical import Json
 from ripstop.core.value import dataclass
-from ripstop.policy.ir import ITERATORS, TEMPORAL, Expr
+from ripstop.policy.ir import TEMPORAL, Builder, Expr, Step
 from ripstop.policy.kinds import Kind
+from ripstop.policy.lower import spelled_out
 
 _LARGEST = 1e300  # well below the largest binary64: what is bounded by it cannot overflow
 
@@ -34,7 +35,6 @@ NOT_LOWERED: Mapping[str, str] = {
     "throw": "raises errors, outside the edge profile",
     "preserve": "lowered as a constant",
     "log": "lowered as its argument",
-    "chance": "weighs estimates, which are no plain numbers",
 }
 
 
@@ -132,11 +132,26 @@ def _constant(emitter: Emitter, expr: Expr) -> Lowered:
 
 
 def _read(emitter: Emitter, expr: Expr) -> Lowered:
-    if len(expr.path) != 1:
-        raise Unsupported("a read goes into a value")
     if expr.args:
         return _first_present(emitter, [replace(expr, args=()), *expr.args])
-    return _slot(emitter, emitter.slots[str(expr.path[0])])
+    slot = emitter.slots[str(expr.path[0])]
+    if slot.held is Held.ESTIMATE:
+        return _part(emitter, slot, expr.path[1:])
+    if len(expr.path) != 1:
+        raise Unsupported("a read goes into a value")
+    return _slot(emitter, slot)
+
+
+def _part(emitter: Emitter, slot: Slot, path: tuple[Step, ...]) -> Lowered:
+    """Read an estimate's mean or deviation; its check has taken it apart."""
+    if path not in (("mean",), ("sd",)):
+        raise Unsupported("an estimate stands as a value")
+    bound = max(map(abs, slot.bounds(ranged=emitter.ranged))) if path == ("mean",) else SAFE
+    return Lowered(name(slot.part(str(path[0]))), Held.STRICT_NUMBER, bound, may_be_int=True)
+
+
+def _chance(emitter: Emitter, expr: Expr) -> Lowered:
+    return emitter.lower(spelled_out(expr, Builder()))
 
 
 def _is_absent(emitter: Emitter, expr: Expr) -> ast.expr | None:
@@ -277,10 +292,21 @@ def _extreme(helper: str) -> Lowering:
     return lower
 
 
+def _ordered(text: Lowered) -> ast.expr:
+    """Give a text that Python orders as JavaScript does, by UTF-16: in plain ASCII they agree."""
+    if isinstance(text.code, ast.Constant) and str(text.code.value).isascii():
+        return text.code
+    return _call("_ascii", text.code)
+
+
 def _order(operator: ast.cmpop) -> Lowering:
     def lower(emitter: Emitter, expr: Expr) -> Lowered:
-        args = [emitter.number(arg).code for arg in expr.args]
-        return Lowered(ast.Compare(args[0], [operator] * (len(args) - 1), args[1:]), Held.BOOLEAN)
+        args = [emitter.lower(arg) for arg in expr.args]
+        if all(arg.held is Held.TEXT for arg in args):
+            codes = [_ordered(arg) for arg in args]
+        else:
+            codes = [emitter.number(arg).code for arg in expr.args]
+        return Lowered(ast.Compare(codes[0], [operator] * (len(codes) - 1), codes[1:]), Held.BOOLEAN)
 
     return lower
 
@@ -407,6 +433,7 @@ LOWERINGS: Mapping[str, Lowering] = {
     "===": _equality(ast.Eq(), strict=True),
     "!==": _equality(ast.NotEq(), strict=True),
     "within": _within,
+    "chance": _chance,
     "exists": _exists,
     "missing": _missing,
     "??": _coalesce,
@@ -418,21 +445,3 @@ LOWERINGS: Mapping[str, Lowering] = {
     "if": _choice,
     **dict.fromkeys(TEMPORAL, _recalled),
 }
-
-
-def element_slots(body: Expr, elements: Expr, loop: str) -> dict[tuple[str | int, ...], Slot]:
-    """Give each field that a quantifier's body reads its slot.
-
-    Raises:
-        Unsupported: when the body reads otherwise, or holds another iterator.
-    """
-    if any(expr.op in (*ITERATORS, "try") for expr in body.walk()):
-        raise Unsupported("an iterator stands inside another")
-    slots: dict[tuple[str | int, ...], Slot] = {}
-    for path, held in uses_of([body], "element").items():
-        if len(path) > 2 or path[0] != 0:
-            raise Unsupported("an element is read otherwise than by one field")
-        key = str(path[-1])
-        spec = elements.type.fields.get(key) if len(path) == 2 else None
-        slots[path[1:]] = Slot(key, f"{loop}_{len(slots)}", choose(key, held, spec), spec)
-    return slots

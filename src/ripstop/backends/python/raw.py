@@ -32,9 +32,18 @@ from types import FunctionType
 from typing import Protocol, TypeAlias
 
 from ripstop.backends.python.branches import Brancher, Leaf, assign, either, leaves
-from ripstop.backends.python.lowering import Emitter, element_slots
+from ripstop.backends.python.lowering import Emitter
 from ripstop.backends.python.plan import SURPRISES
-from ripstop.backends.python.slots import SAFE, Held, Slot, Unsupported, assign_slots, class_of, name
+from ripstop.backends.python.slots import (
+    SAFE,
+    Held,
+    Slot,
+    Unsupported,
+    assign_slots,
+    class_of,
+    element_slots,
+    name,
+)
 from ripstop.backends.python.surprises import HELPERS
 from ripstop.core.canonical import Json
 from ripstop.core.decision import Verdict
@@ -59,7 +68,7 @@ _MOST_IN_A_ROW = 16  # leaves of a part of a rule that is built part by part
 _ORDERS: Mapping[str, ast.cmpop] = {"<": ast.Lt(), "<=": ast.LtE(), ">": ast.Gt(), ">=": ast.GtE()}
 _MIRRORED: Mapping[str, str] = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 _ENDS: Mapping[bool, bytes] = {True: b"yes", False: b"no"}  # stand for the verdicts: no rule holds bytes
-_CLASSES: Mapping[str, type] = {each.__name__: each for each in (int, bool, str, list)}
+_CLASSES: Mapping[str, type] = {each.__name__: each for each in (int, bool, str, list, dict)}
 _SMALL = 2**30 - 1  # CPython compares integers up to here without a call
 
 
@@ -337,7 +346,7 @@ class _Raw(Brancher):
         return [assign(found, ast.Constant(False)), noting, *either(name(found), hit, miss)]
 
     def _slots_of(self, expr: Expr) -> list[Slot]:
-        return [self.slots[str(part.path[0])] for part in expr.walk() if part.op == "read"]
+        return [self.slots[str(part.path[0])] for part in expr.walk() if part.op in ("read", "estimate")]
 
     def _read_bit(self, slot: Slot) -> int:
         return 1 << 2 * len(self.atoms) + self.order[slot.name]

@@ -13,7 +13,7 @@ from enum import Enum
 
 from ripstop.core.value import dataclass
 from ripstop.core.vocabulary import SignalSpec
-from ripstop.policy.ir import LOGIC, TEMPORAL, Expr, Step
+from ripstop.policy.ir import ITERATORS, LOGIC, TEMPORAL, Expr, Step
 from ripstop.policy.kinds import Kind
 from ripstop.policy.operators import OPERATORS
 
@@ -36,6 +36,7 @@ class Held(Enum):
     BOOLEAN = "boolean"
     TEXT = "text"
     LIST = "list"
+    ESTIMATE = "estimate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class Slot:
     @property
     def is_checked_when_observed(self) -> bool:
         """Whether a valid reading needs no further check."""
-        if self.spec is None or self.held is Held.LIST:
+        if self.spec is None or self.held in (Held.LIST, Held.ESTIMATE):
             return False
         is_number = self.held in (Held.NUMBER, Held.STRICT_NUMBER)
         return not is_number or (self.spec.low is not None and self.spec.high is not None)
@@ -78,8 +79,9 @@ class Slot:
             return is_text
         if self.held is Held.LIST:
             return self._list_check(value)
-        low, high = self.bounds(ranged=ranged)
-        inside = ast.Compare(ast.Constant(low), [ast.LtE(), ast.LtE()], [value, ast.Constant(high)])
+        if self.held is Held.ESTIMATE:
+            return self._estimate_check(value, *self.bounds(ranged=ranged))
+        inside = _between(value, *self.bounds(ranged=ranged))
         if self.held is Held.STRICT_NUMBER and self.spec is None:
             other = ast.Compare(class_of(value), [ast.IsNot()], [name("bool")])
             return ast.BoolOp(ast.And(), [other, inside])
@@ -91,6 +93,33 @@ class Slot:
             return kind
         length = ast.Call(name("len"), [value], [])
         return ast.BoolOp(ast.And(), [kind, ast.Compare(length, [ast.LtE()], [ast.Constant(self.spec.size)])])
+
+    def _estimate_check(self, value: ast.expr, low: float, high: float) -> ast.expr:
+        """Take an estimate apart: what `part` names is assigned on the way."""
+
+        def taken(part: str) -> ast.expr:
+            return ast.NamedExpr(
+                ast.Name(self.part(part), ast.Store()), ast.Subscript(value, ast.Constant(part), ast.Load())
+            )
+
+        length = ast.Call(name("len"), [value], [])
+        return ast.BoolOp(
+            ast.And(),
+            [
+                ast.Compare(class_of(value), [ast.Is()], [name("dict")]),
+                ast.Compare(length, [ast.Eq()], [ast.Constant(2)]),
+                _between(taken("mean"), low, high),
+                _between(taken("sd"), 0.0, SAFE),
+            ],
+        )
+
+    def part(self, key: str) -> str:
+        """Name the variable of an estimate's `mean` or `sd`."""
+        return f"{self.variable}_{key}"
+
+
+def _between(value: ast.expr, low: float, high: float) -> ast.expr:
+    return ast.Compare(ast.Constant(low), [ast.LtE(), ast.LtE()], [value, ast.Constant(high)])
 
 
 def name(identifier: str) -> ast.Name:
@@ -109,6 +138,7 @@ _DECLARED: Mapping[str, Held] = {
     "boolean": Held.BOOLEAN,
     "string": Held.TEXT,
     "list": Held.LIST,
+    "estimate": Held.ESTIMATE,
 }
 _NUMERIC = ("sum", "product", "quotient", "remainder", "within")
 
@@ -125,10 +155,12 @@ def assign_slots(
     refuse_large(roots)
     slots: dict[str, Slot] = {}
     plain = plain_reads(roots)
-    for path, held in uses_of(roots, "read").items():
+    for path, held in [*uses_of(roots, "read").items(), *_estimates(roots)]:
         if len(path) != 1:
             raise Unsupported("a read goes into a value")
         key = str(path[0])
+        if key in slots:
+            continue
         spec = parameters.get(key) or signals.get(key)
         chosen, is_parameter = choose(key, held, spec), key in parameters
         slots[key] = Slot(key, f"v{len(slots)}", chosen, spec, is_parameter, key not in plain)
@@ -140,8 +172,40 @@ def plain_reads(roots: Sequence[Expr]) -> set[str]:
     plain: set[str] = set()
     for root in roots:
         every = [root, *(arg for expr in root.walk(present=True) for arg in _poisoned(expr))]
-        plain.update(str(expr.path[0]) for expr in every if expr.op == "read" and not expr.args)
+        plain.update(
+            str(expr.path[0])
+            for expr in every
+            if expr.op == "estimate" or (expr.op == "read" and not expr.args)
+        )
     return plain
+
+
+def element_slots(body: Expr, elements: Expr, loop: str) -> dict[tuple[str | int, ...], Slot]:
+    """Give each field that a quantifier's body reads its slot.
+
+    Raises:
+        Unsupported: when the body reads otherwise, or holds another iterator.
+    """
+    if any(expr.op in (*ITERATORS, "try") for expr in body.walk()):
+        raise Unsupported("an iterator stands inside another")
+    slots: dict[tuple[str | int, ...], Slot] = {}
+    for path, held in uses_of([body], "element").items():
+        if len(path) > 2 or path[0] != 0:
+            raise Unsupported("an element is read otherwise than by one field")
+        key = str(path[-1])
+        spec = elements.type.fields.get(key) if len(path) == 2 else None
+        slots[path[1:]] = Slot(key, f"{loop}_{len(slots)}", choose(key, held, spec), spec)
+    return slots
+
+
+def _estimates(roots: Sequence[Expr]) -> list[tuple[tuple[Step, ...], set[Held]]]:
+    """Give the estimates that chance constraints weigh."""
+    return [
+        (expr.path, {Held.ESTIMATE})
+        for root in roots
+        for expr in root.walk(present=True)
+        if expr.op == "estimate"
+    ]
 
 
 def _poisoned(expr: Expr) -> Sequence[Expr]:

@@ -33,10 +33,18 @@ def remainder(left: float, right: float) -> float:
     return fmod(left, right)
 
 
+def ascii_text(text: str) -> str:
+    """Give a text back that is plain ASCII, or leave the generated code."""
+    if text.isascii():
+        return text
+    raise Deopt
+
+
 HELPERS: Mapping[str, object] = {
     "_finite": finite,
     "_divide": divide,
     "_remainder": remainder,
+    "_ascii": ascii_text,
     "_contains": EAGER["in"],
     "_Deopt": Deopt,
 }

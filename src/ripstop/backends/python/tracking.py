@@ -28,7 +28,7 @@ from dataclasses import replace
 from ripstop.backends.python.branches import assign
 from ripstop.backends.python.lowering import Emitter
 from ripstop.backends.python.plan import build_any
-from ripstop.backends.python.slots import Slot, Unsupported, assign_slots, name
+from ripstop.backends.python.slots import Held, Slot, Unsupported, assign_slots, name
 from ripstop.core.canonical import Json
 from ripstop.core.value import dataclass
 from ripstop.core.vocabulary import Vocabulary
@@ -95,6 +95,8 @@ def _compile(watch: Watch, vocabulary: Vocabulary) -> tuple[Step, Layout]:
             raise Unsupported("a signal is read by `previous` alone")
     if any(slot.is_optional for slot in slots.values()):
         raise Unsupported("a condition looks at absence")
+    if any(slot.held is Held.ESTIMATE for slot in slots.values()):
+        raise Unsupported("an estimate is kept as a state has it, not as it came")
     layout = _layout(watch, tuple(slots.values()))
     emitter = Emitter(slots, ranged=True)
     usual = f"if len(s) != {len(slots)} or not m[0] < t <= m[1]: return False"

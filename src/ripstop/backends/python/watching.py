@@ -12,15 +12,16 @@ def condition(s, t, r):               # readings, microseconds, what recalls inn
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from ripstop.backends.python.lowering import Emitter
 from ripstop.backends.python.plan import build_any, fetch_recalled, observed
 from ripstop.backends.python.slots import Unsupported, assign_slots
+from ripstop.core.canonical import Json
 from ripstop.core.vocabulary import Vocabulary
 from ripstop.policy.bundle import Bundle
 from ripstop.policy.document import Policy
-from ripstop.policy.ir import Expr, rule_of
+from ripstop.policy.ir import TEMPORAL, Expr, rule_of
 from ripstop.policy.reference_time import conditions_of
 from ripstop.policy.state import NO_WATCH
 from ripstop.policy.temporal import Condition, Readings, Recalled, Truth, Watch, key_of, watched
@@ -44,6 +45,30 @@ def recalls_of(policies: Sequence[Policy], vocabulary: Vocabulary) -> list[str]:
     """Give the keys of the temporal operators that policies recall."""
     keys = (key_of(rule_of(expr), vocabulary) for policy in policies for expr in policy.program.recalls)
     return list(dict.fromkeys(keys))
+
+
+def known_keys(policies: Sequence[Policy], vocabulary: Vocabulary) -> Callable[[Json], str]:
+    """Give what tells a temporal operator's key; those of the policies' own operators are worked out once."""
+    known: dict[tuple[str, int], tuple[str, Json]] = {}  # by the identity of the arguments, which are held
+    pending: list[Json] = [
+        rule for policy in policies for rule in (policy.rule, *(limit.when for limit in policy.limits))
+    ]
+    while pending:
+        rule = pending.pop()
+        if isinstance(rule, Mapping):
+            for name, args in rule.items():
+                if name in TEMPORAL and isinstance(args, Mapping | list | tuple):
+                    known[name, id(args)] = key_of(rule, vocabulary), args
+                pending.append(args)
+        elif isinstance(rule, list | tuple):
+            pending.extend(rule)
+
+    def key(rule: Json) -> str:
+        name, args = next(iter(rule.items())) if isinstance(rule, Mapping) else ("", None)
+        found = known.get((name, id(args)))
+        return key_of(rule, vocabulary) if found is None else found[0]
+
+    return key
 
 
 def compile_condition(expr: Expr, vocabulary: Vocabulary, exact: Condition) -> Condition:
