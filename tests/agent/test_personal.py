@@ -108,9 +108,9 @@ def test_without_personal_names_nothing_changes():
 
 
 def test_values_in_memory_can_be_erased_too():
-    made = acted(None)
-    assert made.erase("battery_v") == 0
-    assert made.erase() == 2
+    with acted(None) as made:
+        assert made.erase("battery_v") == 0
+        assert made.erase() == 2
 
 
 def test_a_table_that_cannot_be_written_says_so_as_a_disk_does(tmp_path):

@@ -135,7 +135,8 @@ class MemoryLedger:
             self._streams[stream] = (first, previous, records)
 
     def close(self) -> None:
-        """Let go of nothing."""
+        """Let go of the personal values."""
+        self.personal.close()
 
     def tail(self, stream: str) -> Tail:
         """Give what a stream still holds."""
