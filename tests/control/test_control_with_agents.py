@@ -1,7 +1,9 @@
 """Real agents under the real control plane: the eight steps, and a record that verifies."""
 
 import json
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +21,7 @@ from ripstop.core.wire.cbor import decode, encode
 from ripstop.core.wire.chain import head
 from ripstop.core.wire.envelope import Ed25519Signer, EnvelopeType, Header, Role, seal
 from ripstop.core.wire.record import pack
+from ripstop.policy import load_vocabulary
 
 SUSPECT = "d007"
 
@@ -118,10 +121,51 @@ def test_a_cut_tail_of_everything_is_found_by_a_head_kept_elsewhere(run_folder):
     assert codes(run_folder, expected_head=before) == {"head.differs"}
 
 
+VOCABULARY = load_vocabulary(Path(__file__).parents[2] / "vocabularies" / "drone.yaml").to_json()
+DAMAGES = ("gone", "empty", "folder", "loop", "garbage", "deep", "list", "flipped", "cut")
+FILES = ("segments.log", "receipts.log", "intents.log", "forks.log", "trust.json", "vocabulary.json")
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize(
+    "damage", ["gone", "empty", "folder", "loop", "garbage", "deep", "list", "flipped", "cut"]
+)
+def test_whatever_becomes_of_a_file_is_a_finding_or_a_clear_error(run_folder, name, damage, capsys):
+    path = run_folder / "audit" / name
+    content = path.read_bytes() if path.exists() else json.dumps(VOCABULARY).encode()
+    path.unlink(missing_ok=True)
+    middle = len(content) // 2
+    if damage == "folder":
+        path.mkdir()
+    elif damage == "loop":
+        path.symlink_to(name)
+    elif damage != "gone":
+        flipped = content[:middle] + bytes([content[middle] ^ 0x80]) + content[middle + 1 :]
+        path.write_bytes(
+            {
+                "empty": b"",
+                "garbage": b"\xff\x00\xfe" * 99,
+                "deep": b"[" * 100_000,
+                "list": b"[1, 2]",
+                "flipped": flipped,
+                "cut": content[:-3],
+            }[damage]
+        )
+    code = main(["audit", "verify", str(run_folder), "--json"])
+    told = json.loads(capsys.readouterr().out)
+    if name == "trust.json" and damage != "flipped":
+        assert code == 2
+        assert told["error"]["code"] in ("C0223", "C0224")
+    elif (name, damage) == ("vocabulary.json", "gone"):
+        assert code == 0  # a release carries its own
+    else:
+        assert code in (1, 2)
+
+
 def rewrite(folder, stream, records):
     write_logs(folder / "again", {stream: records})
     (folder / "again" / f"{stream}.log").replace(folder / f"{stream}.log")
-    (folder / "again").rmdir()
+    shutil.rmtree(folder / "again")
 
 
 def forged(fleet, folder, change):

@@ -83,6 +83,18 @@ def test_a_manifest_names_the_stop_key_and_another_key_is_another_release(folder
     assert store.poll(4) is None
 
 
+def test_a_release_is_made_anew_with_a_tenth_of_its_time_left(folder):
+    store = open_store(folder)
+    first = store.poll(1)
+    due = 1 + 9 * (bundle_of(first).expires_us - 1) // 10
+    assert store.poll(due - 2_000_000) is None
+    assert open_store(folder).poll(due - 2_000_000) is None
+    second = store.poll(due + 2_000_000)
+    assert (second.release.counter, second.release.digest) == (2, first.release.digest)
+    assert bundle_of(second).expires_us > bundle_of(first).expires_us
+    assert store.poll(due + 3_000_000) is None
+
+
 def test_a_commit_that_changes_no_policy_is_no_release(folder):
     store = open_store(folder)
     store.poll(1)
