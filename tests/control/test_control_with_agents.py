@@ -3,7 +3,6 @@
 import json
 import shutil
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -21,7 +20,6 @@ from ripstop.core.wire.cbor import decode, encode
 from ripstop.core.wire.chain import head
 from ripstop.core.wire.envelope import Ed25519Signer, EnvelopeType, Header, Role, seal
 from ripstop.core.wire.record import pack
-from ripstop.policy import load_vocabulary
 
 SUSPECT = "d007"
 
@@ -121,7 +119,6 @@ def test_a_cut_tail_of_everything_is_found_by_a_head_kept_elsewhere(run_folder):
     assert codes(run_folder, expected_head=before) == {"head.differs"}
 
 
-VOCABULARY = load_vocabulary(Path(__file__).parents[2] / "vocabularies" / "drone.yaml").to_json()
 DAMAGES = ("gone", "empty", "folder", "loop", "garbage", "deep", "list", "flipped", "cut")
 FILES = ("segments.log", "receipts.log", "intents.log", "forks.log", "trust.json", "vocabulary.json")
 
@@ -132,7 +129,7 @@ FILES = ("segments.log", "receipts.log", "intents.log", "forks.log", "trust.json
 )
 def test_whatever_becomes_of_a_file_is_a_finding_or_a_clear_error(run_folder, name, damage, capsys):
     path = run_folder / "audit" / name
-    content = path.read_bytes() if path.exists() else json.dumps(VOCABULARY).encode()
+    content = path.read_bytes()
     path.unlink(missing_ok=True)
     middle = len(content) // 2
     if damage == "folder":
@@ -160,6 +157,25 @@ def test_whatever_becomes_of_a_file_is_a_finding_or_a_clear_error(run_folder, na
         assert code == 0  # a release carries its own
     else:
         assert code in (1, 2)
+
+
+def test_decisions_before_the_first_release_are_made_again_in_the_agents_vocabulary(tmp_path):
+    fleet = GovernedFleet([drone(row, 14) for row in range(14)], is_released=False)
+    fleet.run(8)
+    fleet.request("d002", task_priority=5)
+    fleet.level[SUSPECT] = 12.0
+    fleet.run(6)
+    assert fleet.request("d002", task_priority=5).verdict is Verdict.DENY, "by a mitigation alone"
+    fleet.publish(release())
+    fleet.run(10)
+    fleet.request("d002", task_priority=1)
+    fleet.run(8)
+    fleet.save(tmp_path)
+    result = verify_run(tmp_path)
+    assert result.is_sound
+    assert result.counts["decisions.verified"] == 3
+    (tmp_path / "vocabulary.json").unlink()
+    assert codes(tmp_path) == {"vocabulary.missing"}
 
 
 def rewrite(folder, stream, records):

@@ -277,6 +277,10 @@ class _Verifier:
             text = f"release `{release.get('counter')}` is not on file with this content"
             self._result.find("release.missing", where, text)
             return
+        if not policies and self._redecider.vocabulary is None:
+            text = "made before any release, in a vocabulary that is not beside the logs"
+            self._result.find("vocabulary.missing", where, text)
+            return
         if holds_commitment(entry.body):
             self._result.counts["decisions.chain_only"] += 1
             return
