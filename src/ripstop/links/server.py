@@ -370,6 +370,7 @@ class NatsServer:
                 except ConfigurationError as error:
                     log.error("server.restart_failed", extra={"error": str(error)})  # noqa: TRY400 - expected
             self.restarts += 1
+            log.info("server.restarted", extra={"times": self.restarts})
             if self.on_restart is not None:
                 self.on_restart(self.restarts)
 
