@@ -55,7 +55,7 @@ log = structlog.get_logger("ripstop.control")
 _QUIET = frozenset({"ack.received", "risk.surveyed", "peer.relayed"})
 _ALARMING = (
     "authority.lost", "ledger.forked", "ledger.lost", "mitigation.incomplete", "agent.duplicated",
-    "computation.failed", "fleet.partitioned", "message.refused", "segment.refused",
+    "commit.refused", "computation.failed", "fleet.partitioned", "message.refused", "segment.refused",
 )  # fmt: skip
 OnReport = Callable[[Report, Instant], None]
 
