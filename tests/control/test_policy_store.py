@@ -175,6 +175,19 @@ def test_a_store_without_the_release_asked_for_says_so(folder):
     assert caught.value.code == "C0236"
 
 
+def test_a_vocabulary_that_somebody_lays_into_the_temporary_folder_is_not_taken(
+    folder, tmp_path, monkeypatch
+):
+    shared = tmp_path / "shared"
+    (shared / "vocabularies").mkdir(parents=True)
+    (shared / "vocabularies" / "drone.yaml").write_text("vocabulary: drone\nunguarded: allow\n")
+    monkeypatch.setattr("tempfile.tempdir", str(shared))
+    shutil.rmtree(folder / "vocabularies")
+    issued = open_store(folder).poll(1)
+    assert json.loads(bundle_of(issued).policies[0])["vocabulary"]["signals"]
+    assert [path.name for path in (tmp_path / "releases").iterdir() if path.is_dir()] == []
+
+
 def test_a_commit_without_any_policy_is_refused(tmp_path):
     (tmp_path / "policies").mkdir()
     (tmp_path / "policies" / "README.md").write_text("nothing here")

@@ -83,7 +83,8 @@ class PolicyStore:
         head = self.repository.head()
         if head == self._seen:
             return None
-        with tempfile.TemporaryDirectory(prefix="ripstop-commit-") as folder:
+        # within our own folder: vocabularies are looked for further up, too, and others may write into /tmp
+        with tempfile.TemporaryDirectory(prefix="ripstop-commit-", dir=self.shelf.folder) as folder:
             try:
                 policies = self._checked(self.repository.read(head), Path(folder))
             except RipstopError as error:
