@@ -245,9 +245,9 @@ class NatsServer:
             return {}
         try:
             held = json.loads(path.read_text())
-        except ValueError as error:
-            raise ConfigurationError(f"`{path}` is not JSON", code="C0507") from error
-        return {str(key): str(value) for key, value in held.items()}
+            return {str(key): str(value) for key, value in held.items()}
+        except (ValueError, AttributeError, RecursionError) as error:
+            raise ConfigurationError(f"`{path}` is not a JSON object", code="C0507") from error
 
     def _admit_device(self, agent: str) -> None:
         permissions.check_agent_id(agent)
