@@ -7,6 +7,7 @@ import importlib
 import json
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -100,6 +101,36 @@ def test_an_error_is_json_where_json_was_asked_for(
     command(fail(PolicyError("the policy is empty", code="E0101")))
     assert main(["policy", "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["error"]["code"] == "E0101"
+
+
+def test_a_file_of_the_user_s_that_cannot_be_used_is_named_in_one_line(
+    command: Callable[[Callable[[], int]], None], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+
+    def make() -> int:
+        (tmp_path / "file" / "folder").mkdir(parents=True)
+        return 0
+
+    command(make)
+    assert main(["policy"]) == 2
+    where = tmp_path / "file" / "folder"
+    assert capsys.readouterr().err == f"C0010: `{where}` cannot be used, not a directory\n"
+
+
+@pytest.mark.parametrize("port", ["-1", "65536", "x", "1.5", "\u0663"])
+def test_what_is_no_port_is_a_usage_error(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for option in ("--port", "--metrics-port", "--mqtt-port"):
+        with pytest.raises(SystemExit) as caught:
+            main(["up", f"{option}={port}"])
+        assert caught.value.code == 2
+        assert "expected a port from 0 to 65535" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("beat", ["0", "-1", "nan", "inf"])
+def test_beats_need_time_between_them(beat: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["up", "--data", str(tmp_path), f"--beat={beat}"]) == 2
+    assert "C0211" in capsys.readouterr().err
 
 
 def test_an_interrupt_is_quiet(

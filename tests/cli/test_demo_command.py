@@ -36,6 +36,13 @@ def test_nothing_to_demonstrate_is_said(capsys):
     assert "C0412" in capsys.readouterr().err
 
 
+def test_a_report_that_could_not_be_written_is_said_before_the_run(tmp_path, capsys):
+    to = tmp_path / "nowhere" / "report.json"
+    assert main(["demo", "drones", "--json", str(to), "--out", str(tmp_path / "run")]) == 2
+    assert "C0413" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 def test_the_outcome_of_a_small_fleet_is_written_as_json_and_page(tmp_path, capsys):
     out = tmp_path / "run"
     words = [

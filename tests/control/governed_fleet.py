@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,7 +36,7 @@ def release(counter=1, policies=POLICIES):
 class GovernedFleet:
     """`count` drones on a line; their sensors read once a second."""
 
-    def __init__(self, works, **changes):
+    def __init__(self, works, *, is_released=True, **changes):
         self.timeline = Timeline(1_000_000_000)
         self.network = MemoryNetwork(self.timeline, 3)
         self.reports, self.delivered = [], []
@@ -60,13 +61,15 @@ class GovernedFleet:
             for name in self.works
         }
         self.network.attach("control", self.control)
-        issued = release()
-        self.network.perform(
-            "control", self.control.publish(issued.release, issued.sealed, self.network.now("control"))
-        )
+        if is_released:
+            self.publish(release())
         for name, agent in self.agents.items():
             self.network.attach(name, agent, incarnation=1)
         self.level = dict.fromkeys(self.works, 80.0)
+
+    def publish(self, issued):
+        now = self.network.now("control")
+        self.network.perform("control", self.control.publish(issued.release, issued.sealed, now))
 
     def run(self, seconds):
         for _ in range(round(seconds)):
@@ -100,3 +103,4 @@ class GovernedFleet:
         streams = ("segments", "receipts", "intents", "bundles", "messages", "incidents")
         write_logs(folder, {stream: disk.read(stream) for stream in streams})
         Trust(FLEET, KEYS.trusted(), self.keys).save(folder)
+        (folder / "vocabulary.json").write_text(json.dumps(VOCABULARY.to_json()))

@@ -262,6 +262,14 @@ def test_the_second_control_plane_on_a_folder_is_refused_and_the_first_goes_on(t
     asyncio.run(scenario())
 
 
+def test_a_damaged_catalogue_is_a_clear_error_and_leaves_nothing(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "records.db").write_text("[1")
+    with pytest.raises(ConfigurationError, match="file is not a database") as caught:
+        asyncio.run(ControlService(options(tmp_path)).start())
+    assert caught.value.code == "C0243"
+
+
 def test_a_taken_port_for_the_metrics_is_a_clear_error_and_leaves_nothing(tmp_path):
     async def scenario():
         async with ControlService(options(tmp_path)) as service:

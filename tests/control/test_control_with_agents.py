@@ -1,6 +1,7 @@
 """Real agents under the real control plane: the eight steps, and a record that verifies."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -118,10 +119,69 @@ def test_a_cut_tail_of_everything_is_found_by_a_head_kept_elsewhere(run_folder):
     assert codes(run_folder, expected_head=before) == {"head.differs"}
 
 
+DAMAGES = ("gone", "empty", "folder", "loop", "garbage", "deep", "list", "flipped", "cut")
+FILES = ("segments.log", "receipts.log", "intents.log", "forks.log", "trust.json", "vocabulary.json")
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize(
+    "damage", ["gone", "empty", "folder", "loop", "garbage", "deep", "list", "flipped", "cut"]
+)
+def test_whatever_becomes_of_a_file_is_a_finding_or_a_clear_error(run_folder, name, damage, capsys):
+    path = run_folder / "audit" / name
+    content = path.read_bytes()
+    path.unlink(missing_ok=True)
+    middle = len(content) // 2
+    if damage == "folder":
+        path.mkdir()
+    elif damage == "loop":
+        path.symlink_to(name)
+    elif damage != "gone":
+        flipped = content[:middle] + bytes([content[middle] ^ 0x80]) + content[middle + 1 :]
+        path.write_bytes(
+            {
+                "empty": b"",
+                "garbage": b"\xff\x00\xfe" * 99,
+                "deep": b"[" * 100_000,
+                "list": b"[1, 2]",
+                "flipped": flipped,
+                "cut": content[:-3],
+            }[damage]
+        )
+    code = main(["audit", "verify", str(run_folder), "--json"])
+    told = json.loads(capsys.readouterr().out)
+    if name == "trust.json" and damage != "flipped":
+        assert code == 2
+        assert told["error"]["code"] in ("C0223", "C0224")
+    elif (name, damage) == ("vocabulary.json", "gone"):
+        assert code == 0  # a release carries its own
+    else:
+        assert code in (1, 2)
+
+
+def test_decisions_before_the_first_release_are_made_again_in_the_agents_vocabulary(tmp_path):
+    fleet = GovernedFleet([drone(row, 14) for row in range(14)], is_released=False)
+    fleet.run(8)
+    fleet.request("d002", task_priority=5)
+    fleet.level[SUSPECT] = 12.0
+    fleet.run(6)
+    assert fleet.request("d002", task_priority=5).verdict is Verdict.DENY, "by a mitigation alone"
+    fleet.publish(release())
+    fleet.run(10)
+    fleet.request("d002", task_priority=1)
+    fleet.run(8)
+    fleet.save(tmp_path)
+    result = verify_run(tmp_path)
+    assert result.is_sound
+    assert result.counts["decisions.verified"] == 3
+    (tmp_path / "vocabulary.json").unlink()
+    assert codes(tmp_path) == {"vocabulary.missing"}
+
+
 def rewrite(folder, stream, records):
     write_logs(folder / "again", {stream: records})
     (folder / "again" / f"{stream}.log").replace(folder / f"{stream}.log")
-    (folder / "again").rmdir()
+    shutil.rmtree(folder / "again")
 
 
 def forged(fleet, folder, change):

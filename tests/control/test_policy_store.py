@@ -83,6 +83,18 @@ def test_a_manifest_names_the_stop_key_and_another_key_is_another_release(folder
     assert store.poll(4) is None
 
 
+def test_a_release_is_made_anew_with_a_tenth_of_its_time_left(folder):
+    store = open_store(folder)
+    first = store.poll(1)
+    due = 1 + 9 * (bundle_of(first).expires_us - 1) // 10
+    assert store.poll(due - 2_000_000) is None
+    assert open_store(folder).poll(due - 2_000_000) is None
+    second = store.poll(due + 2_000_000)
+    assert (second.release.counter, second.release.digest) == (2, first.release.digest)
+    assert bundle_of(second).expires_us > bundle_of(first).expires_us
+    assert store.poll(due + 3_000_000) is None
+
+
 def test_a_commit_that_changes_no_policy_is_no_release(folder):
     store = open_store(folder)
     store.poll(1)
@@ -161,6 +173,19 @@ def test_a_store_without_the_release_asked_for_says_so(folder):
     with pytest.raises(ConfigurationError) as caught:
         open_store(folder).rollback(9, 1)
     assert caught.value.code == "C0236"
+
+
+def test_a_vocabulary_that_somebody_lays_into_the_temporary_folder_is_not_taken(
+    folder, tmp_path, monkeypatch
+):
+    shared = tmp_path / "shared"
+    (shared / "vocabularies").mkdir(parents=True)
+    (shared / "vocabularies" / "drone.yaml").write_text("vocabulary: drone\nunguarded: allow\n")
+    monkeypatch.setattr("tempfile.tempdir", str(shared))
+    shutil.rmtree(folder / "vocabularies")
+    issued = open_store(folder).poll(1)
+    assert json.loads(bundle_of(issued).policies[0])["vocabulary"]["signals"]
+    assert [path.name for path in (tmp_path / "releases").iterdir() if path.is_dir()] == []
 
 
 def test_a_commit_without_any_policy_is_refused(tmp_path):

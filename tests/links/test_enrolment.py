@@ -105,6 +105,16 @@ def test_the_desk_says_nothing_to_garbage(tmp_path: Path) -> None:
     with_desk(tmp_path, body)
 
 
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"tokens": 1, "signing": {}}', "[" * 100_000])
+def test_a_broken_list_of_tokens_is_named(tmp_path: Path, text: str) -> None:
+    server = NatsServer(tmp_path, "test")
+    server.folder.mkdir()
+    (server.folder / "enrolment.json").write_text(text)
+    with pytest.raises(ConfigurationError, match="does not hold tokens and devices") as caught:
+        EnrolmentDesk(server, KEYS)
+    assert caught.value.code == "C0507"
+
+
 def test_an_identity_file_that_is_broken_or_another_agents_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "identity.json"
     path.write_text("{")

@@ -259,12 +259,13 @@ def test_secrets_are_readable_by_their_owner_only(tmp_path: Path) -> None:
     serve(tmp_path, body)
 
 
-def test_a_broken_file_in_the_folder_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ['{"a0": ', "", "[]", "null", "[" * 100_000])
+def test_a_broken_file_in_the_folder_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "nats").mkdir()
-    (tmp_path / "nats" / "agents.json").write_text('{"a0": ')
+    (tmp_path / "nats" / "agents.json").write_text(text)
 
     async def run() -> None:
-        with pytest.raises(ConfigurationError, match=r"agents\.json` is not JSON"):
+        with pytest.raises(ConfigurationError, match=r"agents\.json` is not a JSON object"):
             await NatsServer(tmp_path, "test").start()
 
     asyncio.run(run())

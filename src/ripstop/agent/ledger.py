@@ -17,8 +17,7 @@ The stream `bundle` holds whole contents, of which the last counts: it is kept i
 (`agent.slots`), and `append` syncs it. The stream `personal` is a table of its own (`agent.personal`), from
 which values can be erased.
 
-`drop` forgets a prefix: the file is written anew without it once that saves enough, and swapped in
-atomically.
+`drop` forgets a prefix: once that saves enough the file is written anew without it, and swapped in whole.
 """
 
 from __future__ import annotations

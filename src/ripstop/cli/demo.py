@@ -120,6 +120,8 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigurationError(
             "nothing is left to demonstrate", code="C0412", hint="drop one of the --no- options"
         )
+    if args.json and not Path(args.json).absolute().parent.is_dir():  # said now, not after the run
+        raise ConfigurationError(f"there is no folder for `{args.json}`", code="C0413")
     _quieten()
     folder = args.out or Path("runs") / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     with _shown(to_stderr=args.json == "-") as progress:

@@ -115,6 +115,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         # the reader went away (`ripstop ... | head`); nothing more can be said to it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        if not error.filename:
+            raise
+        return _report(_unusable(error), as_json=_wants_json(args, words))
+
+
+def _unusable(error: OSError) -> ConfigurationError:
+    reason = (error.strerror or "no reason given").lower()
+    return ConfigurationError(f"`{error.filename}` cannot be used, {reason}", code="C0010")
 
 
 def _show_help(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:

@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ripstop.cli.ports import port
 from ripstop.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -57,7 +58,9 @@ def add_parser(subparsers: Subparsers) -> None:
         "--data", type=Path, default=Path("ripstop-agents"), metavar="DIR", help="data folder"
     )
     parser.add_argument("--socket", type=Path, metavar="PATH", help="by default DIR/sidecar.sock")
-    parser.add_argument("--port", type=int, metavar="N", help="also serve on this port of 127.0.0.1 (0: any)")
+    parser.add_argument(
+        "--port", type=port, metavar="N", help="also serve on this port of 127.0.0.1 (0: any)"
+    )
     parser.add_argument("--token-file", type=Path, metavar="PATH", help="by default DIR/sidecar.token")
     parser.add_argument(
         "--durable", action="store_true", help="a decision is on stable storage before it is answered"

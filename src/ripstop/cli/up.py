@@ -13,6 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ripstop.cli.ports import port
+
 if TYPE_CHECKING:
     from ripstop.cli.root import Subparsers
     from ripstop.control.service import ControlService, ServiceOptions
@@ -42,12 +44,12 @@ def add_parser(subparsers: Subparsers) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--data", type=Path, default=Path("ripstop-data"), metavar="DIR", help="data folder")
-    parser.add_argument("--port", type=int, default=0, help="of the server (default: the last one, or free)")
+    parser.add_argument("--port", type=port, default=0, help="of the server (default: the last one, or free)")
     parser.add_argument("--fleet", default="fleet", help="the fleet's name (default fleet)")
     parser.add_argument("--policies", type=Path, metavar="DIR", help="folder with policies, in Git")
     parser.add_argument("--playbook", type=Path, metavar="FILE", help="playbook (default: the drones' one)")
-    parser.add_argument("--metrics-port", type=int, default=0, help="for Prometheus (default: any free one)")
-    parser.add_argument("--mqtt-port", type=int, help="open an MQTT listener for devices (0: any free port)")
+    parser.add_argument("--metrics-port", type=port, default=0, help="for Prometheus (default: any free one)")
+    parser.add_argument("--mqtt-port", type=port, help="open an MQTT listener for devices (0: any free port)")
     parser.add_argument(
         "--mqtt-device",
         action="append",

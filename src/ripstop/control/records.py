@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ripstop.core.errors import WireError, missing_extra
+from ripstop.core.errors import ConfigurationError, WireError, missing_extra
 from ripstop.core.journal import RecordKind, read_entry
 from ripstop.core.messages import Segment
 from ripstop.core.node import Report
@@ -19,6 +19,7 @@ from .audit.segments import segment_of
 try:
     from sqlalchemy import Engine, ForeignKey, String, create_engine, event, select
     from sqlalchemy.dialects.sqlite import insert
+    from sqlalchemy.exc import SQLAlchemyError
     from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 except ModuleNotFoundError as error:
     raise missing_extra("sqlalchemy", "control") from error
@@ -76,7 +77,14 @@ class Records:
 
     def __init__(self, url: str) -> None:
         self._engine = _engine(url)
-        Table.metadata.create_all(self._engine)
+        try:
+            Table.metadata.create_all(self._engine)
+        except SQLAlchemyError as error:
+            self._engine.dispose()
+            raise ConfigurationError(
+                f"the catalogue `{url}` cannot be opened: {str(getattr(error, 'orig', error)).lower()}",
+                code="C0243", hint="move it away: it is an index only, the evidence is in the logs",
+            ) from error  # fmt: skip
         self._lock = threading.Lock()
         self._waiting: list[_Enrolled | bytes | tuple[Report, int]] = []
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from ripstop.core.clock import Clock, Instant, SystemClock
 from ripstop.core.errors import WireError, missing_extra
+from ripstop.core.files import write_whole
 from ripstop.core.messages import Admission
 from ripstop.core.node import Message, Report, Store
 from ripstop.core.vocabulary import Vocabulary
@@ -54,7 +55,7 @@ log = structlog.get_logger("ripstop.control")
 _QUIET = frozenset({"ack.received", "risk.surveyed", "peer.relayed"})
 _ALARMING = (
     "authority.lost", "ledger.forked", "ledger.lost", "mitigation.incomplete", "agent.duplicated",
-    "computation.failed", "fleet.partitioned", "message.refused", "segment.refused",
+    "commit.refused", "computation.failed", "fleet.partitioned", "message.refused", "segment.refused",
 )  # fmt: skip
 OnReport = Callable[[Report, Instant], None]
 
@@ -288,7 +289,8 @@ class ControlService:
         trust = Trust(self.options.settings.fleet, self.keys.trusted(), self.agents)
         folder = self.options.data / "audit"
         trust.save(folder)
-        (folder / VOCABULARY).write_text(json.dumps(self.options.vocabulary.to_json(), indent=1) + "\n")
+        text = json.dumps(self.options.vocabulary.to_json(), indent=1)
+        write_whole(folder / VOCABULARY, f"{text}\n".encode())
 
     def _reported(self, report: Report, now: Instant) -> None:
         self.metrics.note(report)

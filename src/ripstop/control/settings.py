@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from ripstop.core.errors import ConfigurationError
@@ -36,10 +37,14 @@ class ControlSettings:
         """Refuse cadences that cannot work together.
 
         Raises:
-            ConfigurationError: C0101 for a fleet's name that is no id, C0210 for a lease that would be over
-                before the beats and ticks that renew it have made their round.
+            ConfigurationError: C0101 for a fleet's name that is no id, C0211 for beats or ticks without a
+                time between them, C0210 for a lease that would be over before the beats and ticks that renew
+                it have made their round.
         """
         check_id(self.fleet)
+        for name in ("beat_s", "tick_s"):
+            if not 0.0 < getattr(self, name) < math.inf:
+                raise ConfigurationError(f"`{name}` must be a number of seconds above 0", code="C0211")
         least = 2.0 * self.beat_s + 1.0
         if playbook.lease_s < least:
             raise ConfigurationError(

@@ -111,8 +111,14 @@ class EnrolmentDesk:
         self._tokens: dict[str, dict[str, str]] = {}
         self._signing: dict[str, str] = {}
         if self._path.exists():
-            held = json.loads(self._path.read_text())
-            self._tokens, self._signing = held["tokens"], held["signing"]
+            try:
+                held = json.loads(self._path.read_text())
+                self._tokens, self._signing = dict(held["tokens"]), dict(held["signing"])
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
+                raise ConfigurationError(
+                    f"`{self._path}` does not hold tokens and devices", code="C0507",
+                    hint="restore it from a backup: it is all that tells whose key is whose",
+                ) from error  # fmt: skip
 
     @property
     def signing_keys(self) -> Mapping[str, bytes]:

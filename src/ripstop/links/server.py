@@ -245,9 +245,9 @@ class NatsServer:
             return {}
         try:
             held = json.loads(path.read_text())
-        except ValueError as error:
-            raise ConfigurationError(f"`{path}` is not JSON", code="C0507") from error
-        return {str(key): str(value) for key, value in held.items()}
+            return {str(key): str(value) for key, value in held.items()}
+        except (ValueError, AttributeError, RecursionError) as error:
+            raise ConfigurationError(f"`{path}` is not a JSON object", code="C0507") from error
 
     def _admit_device(self, agent: str) -> None:
         permissions.check_agent_id(agent)
@@ -370,6 +370,7 @@ class NatsServer:
                 except ConfigurationError as error:
                     log.error("server.restart_failed", extra={"error": str(error)})  # noqa: TRY400 - expected
             self.restarts += 1
+            log.info("server.restarted", extra={"times": self.restarts})
             if self.on_restart is not None:
                 self.on_restart(self.restarts)
 

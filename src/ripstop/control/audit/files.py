@@ -17,7 +17,7 @@ import os
 import struct
 import threading
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -116,8 +116,13 @@ class AuditFiles:
         self._lock = threading.Lock()
         self._failure: OSError | None = None
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for path in sorted(folder.glob("*.log")):
-            self._logs[path.stem] = self._open(path.stem)
+        # all are begun, so that one that is missing later is seen
+        try:
+            for stream in sorted({path.stem for path in folder.glob("*.log")}.union(STREAMS)):
+                self._logs[stream] = self._open(stream)
+        except AuditError:
+            self.close()
+            raise
 
     def _path(self, stream: str) -> Path:
         return self.folder / f"{stream}.log"
@@ -213,12 +218,6 @@ def read_log(folder: Path, stream: str) -> LogScan:
     """Read a stream of a folder that nobody need have open; a missing one is empty."""
     path = folder / f"{stream}.log"
     return scan(stream, path.read_bytes() if path.exists() else b"")
-
-
-def read_all(folder: Path) -> Iterator[tuple[str, LogScan]]:
-    """Read every log of a folder."""
-    for path in sorted(folder.glob("*.log")):
-        yield path.stem, scan(path.stem, path.read_bytes())
 
 
 def write_logs(folder: Path, streams: Mapping[str, Iterable[bytes]]) -> None:

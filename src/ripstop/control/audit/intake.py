@@ -72,7 +72,7 @@ class LedgerIntake:
         if known is None or self._restarts(segment, known):
             known = ChainHead(segment.incarnation, 0, genesis(agent))
         if segment.last <= known.last:
-            return self._again(agent, segment, known)
+            return self._again(agent, segment, known, data)
         if segment.first > known.last + 1 and not self._is_lost(agent, segment.first):
             gap: dict[str, Scalar] = {"agent": agent, "expected": known.last + 1, "got": segment.first}
             return [*self._send(agent, _receipt(agent, known), epoch), Report("ledger.gapped", gap)]
@@ -105,28 +105,29 @@ class LedgerIntake:
         """A ledger that began anew: a higher start of the device, numbered from 1."""
         return segment.first == 1 and segment.incarnation > known.incarnation
 
-    def _again(self, agent: str, segment: Segment, known: ChainHead) -> list[Effect]:
+    def _again(self, agent: str, segment: Segment, known: ChainHead, data: bytes) -> list[Effect]:
         """What is on file already: the receipt was lost, or somebody tells two stories."""
         if segment.last == known.last and segment.head != known.head:
-            return self._fork(agent, segment)
+            return self._fork(agent, segment, data)
         self.repeated += 1
         self._sequence += 1
         self._waiting[self._sequence] = (agent, _receipt(agent, known))
         return [Sync(self._sequence)]
 
-    def _fork(self, agent: str, segment: Segment) -> list[Effect]:
+    def _fork(self, agent: str, segment: Segment, data: bytes) -> list[Effect]:
+        """Keep the other story as it was signed."""
         where: dict[str, Scalar] = {"agent": agent, "incarnation": segment.incarnation, "last": segment.last}
-        return [Append("forks", pack(segment)), Report("ledger.forked", where)]
+        return [Append("forks", encode([agent, data])), Report("ledger.forked", where)]
 
     def _append(self, agent: str, segment: Segment, known: ChainHead, data: bytes) -> list[Effect]:
         is_gap = segment.first > known.last + 1
         if segment.first <= known.last:
-            return self._fork(agent, segment)
+            return self._fork(agent, segment, data)
         try:
             check_segment(segment, segment.previous if is_gap else known.head)
         except WireError as error:
             if error.code == "W0401":
-                return self._fork(agent, segment)
+                return self._fork(agent, segment, data)
             return [_refused(agent, error)]
         self._asked.pop(agent, None)
         head = ChainHead(segment.incarnation, segment.last, segment.head, segment.first)

@@ -61,5 +61,5 @@ class Trust:
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             raise ConfigurationError(f"cannot read `{path}`: {reason}", code="C0223") from error
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ConfigurationError(f"`{path}` does not hold a fleet's public keys", code="C0223") from error

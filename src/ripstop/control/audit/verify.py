@@ -27,7 +27,7 @@ from ripstop.core.wire.record import unpack
 from ripstop.policy.loader import load_vocabulary
 
 from ..store.releases import bundle_digest
-from .files import LogScan, read_all
+from .files import STREAMS, LogScan, scan
 from .redecide import Redecider
 from .segments import owner_of
 from .trust import FILE, Trust
@@ -103,15 +103,33 @@ def verify_run(run: Path, *, expected_head: str = "") -> Verification:
     """
     folder = audit_folder(run)
     result = Verification(folder)
-    _Verifier(Trust.load(folder), _vocabulary(folder), result).verify(dict(read_all(folder)))
+    _Verifier(Trust.load(folder), _vocabulary(folder, result), result).verify(_logs(folder, result))
     if expected_head and expected_head != result.head:
         result.find("head.differs", "run", f"expected head `{expected_head}`, got `{result.head}`")
     return result
 
 
-def _vocabulary(folder: Path) -> Vocabulary | None:
+def _vocabulary(folder: Path, result: Verification) -> Vocabulary | None:
     path = folder / VOCABULARY
-    return load_vocabulary(json.loads(path.read_text())) if path.is_file() else None
+    try:
+        return load_vocabulary(path) if path.exists() or path.is_symlink() else None
+    except (RipstopError, OSError) as error:
+        result.find("vocabulary.unreadable", VOCABULARY, str(error).partition("\n")[0])
+        return None
+
+
+def _logs(folder: Path, result: Verification) -> dict[str, LogScan]:
+    logs = {}
+    for path in sorted(folder.glob("*.log")):
+        try:
+            logs[path.stem] = scan(path.stem, path.read_bytes())
+        except OSError as error:
+            result.find("log.unreadable", path.name, (error.strerror or str(error)).lower())
+    for stream in STREAMS:
+        path = folder / f"{stream}.log"
+        if not path.is_symlink() and not (path.exists() and path.stat().st_size):
+            result.find("log.missing", path.name, "every run has this log, if only its first bytes")
+    return logs
 
 
 @dataclass(slots=True)
@@ -185,18 +203,22 @@ class _Verifier:
             self._unmet.setdefault(receipt.agent, set()).add(key)
 
     def _fork(self, record: bytes, where: str) -> None:
-        segment = unpack(Segment, record)
+        _, segment = self._signed_segment(record)
         self._result.find("ledger.forked", segment.agent, f"two stories of records up to {segment.last}")
 
     # ---- an agent's ledger ----------------------------------------------------------------------------
 
-    def _segment(self, record: bytes, where: str) -> None:
+    def _signed_segment(self, record: bytes) -> tuple[str, Segment]:
         agent, sealed = owner_of(record)
         keys = self._keys.setdefault(agent, self._trust.agent_keys(agent))
         envelope = open_envelope(keys, self._trust.fleet, EnvelopeType.SEGMENT, sealed)
         segment = unpack(Segment, envelope.body)
         if segment.agent != agent:
             raise WireError(f"a segment of `{segment.agent}`", code="W0404")
+        return agent, segment
+
+    def _segment(self, record: bytes, where: str) -> None:
+        agent, segment = self._signed_segment(record)
         chain = self._chains.get(agent)
         if chain is None or (segment.first == 1 and segment.incarnation > chain.incarnation):
             chain = self._chains[agent] = _Chain(0, genesis(agent))
@@ -254,6 +276,10 @@ class _Verifier:
         if policies is None:
             text = f"release `{release.get('counter')}` is not on file with this content"
             self._result.find("release.missing", where, text)
+            return
+        if not policies and self._redecider.vocabulary is None:
+            text = "made before any release, in a vocabulary that is not beside the logs"
+            self._result.find("vocabulary.missing", where, text)
             return
         if holds_commitment(entry.body):
             self._result.counts["decisions.chain_only"] += 1

@@ -50,7 +50,7 @@ class PolicyStore:
         self._stop_keys = stop_keys
         self._seen = shelf.last.commit if shelf.last else ""
         self._refused: Refused | None = None
-        self._is_fresh = False
+        self._renew_us = 0
 
     def current(self) -> Issued | None:
         """Give the release in force with its bytes, as it was issued."""
@@ -67,21 +67,24 @@ class PolicyStore:
     def poll(self, now_us: int) -> Issued | Refused | None:
         """Look at HEAD; give a new release, a refusal, or None where nothing changed.
 
-        The first look makes a new release of the same content where the one in force names other stop keys.
-        A commit that cannot be read is refused, and looked at again as long as HEAD names it.
+        A new release of the same content is made where the one in force names other stop keys, and before it
+        expires: agents would fall into their safe mode with nothing wrong. A commit that cannot be read is
+        refused, and looked at again as long as HEAD names it.
 
         Raises:
             UnreadableError: C0232, C0237 where HEAD itself cannot be read or names no commit.
             OSError: a release cannot be kept, or the commit not be laid out.
         """
-        is_first, self._is_fresh = not self._is_fresh, True
-        current = self.current() if is_first else None
-        if current is not None and current.bundle.stop_keys != self._stop_keys:
-            return self._issue(current.bundle.policies, current.bundle.commit, now_us)
+        if now_us >= self._renew_us:
+            current = self.current()
+            if current is not None and (self._due(current) <= now_us or not self._names_stop_keys(current)):
+                return self._issue(current.bundle.policies, current.bundle.commit, now_us)
+            self._renew_us = self._due(current) if current is not None else now_us
         head = self.repository.head()
         if head == self._seen:
             return None
-        with tempfile.TemporaryDirectory(prefix="ripstop-commit-") as folder:
+        # within our own folder: vocabularies are looked for further up, too, and others may write into /tmp
+        with tempfile.TemporaryDirectory(prefix="ripstop-commit-", dir=self.shelf.folder) as folder:
             try:
                 policies = self._checked(self.repository.read(head), Path(folder))
             except RipstopError as error:
@@ -95,6 +98,15 @@ class PolicyStore:
         if last is not None and bundle_digest(policies) == last.digest:
             return None
         return self._issue(policies, head, now_us)
+
+    @staticmethod
+    def _due(current: Issued) -> int:
+        """Give when a release is made anew: with a tenth of its time left."""
+        bundle = current.bundle
+        return bundle.expires_us - (bundle.expires_us - bundle.issued_us) // 10
+
+    def _names_stop_keys(self, current: Issued) -> bool:
+        return current.bundle.stop_keys == self._stop_keys
 
     def _checked(self, snapshot: Snapshot, folder: Path) -> tuple[str, ...]:
         if not snapshot.policies:
@@ -120,6 +132,7 @@ class PolicyStore:
         release = Release(self.shelf.next_counter, bundle_digest(policies), commit)
         issued = issue(self._signer, self._fleet, release, policies, Terms(now_us, stop_keys=self._stop_keys))
         self.shelf.put(issued)
+        self._renew_us = self._due(issued)
         return issued
 
 

@@ -199,10 +199,10 @@ def _mark_moments(axes: Axes, live: Live, ink: Ink) -> None:
         )
         axes.annotate(
             name,
-            (moment, 1.0),
-            xytext=(4 if side == "left" else -4, 0),
+            (moment, 1.02),
+            xytext=(2 if side == "left" else -2, 2),
             textcoords="offset points",
-            va="top",
+            va="bottom",  # above the plot, clear of its curves and of the axis's own figures
             ha=side,
         )
 

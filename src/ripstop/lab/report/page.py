@@ -73,6 +73,7 @@ def _environment(loader: jinja2.BaseLoader) -> jinja2.Environment:
         finalize=_finalize,
     )
     environment.filters.update(
+        plural=wording.plural,
         seconds=wording.seconds,
         clock=wording.clock,
         milliseconds=wording.milliseconds,
