@@ -140,6 +140,15 @@ def test_the_typed_expressions_are_read_back_as_they_were_written(capsys):
     Draft202012Validator(json.loads(run(capsys, "schema", "ir")[1])).validate(programs)
 
 
+def test_the_typed_expressions_are_shown_for_people(capsys):
+    code, out = run(capsys, "show", RULE, "--ir")
+    assert code == 0
+    assert out.splitlines()[0] == "payload_limit"
+    assert "(read battery_percent)" in out
+    assert "; atom 0" in out
+    assert out.splitlines()[-1].startswith("rule: ")
+
+
 def test_an_integer_that_literals_came_to_is_written_as_binary64(tmp_path, capsys):
     path = tmp_path / "p.json"
     path.write_text('{"<": [{"var": "a"}, {"*": [9007199254740991, 2]}]}')
