@@ -155,7 +155,8 @@ def walk(subject: Subject, contexts: list[dict[str, object]], rng: random.Random
         observed = replace(history, moments=[*history.moments], snapshots=[*history.snapshots])
         observed.spent = state.spent
         at_us = max(t_us, state.t_us, 0) + rng.choice([0, 0, rng.randint(0, 6_000_000)])
-        context = some_of(rng.choice(contexts), rng)
+        context = rng.choice(contexts)
+        context = context if rng.random() < 0.5 else some_of(context, rng)
         runs = asked(subject, context, at_us, state)
         pairs.append(Pair(state, observed if subject.is_temporal else state, context, at_us, runs))
         if subject.has_budgets:

@@ -140,3 +140,36 @@ def test_what_cannot_be_used_is_unknown_also_where_a_later_part_would_settle_the
         spoilt[name][row] = np.nan
         context = {each: float(column[row]) for each, column in spoilt.items()}
         assert compiled.verdicts(spoilt)[row] == reference.verdict(policy, context)
+
+
+def few_left(word: str, late: object) -> dict[str, object]:
+    """Make a chain that leaves few rows, which read again what every row has read."""
+    order = "<" if word == "and" else ">="
+    early = [{order: [{"var": name}, 0.3]} for name in "abc"]
+    again = [
+        {">": [{"var": "a"}, 0.1]},
+        {"!": [{"<": [0.2, {"var": "b"}]}]},
+        {"==": [{"var": "c"}, {"var": "a"}]},
+    ]
+    choice = {
+        "if": [{"<": [{"var": "a"}, 0.2]}, {"<": [{"var": "b"}, {"var": "c"}]}, {">": [{"var": "c"}, 0.25]}]
+    }
+    return {word: [*early, {word: [{order: [{"var": "a"}, 0.25]}, choice]}, *again, late, choice]}
+
+
+@pytest.mark.parametrize("word", ["and", "or"])
+@pytest.mark.parametrize(
+    "late",
+    [{">": [{"var": "b"}, 0.05]}, {"<": [{"var": "late"}, 0.5]}, {"<": [{"+": [{"var": "a"}, 1]}, 1.2]}],
+)
+@pytest.mark.parametrize("spoilt", [None, "late", "a"])
+def test_the_few_rows_that_a_long_chain_leaves_are_as_they_are_alone(word, late, spoilt):
+    policy = load(few_left(word, late))
+    names = [*"abc", "late"]
+    columns = {name: np.random.default_rng(ord(name[0])).random(1500) for name in names}
+    if spoilt is not None:
+        columns[spoilt][::7] = np.nan
+    found = compile_policies(policy, "columns").verdicts(columns)
+    for row in range(1500):
+        context = {name: float(column[row]) for name, column in columns.items()}
+        assert found[row] == reference.verdict(policy, context)

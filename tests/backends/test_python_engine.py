@@ -1,6 +1,8 @@
 """The python engine's own promises: sharing, snapshots, fallbacks, what it reads."""
 
 import math
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -341,3 +343,63 @@ def test_an_unknown_past_is_recorded_as_the_reference_records_it():
             found = compiled.decide("go", context, 7, held)
             assert found.remembered == reference.decide(compiled.bundle, "go", context, 7, held).remembered
             assert found.remembered
+
+
+class _Half(float):
+    """A float of a class of its own, as NumPy's are."""
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Decimal("0.5"),
+        Fraction(1, 2),
+        np.int64(0),
+        np.float32(0.5),
+        np.bool_(True),
+        _Half(0.5),
+        np.float64(0.5),
+        True,
+    ],
+)
+def test_what_is_no_number_of_json_is_of_the_wrong_type_wherever_it_stands(value):
+    signals = {
+        "a": {"type": "number"},
+        "e": {"type": "estimate"},
+        "l": {"type": "list", "size": 2, "fields": {"x": {"type": "number"}}},
+    }
+    document = {
+        "ripstop": 1,
+        "id": "p",
+        "tier": "safety",
+        "vocabulary": {
+            "name": "v",
+            "signals": signals,
+            "actions": {"go": {"parameters": {"p": {"type": "number"}}}},
+        },
+        "guards": ["go"],
+        "rule": {
+            "and": [
+                {"<": [{"var": "a"}, 3]},
+                {"chance": [{"<": [{"var": "e"}, 9]}, 0.9]},
+                {"all": [{"var": "l"}, {"<": [{"var": "x"}, 3]}]},
+                {"<": [{"var": "p"}, 3]},
+                {"once": [{"<": [{"var": "a"}, 3]}, 60]},
+            ]
+        },
+    }
+    compiled = compile_policies(load(document))
+    sound = {"a": 1, "e": {"mean": 1, "sd": 1}, "l": [{"x": 1}], "p": 1}
+    places = [{"a": value}, {"e": {"mean": value, "sd": 1}}, {"e": {"mean": 1, "sd": value}}]
+    for bad in [*places, {"l": [{"x": value}]}, {"p": value}]:
+        context = sound | bad
+        state = compiled.observe(compiled.start(), {"a": 1}, 0)
+        expected = reference.decide(compiled.bundle, "go", context, 1, state).verdict
+        assert compiled.decide("go", context, 1, state).verdict is expected
+        assert bool(expected) is isinstance(value, float | int)
+        tracker = compiled.track()
+        for t_us in (0, 1):
+            tracker.observe({"a": bad.get("a", 1)}, t_us)
+        assert bool(compiled.decide("go", sound, 1, tracker.state)) is (
+            "a" not in bad or isinstance(value, float | int)
+        )

@@ -4,8 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from ripstop.cli import main
+from ripstop.policy.codec import decode, encode
 
 ROOT = Path(__file__).parents[2]
 RULE = str(ROOT / "policies/payload_limit.json")
@@ -131,6 +133,29 @@ def test_policies_compile_to_a_file_twice_the_same(tmp_path, capsys, target, sta
     assert files[0].read_bytes().startswith(start)
 
 
+def test_the_typed_expressions_are_read_back_as_they_were_written(capsys):
+    programs = json.loads(run(capsys, "compile", DRONES, "--target", "ir")[1])
+    assert list(programs) == ["drone/admission", "drone/payload-limit"]
+    assert all(encode(decode(program)) == program for program in programs.values())
+    Draft202012Validator(json.loads(run(capsys, "schema", "ir")[1])).validate(programs)
+
+
+def test_the_typed_expressions_are_shown_for_people(capsys):
+    code, out = run(capsys, "show", RULE, "--ir")
+    assert code == 0
+    assert out.splitlines()[0] == "payload_limit"
+    assert "(read battery_percent)" in out
+    assert "; atom 0" in out
+    assert out.splitlines()[-1].startswith("rule: ")
+
+
+def test_an_integer_that_literals_came_to_is_written_as_binary64(tmp_path, capsys):
+    path = tmp_path / "p.json"
+    path.write_text('{"<": [{"var": "a"}, {"*": [9007199254740991, 2]}]}')
+    (program,) = json.loads(run(capsys, "compile", str(path), "--target", "ir")[1]).values()
+    assert encode(decode(program)) == program
+
+
 def test_decisions_are_measured(capsys):
     words = ["bench", DRONES, "--action", "take_off", "--context", '{"payload_kg": 1.0}', "--rounds", "1"]
     record = json.loads(run(capsys, *words, "--json")[1])
@@ -138,7 +163,7 @@ def test_decisions_are_measured(capsys):
     assert all(value > 0 for value in record["median_ns"].values())
 
 
-@pytest.mark.parametrize("of", ["policy", "vocabulary"])
+@pytest.mark.parametrize("of", ["policy", "vocabulary", "ir"])
 def test_the_schemas_are_printed(capsys, of):
     code, out = run(capsys, "schema", of)
     assert code == 0

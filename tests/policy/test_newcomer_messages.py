@@ -21,6 +21,23 @@ def text(content: str | bytes) -> tuple[str, bytes]:
     return "p.json", content if isinstance(content, bytes) else content.encode()
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        HEAD + 'rule: {"<": [{var: battery_percent}, .nan]}\n',
+        HEAD + 'rule: {"<": [{var: battery_percent}, 9007199254740993]}\n',
+        HEAD.replace(
+            "drone", "{name: v, signals: {a: {type: number, range: [2, 1]}}, actions: {accept_task: {}}}"
+        )
+        + 'rule: {"<": [{var: a}, 30]}\n',
+    ],
+)
+def test_what_follows_from_an_error_alone_is_not_told(text, tmp_path):
+    path = tmp_path / "p.yaml"
+    path.write_text(text)
+    assert [finding.code[0] for finding in check(path).findings] == ["E"]
+
+
 # file, code, line, column, a part of the hint
 WRONG = [
     (yaml('rule: {"=<": [{var: battery_percent}, 30]}'), "E0201", 5, 8, "`<=`"),

@@ -92,7 +92,8 @@ def emit(
     Args:
         policies: one, or a bundle.
         target: `wasm` (a module), `c99` (a header), `python` (the source of what the python engine runs) or
-            `ir` (the typed expressions).
+            `ir` (rules and limits' conditions as typed expressions, shared and in normal form, by the
+            policies' ids: what `policy.codec` reads back).
         vocabulary: the agent's; without it the most derived one among the policies'.
         evidence: whether a module or header holds a decision with evidence and limits for each guarded
             action; else it holds the raw verdict alone.

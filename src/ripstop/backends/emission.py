@@ -10,6 +10,9 @@ from ripstop.backends.wasm.engine import WASM
 from ripstop.backends.wasm.module import build_module
 from ripstop.core.canonical import canonical_json
 from ripstop.policy.bundle import Bundle
+from ripstop.policy.codec import encode
+from ripstop.policy.lower import lower
+from ripstop.policy.verify import verify
 
 
 def _wasm(bundle: Bundle, evidence: bool, prefix: str) -> bytes:
@@ -37,7 +40,10 @@ def _python(bundle: Bundle, evidence: bool, prefix: str) -> bytes:
 
 
 def _ir(bundle: Bundle, evidence: bool, prefix: str) -> bytes:
-    return canonical_json({policy.id: policy.to_json() for policy in bundle.policies})
+    programs = {policy.id: lower(policy.program) for policy in bundle.policies}
+    for program in programs.values():
+        verify(program)
+    return canonical_json({name: encode(program) for name, program in programs.items()})
 
 
 Writer = Callable[[Bundle, bool, str], bytes]

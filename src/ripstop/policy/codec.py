@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ripstop.core.canonical import Json
+from ripstop.core.canonical import MAX_SAFE_INTEGER, Json
 from ripstop.policy.ir import Builder, Expr, Step
 from ripstop.policy.kinds import ANY, Kind, Type
 from ripstop.policy.lower import Lowered
@@ -20,6 +20,7 @@ from ripstop.policy.verify import MOST_NODES, IrError, verify
 
 VERSION = 1
 MOST_DEPTH = 256
+_LARGEST_BITS = 1024
 
 _WHOLE: Json = {"type": "integer", "minimum": 0}
 _NUMBERS: Json = {"type": "array", "items": _WHOLE}
@@ -38,7 +39,6 @@ _EXTRA: Json = {
     "additionalProperties": False,
 }
 SCHEMA: Mapping[str, Json] = {
-    "$schema": "https://json-schema.org/draft/2020-12/schema",
     "title": "A lowered Ripstop policy",
     "type": "object",
     "properties": {
@@ -62,6 +62,16 @@ SCHEMA: Mapping[str, Json] = {
 }
 
 
+def programs_schema() -> dict[str, Json]:
+    """Give the JSON Schema of what `ripstop policy compile --target ir` writes: programs by policy id."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Lowered Ripstop policies, by id",
+        "type": "object",
+        "additionalProperties": dict(SCHEMA),
+    }
+
+
 def encode(lowered: Lowered) -> dict[str, Json]:
     """Give a lowered program as JSON values."""
     numbers: dict[int, int] = {}
@@ -82,11 +92,20 @@ def _add(expr: Expr, numbers: dict[int, int], nodes: list[Json]) -> None:
         return
     for arg in expr.args:
         _add(arg, numbers, nodes)
-    extra: dict[str, Json] = {"value": expr.value} if expr.op == "const" else {}
+    extra: dict[str, Json] = {"value": _binary64(expr.value)} if expr.op == "const" else {}
     if expr.path:
         extra["path"] = list(expr.path)
     numbers[id(expr)] = len(nodes)
     nodes.append([expr.op, [numbers[id(arg)] for arg in expr.args], extra | _type(expr.type)])
+
+
+def _binary64(value: Json) -> Json:
+    """Take an integer beyond 2^53, which arithmetic over literals came to, as binary64."""
+    if not isinstance(value, int) or -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER:
+        return value
+    if value.bit_length() >= _LARGEST_BITS:
+        raise IrError("a number is beyond binary64")
+    return float(value)
 
 
 def _type(kind: Type) -> dict[str, Json]:
@@ -155,7 +174,8 @@ def _node(node: Json, made: Sequence[Expr], builder: Builder) -> Expr:
         if not isinstance(step, str | int):
             raise IrError("a path is made of names and numbers")
         path.append(step)
-    return builder.make(op, _roots(args, made), _type_of(extra), value=extra.get("value"), path=tuple(path))
+    value = _binary64(extra.get("value"))
+    return builder.make(op, _roots(args, made), _type_of(extra), value=value, path=tuple(path))
 
 
 def _type_of(extra: Mapping[str, Json]) -> Type:

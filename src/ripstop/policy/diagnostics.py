@@ -171,8 +171,17 @@ class Findings:
 
     @property
     def lints(self) -> tuple[Finding, ...]:
-        """The findings that do not."""
-        return tuple(finding for finding in self.found if finding.severity is Severity.LINT)
+        """The findings that do not; what an expression comes to is not told where an error stands in it."""
+        broken = [finding.place.pointer for finding in self.errors]
+        return tuple(
+            finding
+            for finding in self.found
+            if finding.severity is Severity.LINT
+            and not (
+                finding.code == "L0502"
+                and any(pointer.startswith(f"{finding.place.pointer}/") for pointer in broken)
+            )
+        )
 
     def raise_errors(self) -> None:
         """Raise `PolicyRejectedError` when there is an error.

@@ -145,6 +145,7 @@ def _read_range(fields: Fields) -> tuple[float | None, float | None]:
     low, high = numbers
     if low is not None and high is not None and low > high:
         fields.findings.error("E0308", f"`range` is empty, `{low}` is above `{high}`", node)
+        return None, None
     return low, high
 
 

@@ -1,8 +1,8 @@
 """From nodes to NumPy where everything that is reached can be used, and no evidence is wanted.
 
 A rule becomes nested closures once; they run over a `View` of the columns. Once few rows are left that a
-chain has not settled, its other parts run over these alone. Anything unusable raises `Unusable`, and the rule
-is evaluated again by `evaluate.Watched`.
+chain has not settled, its other parts run over these alone; over very few, one row after the other. Anything
+unusable raises `Unusable`, and the rule is evaluated again by `evaluate.Watched`.
 
 INVARIANT: the parts of a chain run in their order. An input is checked where a row first reads it, so a part
 that came too early would settle rows in which an earlier part cannot be evaluated.
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ripstop.backends.columns.evaluate import ARITHMETIC, COMPARISONS, Numbers, Rows, are_all_usable
+from ripstop.backends.columns.few import RowByRow, row_by_row
 from ripstop.backends.edge.inputs import Input
 from ripstop.backends.edge.nodes import (
     Arith,
@@ -41,7 +42,7 @@ from ripstop.backends.edge.nodes import (
 # putting them back costs as much as comparing them four times.
 _FEWER = 6
 _MORE_PARTS = 4
-_FEW = 64  # rows that cost no more than one
+_FEW = 64  # rows that cost NumPy no more than one, and Python no more than NumPy
 
 
 _OPPOSITES: Mapping[str, str] = {"<": ">=", ">=": "<", ">": "<=", "<=": ">", "==": "!=", "!=": "=="}
@@ -95,6 +96,17 @@ class View:
             base = base._base
         return base is not None
 
+    def seen(self, inputs: Sequence[int]) -> list[memoryview] | None:
+        """Give whole columns, number by number; none where one has not been looked at in every row."""
+        if not all(index in self.usable or self._is_known(index) for index in inputs):
+            return None
+        return [self._columns[index].data for index in inputs]
+
+    def places(self, rows: NDArray[np.intp]) -> list[int]:
+        """Tell where some of the rows stand in the columns."""
+        found: list[int] = (rows if self._selected is None else self._selected.take(rows)).tolist()
+        return found
+
     def among(self, rows: NDArray[np.intp]) -> View:
         """Give a view of some of the rows."""
         selected = rows if self._selected is None else self._selected.take(rows)
@@ -122,9 +134,9 @@ def plain_truth(node: Bool) -> TruthOf:
         case Not(part):
             return _inverted(plain_truth(part))
         case Every(parts):
-            return _chain([plain_truth(part) for part in parts], is_and=True)
+            return _chain(parts, is_and=True)
         case Some(parts):
-            return _chain([plain_truth(part) for part in parts], is_and=False)
+            return _chain(parts, is_and=False)
         case Choice(condition, first, second):
             return _choice(condition, first, second)
         case Atom(_, test):
@@ -185,10 +197,10 @@ def _comparison(node: Compare) -> TruthOf:
     return evaluate_any
 
 
-def _chain(parts: Sequence[TruthOf], *, is_and: bool) -> TruthOf:
+def _chain(parts: Sequence[Bool], *, is_and: bool) -> TruthOf:
     if len(parts) >= _MORE_PARTS:
         return _LongChain(parts, is_and)
-    whole, *others = parts
+    whole, *others = map(plain_truth, parts)
     for part in others:
         whole = _joined(np.logical_and if is_and else np.logical_or, whole, part)
     return whole
@@ -197,8 +209,10 @@ def _chain(parts: Sequence[TruthOf], *, is_and: bool) -> TruthOf:
 class _LongChain:
     """Many parts: those that come late run over the rows that are left."""
 
-    def __init__(self, parts: Sequence[TruthOf], is_and: bool) -> None:
-        self._parts = list(parts)
+    def __init__(self, parts: Sequence[Bool], is_and: bool) -> None:
+        self._nodes = parts
+        self._parts = [plain_truth(part) for part in parts]
+        self._few: dict[int, RowByRow | None] = {}  # by the part where it begins
         self._is_and = is_and
         self._join = np.logical_and if is_and else np.logical_or
 
@@ -216,10 +230,21 @@ class _LongChain:
                     break
                 if view.rows > _FEW and left * _FEWER <= view.rows:
                     rest = (found if self._is_and else ~found).nonzero()[0]
-                    found[rest] = self._from(view.among(rest), index)
+                    found[rest] = self._rest(view, rest, index)
                     break
             self._join(found, parts[index](view), found)
         return found
+
+    def _rest(self, view: View, rows: NDArray[np.intp], start: int) -> Rows | list[bool]:
+        """Evaluate what follows over some of the rows."""
+        if len(rows) <= _FEW:
+            if start not in self._few:
+                self._few[start] = row_by_row(self._nodes[start:], is_and=self._is_and)
+            few = self._few[start]
+            columns = None if few is None else view.seen(few.inputs)
+            if few is not None and columns is not None:
+                return few.test(view.places(rows), *columns)
+        return self._from(view.among(rows), start)
 
 
 def _choice(condition: Bool, first: Bool, second: Bool) -> TruthOf:

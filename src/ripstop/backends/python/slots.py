@@ -67,7 +67,11 @@ class Slot:
         return not is_number or (self.spec.low is not None and self.spec.high is not None)
 
     def check(self, *, ranged: bool) -> ast.expr:
-        """Give the test that the variable passes when it may be trusted."""
+        """Give the test that the variable passes when it may be trusted.
+
+        A raw verdict (not `ranged`) takes what orders among numbers for one: it is told JSON, and looks at
+        no number's class.
+        """
         value = name(self.variable)
         if self.held is Held.BOOLEAN:
             return ast.Compare(class_of(value), [ast.Is()], [name("bool")])
@@ -82,6 +86,8 @@ class Slot:
         if self.held is Held.ESTIMATE:
             return self._estimate_check(value, *self.bounds(ranged=ranged))
         inside = _between(value, *self.bounds(ranged=ranged))
+        if ranged:
+            inside = ast.BoolOp(ast.And(), [_is_number(value), inside])
         if self.held is Held.STRICT_NUMBER and self.spec is None:
             other = ast.Compare(class_of(value), [ast.IsNot()], [name("bool")])
             return ast.BoolOp(ast.And(), [other, inside])
@@ -108,14 +114,23 @@ class Slot:
             [
                 ast.Compare(class_of(value), [ast.Is()], [name("dict")]),
                 ast.Compare(length, [ast.Eq()], [ast.Constant(2)]),
-                _between(taken("mean"), low, high),
-                _between(taken("sd"), 0.0, SAFE),
+                _is_number(taken("mean")),
+                _between(name(self.part("mean")), low, high),
+                _is_number(taken("sd")),
+                _between(name(self.part("sd")), 0.0, SAFE),
             ],
         )
 
     def part(self, key: str) -> str:
         """Name the variable of an estimate's `mean` or `sd`."""
         return f"{self.variable}_{key}"
+
+
+def _is_number(value: ast.expr) -> ast.expr:
+    """Tell a number (of `float`, `int`, or a class derived from them) from what merely orders like one."""
+    again = name(value.target.id) if isinstance(value, ast.NamedExpr) else value
+    usual = ast.Compare(class_of(value), [ast.In()], [name("_numbers")])
+    return ast.BoolOp(ast.Or(), [usual, ast.Call(name("isinstance"), [again, name("_number")], [])])
 
 
 def _between(value: ast.expr, low: float, high: float) -> ast.expr:

@@ -45,6 +45,8 @@ HELPERS: Mapping[str, object] = {
     "_divide": divide,
     "_remainder": remainder,
     "_ascii": ascii_text,
+    "_numbers": frozenset((float, int, bool)),
+    "_number": (float, int),
     "_contains": EAGER["in"],
     "_Deopt": Deopt,
 }

@@ -7,17 +7,20 @@ import json
 from typing import TYPE_CHECKING
 
 from ripstop.cli.policy.arguments import add_command
+from ripstop.policy.codec import programs_schema
 from ripstop.policy.schema import policy_schema, vocabulary_schema
 
 if TYPE_CHECKING:
     from ripstop.cli.root import Subparsers
 
+_SCHEMAS = {"policy": policy_schema, "vocabulary": vocabulary_schema, "ir": programs_schema}
 _EPILOG = """examples:
   ripstop policy schema > policy.schema.json
   ripstop policy schema vocabulary > vocabulary.schema.json
+  ripstop policy schema ir
 
-In an editor with a YAML language server: `# yaml-language-server: $schema=policy.schema.json` as a policy's
-first line.
+`ir` is what `ripstop policy compile --target ir` writes. In an editor with a YAML language server:
+`# yaml-language-server: $schema=policy.schema.json` as a policy's first line.
 
 exit codes: 0 fine, 2 usage
 """
@@ -29,7 +32,7 @@ def add_parser(commands: Subparsers) -> None:
         commands, "schema", "print the JSON Schema of policy documents, for editors", _EPILOG
     )
     parser.add_argument(
-        "of", nargs="?", choices=("policy", "vocabulary"), default="policy", help="of what (default policy)"
+        "of", nargs="?", choices=tuple(_SCHEMAS), default="policy", help="of what (default policy)"
     )
     parser.add_argument("--json", action="store_true", help="it is JSON in any case")
     parser.set_defaults(func=run)
@@ -37,6 +40,5 @@ def add_parser(commands: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the schema."""
-    schema = policy_schema() if args.of == "policy" else vocabulary_schema()
-    print(json.dumps(schema, indent=2, ensure_ascii=False))
+    print(json.dumps(_SCHEMAS[args.of](), indent=2, ensure_ascii=False))
     return 0

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from ripstop.cli.policy.arguments import add_command, add_vocabulary, loaded
 from ripstop.core.canonical import Json
 from ripstop.policy import Policy
+from ripstop.policy.lower import lower
+from ripstop.policy.printer import printed
 from ripstop.policy.show import formula, show
 
 if TYPE_CHECKING:
@@ -18,8 +20,10 @@ _EPILOG = """examples:
   ripstop policy show policies/payload_limit.json
   ripstop policy show policies/drones
   ripstop policy show policies/payload_limit.json --rule > payload_limit.rule
+  ripstop policy show policies/payload_limit.json --ir
 
-With --rule only the rule is printed, in the readable form that a `.rule` file holds.
+With --rule only the rule is printed, in the readable form that a `.rule` file holds. With --ir the typed
+expressions that engines start from: each once, in normal form, the atoms of the evidence numbered.
 
 exit codes: 0 fine, 1 a file does not load, 2 usage
 """
@@ -29,7 +33,9 @@ def add_parser(commands: Subparsers) -> None:
     """Add the command."""
     parser = add_command(commands, "show", "print policies as formulas with units", _EPILOG)
     parser.add_argument("files", metavar="FILE", nargs="+", help="a policy, or a folder of policies")
-    parser.add_argument("--rule", action="store_true", help="print the rule only")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--rule", action="store_true", help="print the rule only")
+    form.add_argument("--ir", action="store_true", help="print the typed expressions that engines start from")
     add_vocabulary(parser)
     parser.set_defaults(func=run)
 
@@ -40,9 +46,17 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps({"policies": [_record(policy) for policy in policies]}, ensure_ascii=False))
         return 0
-    shown = ["\n".join(formula(policy.program.rule)) if args.rule else show(policy) for policy in policies]
-    print("\n\n".join(shown))
+    shown = _rule if args.rule else _ir if args.ir else show
+    print("\n\n".join(map(shown, policies)))
     return 0
+
+
+def _rule(policy: Policy) -> str:
+    return "\n".join(formula(policy.program.rule))
+
+
+def _ir(policy: Policy) -> str:
+    return f"{policy.id}\n{printed(lower(policy.program))}".rstrip()
 
 
 def _record(policy: Policy) -> dict[str, Json]:
