@@ -138,9 +138,9 @@ class Monitor:
         self._checks = checks or Checks(**more)  # type: ignore[arg-type]  # its own checks see to the types
         self._hold_us = self._checks.hold_s * 1e6
         self._is_checked = live or self._checks.max_rate_per_s > 0.0
-        self._low = -_HUGE if low is None else low
-        self._high = _HUGE if high is None else high
-        self._floor = 0.0 if low is None or high is None else _FLOOR_SHARE * (high - low)
+        self._low = -_HUGE if low is None else max(low, -_HUGE)
+        self._high = _HUGE if high is None else min(high, _HUGE)
+        self._floor = 0.0 if low is None or high is None else _FLOOR_SHARE * (self._high - self._low)
         self._moving = _NOTHING
         self._ranges = _NOWHERE
         self._day = Day()
@@ -225,6 +225,8 @@ class Monitor:
             and unrest <= unrest_high
         ):
             score += self._news(value, fast, slow, unrest) * n / (n + _MATURE)
+        if n < FIRST_TESTED:
+            score = 0.0  # of so few readings nothing is known that a reading could be far from
         limit = _CLIP * (usual if usual < _SQUARABLE else _SQUARABLE)
         if distance > limit:
             away = limit if away > 0.0 else -limit
@@ -244,12 +246,13 @@ class Monitor:
     def _carried_on(self, gap_us: int, level: float, step_us: float) -> tuple[float, float]:
         """Give the level had it gone on as it went while it was held, and by what the tolerance is wider.
 
+        It does not go beyond the declared range.
         The level lags behind a trend by 1/gain steps, the fast mean by fewer: their distance is the trend.
         """
         if not self._hold_us or not step_us or gap_us <= 2.0 * step_us:
             return level, 1.0
         drift = (self._moving[5] - level) / _LAG * gap_us / step_us
-        return level + drift, 1.0 + gap_us / self._hold_us
+        return min(max(level + drift, self._low), self._high), 1.0 + gap_us / self._hold_us
 
     def _withheld(self, value: float, t_us: int, sigma: float, scale: float) -> Finding:
         """Give what an alarming reading is that is not learned."""
