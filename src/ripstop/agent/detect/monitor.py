@@ -187,8 +187,7 @@ class Monitor:
         # one load and one store instead of twenty: this is the hot path of every sensor
         n, last_us, step_us, level, variance, fast, slow, unrest, peak = self._moving
         if not self._low <= value <= self._high:
-            kind = "out_of_range" if math.isfinite(value) else "invalid"
-            return Finding(math.inf, True, kind, value, level if n else value, 0.0)
+            return _refused(value, level if n else value)
         gap_us, wide = t_us - last_us, 1.0
         if n < _YOUNG or gap_us < 0 or gap_us > step_us * 2.0:
             if n == 0 or gap_us < 0:
@@ -225,8 +224,7 @@ class Monitor:
             and unrest <= unrest_high
         ):
             score += self._news(value, fast, slow, unrest) * n / (n + _MATURE)
-        if n < FIRST_TESTED:
-            score = 0.0  # of so few readings nothing is known that a reading could be far from
+        score = 0.0 if n < FIRST_TESTED else score  # so little is known yet
         limit = _CLIP * (usual if usual < _SQUARABLE else _SQUARABLE)
         if distance > limit:
             away = limit if away > 0.0 else -limit
@@ -390,6 +388,11 @@ class Monitor:
             self._day.begin(level)  # under another clock the day has other parts
         self._turn_us = _next_turn(last_us)
         self._moving = (n, last_us, 0.0, level, variance, fast, slow, unrest, peak)
+
+
+def _refused(value: float, usual: float) -> Finding:
+    kind = "out_of_range" if math.isfinite(value) else "invalid"
+    return Finding(math.inf, True, kind, value, usual, 0.0)
 
 
 def _next_turn(t_us: int) -> int:
