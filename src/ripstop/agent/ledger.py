@@ -330,18 +330,19 @@ class FileLedger:
                 self._compact(stream, held, count, begin)
 
     def trim(self) -> int:
-        """Forget the older half of the ledger's own stream if half its share is used; give the last dropped.
+        """Forget the older half of the ledger's own stream; give the last dropped, 0 where there is room.
 
         For a ledger that nobody will ever fetch: an agent's that works alone.
         """
         with self._lock:
             held = self._files.get(_SHARED)
-            if held is None or self.share is None or held.size < self.share // 2:
+            if held is None or self.share is None:
                 return 0
-            count = len(held.offsets) // 2
+            is_long = held.size >= self.share // 2 or held.size + held.waiting_bytes > self.share
+            count = len(held.offsets) // 2 if is_long else 0
             if count:
                 self._compact(_SHARED, held, count, held.offsets[count])
-            return held.base
+            return held.base if count else 0
 
     def close(self) -> None:
         """Let go of the files and the folder."""
@@ -417,9 +418,8 @@ class FileLedger:
         held = read_stream(raw, *head, handle)
         held.safe = held.size
         if held.size == len(raw):
-            os.fdatasync(
-                handle
-            )  # an earlier life may have ended before its sync: what is read counts as kept
+            # An earlier life may have ended before its sync: what is read counts as kept.
+            os.fdatasync(handle)
             self.recoveries.append(Recovery(stream, len(held.offsets)))
             return held
         if holds_record(raw, held.size + 1):
