@@ -330,19 +330,19 @@ class FileLedger:
                 self._compact(stream, held, count, begin)
 
     def trim(self) -> int:
-        """Forget the older half of the ledger's own stream; give the last dropped, 0 where there is room.
+        """Forget the older half of the ledger's own stream, which nobody will ever fetch, where it is long.
 
-        For a ledger that nobody will ever fetch: an agent's that works alone.
+        Gives the number of the last record dropped, or 0.
         """
         with self._lock:
             held = self._files.get(_SHARED)
-            if held is None or self.share is None:
+            if held is None or self.share is None or len(held.offsets) < 2:
                 return 0
-            is_long = held.size >= self.share // 2 or held.size + held.waiting_bytes > self.share
-            count = len(held.offsets) // 2 if is_long else 0
-            if count:
-                self._compact(_SHARED, held, count, held.offsets[count])
-            return held.base if count else 0
+            if held.size < self.share // 2 and held.size + held.waiting_bytes <= self.share:
+                return 0
+            count = len(held.offsets) // 2
+            self._compact(_SHARED, held, count, held.offsets[count])
+            return held.base
 
     def close(self) -> None:
         """Let go of the files and the folder."""
@@ -432,13 +432,12 @@ class FileLedger:
         return held
 
     def _set_aside(self, path: Path, copy: bytes | None = None) -> str:
-        number = 1 + len(list(self.folder.glob(f"{path.name}.damaged-*")))
-        aside = path.with_name(f"{path.name}.damaged-{number}")
-        if copy is None:
-            path.rename(aside)
-        else:
+        before = len(list(self.folder.glob(f"{path.name}.damaged-*")))
+        aside = path.with_name(f"{path.name}.damaged-{before + 1}")
+        if copy is not None:
             aside.write_bytes(copy)
-        return aside.name
+            return aside.name
+        return path.rename(aside).name
 
 
 def _sync_file(handle: int) -> OSError | None:
