@@ -13,7 +13,7 @@ from numba import njit
 # unrest, level and day, clip, gain of the day, parts of the day
 SHIPPED = np.array([0.0081, 0.066, 0.011, 3800, 40, 48, 72, 65, 0.26, 22, 2.3, 0.29, 6])
 
-MOST_SIGMA = 1000.0
+MOST_SIGMA, FIRST_TESTED = 1000.0, 3
 _PARTS = (4, 6, 8)  # what there is room for in 64 bytes
 _DAY_US = 86_400_000_000
 _UNKNOWN = -128
@@ -100,7 +100,7 @@ def _scores(values, t_us, c, out):  # type: ignore[no-untyped-def]  # compiled
         level += gain * clipped
         for k, value in enumerate((x, fast, slow, unrest)):
             news += c[4 + k] * _beyond(value, ends[k], wide)
-        out[i] = c[8] * sigma / peak + news * n / (n + c[3])
+        out[i] = 0.0 if n < FIRST_TESTED else c[8] * sigma / peak + news * n / (n + c[3])
         variance = (1.0 - gain) * (variance + gain * clipped * clipped)
         peak += 0.002 * (6.0 - peak)
         peak += 0.5 * max(sigma - peak, 0.0)

@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { UNKNOWN = -128, MOST_CODE = 127, FORGET_EVERY = 1024, MOST_SEEN = 255 };
+enum { UNKNOWN = -128, MOST_CODE = 127, FORGET_EVERY = 1024, MOST_SEEN = 255, FIRST_TESTED = 3 };
 static const int64_t PART_US = INT64_C(86400000000) / MONITOR_PARTS;
 static const float LEVEL_GAIN = 0.0081f, FAST_GAIN = 0.066f, SLOW_GAIN = 0.011f, MATURE = 3800.0f, CLIP = 2.3f;
 static const float WEIGHTS[4] = {40.0f, 48.0f, 72.0f, 65.0f}; /* of news of the value, the two means, the unrest */
@@ -135,6 +135,7 @@ static void forget(monitor *self)
 
 float monitor_observe(monitor *self, float value, int64_t t_us)
 {
+    if (!(fabsf(value) < MONITOR_BEYOND)) { return INFINITY; }
     if (self->count == 0) { return first(self, value, t_us); }
     float n = (float)self->count, fresh = 1.0f / (n + 1.0f);
     float away = value - self->level, distance = fabsf(away), magnitude = fabsf(self->level);
@@ -154,7 +155,7 @@ float monitor_observe(monitor *self, float value, int64_t t_us)
         news += WEIGHTS[3] * (self->unrest - high(self, 3)) / greater(high(self, 3), wide);
         set_high(self, 3, self->unrest);
     }
-    float score = LEVEL_WEIGHT * sigma / self->peak + news * n / (n + MATURE);
+    float score = self->count < FIRST_TESTED ? 0.0f : LEVEL_WEIGHT * sigma / self->peak + news * n / (n + MATURE);
     float limit = CLIP * usual, clipped = distance > limit ? copysignf(limit, away) : away;
     gain = greater(LEVEL_GAIN, fresh);
     self->level += gain * clipped;

@@ -23,7 +23,11 @@ typedef struct {
     uint16_t low[3], high[4]; /* where the value, the fast and the slow mean, and the unrest (from 0) have been */
 } monitor;
 
-/* Take a finite reading sensed at t_us; give its score. Begin with a monitor of zeros. */
+/* From here on squares are no numbers any more. */
+#define MONITOR_BEYOND 1e18f
+
+/* Take a reading sensed at t_us; give its score. Begin with a monitor of zeros. What is no number, infinite or
+   beyond MONITOR_BEYOND is not learned, and its score is infinite. */
 float monitor_observe(monitor *self, float value, int64_t t_us);
 
 #endif

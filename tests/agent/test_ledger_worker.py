@@ -3,8 +3,9 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from ripstop.agent import Agent
+from ripstop.agent import Agent, NodeSettings, Store, ledger
 from ripstop.core.clock import ManualClock
+from ripstop.core.decision import Verdict
 from ripstop.core.journal import RecordKind, read_entry
 
 PERMIT = {"ripstop": 1, "id": "permit", "rule": True}
@@ -66,3 +67,32 @@ def test_a_worker_that_fails_is_called_again(tmp_path, monkeypatch):
     with Agent("drone-42", PERMIT, ledger=tmp_path) as drone:
         kept = [read_entry(record) for record in drone.disk.tail("ledger").records]
     assert [entry.body["action"] for entry in kept if entry.kind is RecordKind.DECISION] == ["a", "b"]
+
+
+def test_a_batch_that_is_larger_than_half_the_share_finds_room(tmp_path):
+    """The worker never comes in between: who decides fills the list, and half the file is not enough."""
+    clock = ManualClock(10**15)
+    settings = NodeSettings("drone-42", sync_s=3600.0)
+    with Agent(
+        "drone-42", PERMIT, settings=settings, ledger=Store(tmp_path, share=120_000), clock=clock
+    ) as drone:
+        for number in range(3000):
+            assert drone.request("a", {"load": number})[0].verdict is Verdict.ALLOW
+        assert not drone.is_ledger_failing
+    assert (tmp_path / "ledger.log").stat().st_size <= 120_000
+
+
+def test_a_ledger_that_cannot_be_written_anew_is_synced_all_the_same(tmp_path, monkeypatch):
+    settings = NodeSettings("drone-42", durable=True)
+    with Agent("drone-42", PERMIT, settings=settings, ledger=Store(tmp_path, share=60_000)) as drone:
+        for _ in range(200):
+            drone.act("a", lambda: None)
+
+        def full(path, raw):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(ledger, "write_whole", full)
+        while (tmp_path / "ledger.log").stat().st_size < 40_000:
+            drone.act("a", lambda: None)
+        assert drone.act("a", lambda: "done") == "done"
+        monkeypatch.undo()

@@ -80,6 +80,34 @@ def test_a_device_may_repeat_its_request_and_another_may_not_use_its_token(tmp_p
     with_desk(tmp_path, body)
 
 
+def test_of_devices_that_come_at_once_with_one_token_one_is_let_in(tmp_path: Path) -> None:
+    async def body(server: NatsServer, desk: EnrolmentDesk, clock: ManualClock) -> None:
+        token = desk.issue()
+        names = [f"d{number}" for number in range(5)]
+        asked = (enrol(server.address, token, name, tmp_path / f"{name}.json") for name in names)
+        found = await asyncio.gather(*asked, return_exceptions=True)
+        refused = [error for error in found if isinstance(error, ConfigurationError)]
+        assert len(refused) == 4
+        assert all("used by another device" in error.message for error in refused)
+        assert len(desk.signing_keys) == 1
+
+    with_desk(tmp_path, body)
+
+
+def test_a_device_that_asks_twice_at_once_is_let_in_once(tmp_path: Path) -> None:
+    async def body(server: NatsServer, desk: EnrolmentDesk, clock: ManualClock) -> None:
+        token, other = desk.issue(), desk.issue()
+        asked = (
+            enrol(server.address, each, "d", tmp_path / f"{number}.json")
+            for number, each in enumerate((token, other))
+        )
+        found = await asyncio.gather(*asked, return_exceptions=True)
+        assert sum(isinstance(each, Identity) for each in found) == 1
+        assert sum(isinstance(each, ConfigurationError) for each in found) == 1
+
+    with_desk(tmp_path, body)
+
+
 def test_a_token_expires_and_a_wrong_one_opens_nothing(tmp_path: Path) -> None:
     async def body(server: NatsServer, desk: EnrolmentDesk, clock: ManualClock) -> None:
         token = desk.issue(valid_s=60)

@@ -14,7 +14,7 @@ from ripstop.core.canonical import Json
 from ripstop.core.chance import stream
 from ripstop.core.node import Scalar
 from ripstop.core.value import dataclass
-from ripstop.core.vocabulary import Vocabulary
+from ripstop.core.vocabulary import SignalSpec, Vocabulary
 
 from .breaker import Breaker, BreakerEvent, BreakerState, Transition
 from .detect import Checks, Finding, Monitor
@@ -85,6 +85,21 @@ class Guard:
     def monitor(self, name: str) -> Monitor | None:
         """Give the monitor of a signal, if it is watched."""
         return self._monitors.get(name)
+
+    def watched(self) -> list[tuple[str, SignalSpec | None, Monitor]]:
+        """Give the signals that are watched: name, declaration if any, monitor."""
+        declared = self._vocabulary.signals
+        return [(name, declared.get(name), monitor) for name, monitor in self._monitors.items()]
+
+    def adopted(self, name: str) -> tuple[SignalSpec | None, Monitor | None]:
+        """Give a signal's declaration, and its monitor; None where it would not be watched."""
+        if name not in self._monitors and self._takes_any and len(self._monitors) < MOST_UNDECLARED:
+            self._monitors[name] = self._monitor(name)
+        return self._vocabulary.signals.get(name), self._monitors.get(name)
+
+    def forget(self, name: str) -> None:
+        """Learn a signal anew."""
+        self._monitors[name] = self._monitor(name)
 
     def observe(self, signals: Mapping[str, Json], mono_us: int) -> Findings | None:
         """Test a set of readings; None where nothing is to be said."""

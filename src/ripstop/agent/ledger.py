@@ -329,17 +329,18 @@ class FileLedger:
                 self._compact(stream, held, count, begin)
 
     def trim(self) -> int:
-        """Forget the older half of the ledger's own stream if half its share is used; give the last dropped.
+        """Forget the older half of the ledger's own stream, which nobody will ever fetch, where it is long.
 
-        For a ledger that nobody will ever fetch: an agent's that works alone.
+        Gives the number of the last record dropped, or 0.
         """
         with self._lock:
             held = self._files.get(_SHARED)
-            if held is None or self.share is None or held.size < self.share // 2:
+            if held is None or self.share is None or len(held.offsets) < 2:
+                return 0
+            if held.size < self.share // 2 and held.size + held.waiting_bytes <= self.share:
                 return 0
             count = len(held.offsets) // 2
-            if count:
-                self._compact(_SHARED, held, count, held.offsets[count])
+            self._compact(_SHARED, held, count, held.offsets[count])
             return held.base
 
     def close(self) -> None:
@@ -416,9 +417,8 @@ class FileLedger:
         held = read_stream(raw, *head, handle)
         held.safe = held.size
         if held.size == len(raw):
-            os.fdatasync(
-                handle
-            )  # an earlier life may have ended before its sync: what is read counts as kept
+            # An earlier life may have ended before its sync: what is read counts as kept.
+            os.fdatasync(handle)
             self.recoveries.append(Recovery(stream, len(held.offsets)))
             return held
         if holds_record(raw, held.size + 1):
@@ -431,13 +431,12 @@ class FileLedger:
         return held
 
     def _set_aside(self, path: Path, copy: bytes | None = None) -> str:
-        number = 1 + len(list(self.folder.glob(f"{path.name}.damaged-*")))
-        aside = path.with_name(f"{path.name}.damaged-{number}")
-        if copy is None:
-            path.rename(aside)
-        else:
+        before = len(list(self.folder.glob(f"{path.name}.damaged-*")))
+        aside = path.with_name(f"{path.name}.damaged-{before + 1}")
+        if copy is not None:
             aside.write_bytes(copy)
-        return aside.name
+            return aside.name
+        return path.rename(aside).name
 
 
 def _sync_file(handle: int) -> OSError | None:

@@ -8,6 +8,7 @@ A shell feeds `step` with events; the application that rides along calls `observ
     chronicle   ledger, notices                 voice     messages             records     chain, segments
     pulse       beats, ticks, connections       restraint the agent's own policies
     responder   ladder, stop switch, takeovers  releases  which may come, how they age
+    experience  what monitors learned, on disk
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ from ripstop.core.wire.envelope import Signer
 from .authority import Authority
 from .breaker import BreakerEvent, BreakerState, Transition
 from .chronicle import Chronicle, told
+from .experience import Experience
 from .governance import Governance
 from .guard import Findings, Guard
 from .peers import Peers
@@ -90,14 +92,16 @@ class AgentNode:
         self.vm = PolicyVM(policies, vocabulary=vocabulary, capabilities=settings.capabilities)
         self._names = Subjects(settings.fleet)
         self._restored = restored
-        nonces = stream(settings.seed, settings.agent, "nonce")
-        self._authority = Authority(settings.agent, opener, chance=nonces)
+        self._authority = Authority(
+            settings.agent, opener, chance=stream(settings.seed, settings.agent, "nonce")
+        )
         self._guard = Guard(settings, self.vm.vocabulary)
         self._voice = Voice(settings, self._names, self.vm.vocabulary)
         self._peers = Peers(settings.agent, self._names)
         self._governance = Governance(settings, self.vm, self._authority, opener)
         records = Records(settings.agent, self._basis, settings.segment_records, keeps=signer is not None)
         self._chronicle = Chronicle(settings, self._voice, records, opener, signer)
+        self._experience = Experience(self._guard, self._chronicle, settings.personal)
         self._pulse = Pulse(
             settings, self._names, self._authority, self._governance, self._chronicle, self._voice,
             lambda: self._guard.state, stream(settings.seed, settings.agent, "node"),
@@ -145,8 +149,6 @@ class AgentNode:
             "ledger": lambda: self._is_ledger_failing,
             "link": lambda: not self._authority.has_round_trip,
         }
-
-    # ---- what it is -------------------------------------------------------------------------------------
 
     @property
     def subjects(self) -> tuple[str, ...]:
@@ -250,6 +252,7 @@ class AgentNode:
             self._governance.restore(restored, now, out)
         self._governance.save(now, out)
         self._governance.refresh(now, out, is_changed=True)
+        self._experience.restore(restored, now, out)
         self.responder.poll(now, out)
         self._chronicle.catch_up(now, out)
 
@@ -271,8 +274,6 @@ class AgentNode:
             self._voice.speak(vocabulary)
             self._guard.speak(vocabulary)
             self.responder.speak(vocabulary)
-
-    # ---- peers ------------------------------------------------------------------------------------------
 
     def _on_peer(self, sender: str, data: bytes, now: Instant, out: list[Effect]) -> None:
         message, reason = self._peers.receive(sender, data)
@@ -309,15 +310,14 @@ class AgentNode:
         wall_us, mono_us = times = now.wall_us, now.mono_us
         self.vm.observe(signals, wall_us)
         found = self._guard.observe(signals, mono_us)
-        if found is None:
-            self._voice.sense(signals, times, frozenset(), out)
-            self.responder.sense(signals, now, out)
-            return None, tuple(out)
-        if found.alarms and self._voice.sampler is not None:
-            self._voice.sampler.alarm(now.mono_us)
-        self._voice.sense(signals, times, frozenset(found.alarms), out)
-        self._react(found, now, out)
+        if found is not None and found.alarms and self._voice.sampler is not None:
+            self._voice.sampler.alarm(mono_us)
+        self._voice.sense(signals, times, frozenset(found.alarms if found else ()), out)
+        if found is not None:
+            self._react(found, now, out)
         self.responder.sense(signals, now, out)
+        if mono_us >= self._experience.due_us:
+            self._experience.save(now, out)
         return found, tuple(out)
 
     def _react(self, found: Findings, now: Instant, out: list[Effect]) -> None:
@@ -364,7 +364,8 @@ class AgentNode:
 
     def decide(self, action: str, context: Mapping[str, Json], now: Instant) -> Decision:
         """Decide without a trace: nothing changes and nothing is recorded."""
-        return self.vm.decide(action, context, self._wall_us(now))
+        steady = now.wall_us if self._offset_us is None else now.mono_us + self._offset_us
+        return self.vm.decide(action, context, steady)
 
     def request(self, action: str, context: Mapping[str, Json], now: Instant) -> tuple[Decision, Effects]:
         """Decide on an action that is about to be taken; the decision goes into the ledger."""
@@ -411,7 +412,9 @@ class AgentNode:
     def seal(self, now: Instant) -> Effects:
         """Seal what is open, so that it leaves before the agent ends (`unsent` tells when it has)."""
         out: list[Effect] = []
-        self._chronicle.seal(self._begin(now, out), out)
+        now = self._begin(now, out)
+        self._experience.save(now, out)
+        self._chronicle.seal(now, out)
         return tuple(out)
 
     @property
@@ -442,9 +445,5 @@ class AgentNode:
     def ledger_short(self, is_short: bool, now: Instant) -> Effects:
         """Take note that little is left of the ledger's share of the disk, or enough again."""
         out: list[Effect] = []
-        now = self._begin(now, out)
-        self._chronicle.disk_changed(now, out, is_short=is_short)
+        self._chronicle.disk_changed(self._begin(now, out), out, is_short=is_short)
         return tuple(out)
-
-    def _wall_us(self, now: Instant) -> int:
-        return now.wall_us if self._offset_us is None else now.mono_us + self._offset_us

@@ -18,7 +18,7 @@ from .ledger import Tail
 from .sampler import SamplerSettings
 
 Opener: TypeAlias = Callable[[EnvelopeType, bytes], Envelope]
-STATE, BUNDLE, LEDGER = "state", "bundle", "ledger"
+STATE, BUNDLE, LEDGER, LEARNED = "state", "bundle", "ledger", "learned"
 
 
 def _anomaly_breaker() -> BreakerSettings:
@@ -142,7 +142,8 @@ class SavedState:
 class Restored:
     """What the disk holds from before: the last state and bundles, and the ledger's records still held.
 
-    `bundles` are those still held, the newest first; `bundle_count` is how many there ever were.
+    `bundles` are those still held, the newest first; `bundle_count` is how many there ever were. `learned` is
+    what the monitors had learned.
     """
 
     state: bytes = b""
@@ -150,6 +151,8 @@ class Restored:
     bundles: tuple[bytes, ...] = ()
     bundle_count: int = 0
     ledger: Tail | None = None
+    learned: bytes = b""
+    learned_count: int = 0
 
     @property
     def saved(self) -> SavedState | None:
@@ -168,11 +171,13 @@ class Restored:
     @classmethod
     def read(cls, disk: ReadableDisk) -> Restored:
         """Read an agent's disk."""
-        state, bundle = disk.tail(STATE), disk.tail(BUNDLE)
+        state, bundle, learned = disk.tail(STATE), disk.tail(BUNDLE), disk.tail(LEARNED)
         return cls(
             state.records[-1] if state.records else b"",
             state.last,
             bundle.records[::-1],
             bundle.last,
             disk.tail(LEDGER),
+            learned.records[-1] if learned.records else b"",
+            learned.last,
         )

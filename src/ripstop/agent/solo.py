@@ -156,13 +156,24 @@ class Solo:
             self._works(now)
 
     def _makes_room(self) -> bool:
-        """Forget the oldest records, which nobody will fetch, and write what waits; False if that fails."""
-        if not isinstance(self._disk, FileLedger) or not self._disk.trim():
+        """Forget the oldest records, which nobody will fetch, to write what waits; False if that fails."""
+        if not isinstance(self._disk, FileLedger):
             return False
+        try:
+            while self._disk.trim():
+                with suppress(OSError):
+                    self._disk.sync()
+                    return True
+        except OSError:  # what is kept cannot be written anew
+            return False
+        return False
+
+    def _writes_after_all(self) -> bool:
+        """Try once more: who decides may have made room since, or room can be made."""
         try:
             self._disk.sync()
         except OSError:
-            return False
+            return self._makes_room()
         return True
 
     def _works(self, now: Instant) -> None:
@@ -252,14 +263,16 @@ class Solo:
             self._disk.sync()
         except OSError as error:
             with self._lock:
-                self.failed(error, self._clock.now())
-            raise
+                if not self._writes_after_all():
+                    self.failed(error, self._clock.now())
+                    raise
         if self.is_failing:
             with self._lock:
                 self._works(self._clock.now())
             self._disk.sync()
         if isinstance(self._disk, FileLedger):
-            self._disk.trim()
+            with suppress(OSError):  # what cannot be written anew stays as it is
+                self._disk.trim()
 
     def failed(self, error: OSError, now: Instant) -> None:
         """Take note that the disk fails, and let the node know."""

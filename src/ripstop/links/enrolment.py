@@ -8,6 +8,7 @@ request (its first answer may have been lost), another one may not.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import json
@@ -110,6 +111,7 @@ class EnrolmentDesk:
         self._path = server.folder / "enrolment.json"
         self._tokens: dict[str, dict[str, str]] = {}
         self._signing: dict[str, str] = {}
+        self._turns: dict[str, asyncio.Lock] = {}  # by token
         if self._path.exists():
             try:
                 held = json.loads(self._path.read_text())
@@ -148,7 +150,9 @@ class EnrolmentDesk:
             log.warning("enrolment.ignored", extra={"reason": error.message})
             return b""
         try:
-            await self._let_in(request, self._tokens[request.token.hex()])
+            number = request.token.hex()
+            async with self._turns.setdefault(number, asyncio.Lock()):  # who asks with it meanwhile waits
+                await self._let_in(request, self._tokens[number])
         except RipstopError as error:
             log.warning("enrolment.refused", extra={"agent": request.agent, "reason": error.message})
             return _seal(key, _DOWN, Answer(self._server.fleet, error.message, ()))

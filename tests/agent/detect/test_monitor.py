@@ -54,6 +54,54 @@ def test_whatever_comes_the_score_is_a_number_and_the_state_packs(values):
     assert len(monitor.state()) == 64
 
 
+_READINGS = st.one_of(
+    st.floats(), st.integers(), st.sampled_from([None, True, "x", 1e300, -1e300, 5e-324, 10**400])
+)
+_PARAMETERS = st.sampled_from(
+    [
+        {},
+        {"hold_s": 60},
+        {"live": True},
+        {"low": -1e308, "high": 1e308},
+        {"max_rate_per_s": 1.0},
+        {"refractory_s": 10, "alarms_per_day": 3},
+    ]
+)
+
+
+@given(
+    _PARAMETERS,
+    st.floats(-1e300, 1e300),
+    st.lists(st.tuples(st.integers(-(10**6), 10**13), st.none() | _READINGS), min_size=60, max_size=120),
+)
+def test_whatever_comes_and_whenever_the_score_is_a_number_and_it_goes_on(more, usual, readings):
+    monitor, t_us = Monitor(**more), 10**15
+    for gap_us, value in readings:
+        t_us += gap_us
+        found = monitor.observe(usual if value is None else value, t_us)
+        assert found.score >= 0.0
+        assert found.explain("x", "V")
+    other = Monitor(**more)
+    other.restore(monitor.state())
+    assert other.observe(usual, t_us + SECOND).score >= 0.0
+
+
+def test_a_leap_to_the_end_of_numbers_between_far_moments_ends_no_agent():
+    monitor = Monitor(hold_s=60)
+    for number, value in enumerate([1e300, 9.8e299] * 40):
+        assert monitor.observe(value, number * 20_000_000_000).score >= 0.0
+    tiny = Monitor(max_rate_per_s=1.0)
+    for number in range(40):
+        tiny.observe(0.0, number * SECOND)
+    tiny.observe(1e300, 15_000 * SECOND)
+    assert tiny.observe(1.0, 30_000 * SECOND).score >= 0.0
+
+
+def test_of_the_first_readings_none_is_remarkable():
+    for begin in ([0, 1, 0], [0, 1e9, 0], [0.0, 50.0, 47.0]):
+        assert max(f.score for f in feed(Monitor(), begin)) == 0.0
+
+
 def test_what_no_float_can_square_blinds_for_a_moment_at_most():
     monitor = Monitor()
     feed(monitor, [1e299, -1e299] * 10 + [5.0] * 20_000)

@@ -19,6 +19,7 @@ _STEPS = 16.0  # to a deviation
 _MOST_CODE, UNKNOWN = 127, -128
 _MOST_SEEN = 255
 _LEAST_EXPONENT, _MOST_EXPONENT = -126, 127
+_COUNTABLE = 1e250  # beyond this steps of 2**-126 are more than a number holds
 _GAIN = 0.29  # of a part's mean, a day
 _CLIP = 4.0  # deviations that are learned of an error at most
 
@@ -67,7 +68,7 @@ class Day:
 
     def _keep(self, part: int, target: float) -> None:
         away = target - self.anchor
-        steps = math.ldexp(away, -self.exponent) if abs(away) < 1e300 else away
+        steps = math.ldexp(away, -self.exponent) if abs(away) < _COUNTABLE else math.inf
         grown = max(0, math.frexp(steps / _MOST_CODE)[1])
         if not math.isfinite(steps) or self.exponent + grown > _MOST_EXPONENT:
             self.begin(target if math.isfinite(target) else 0.0)

@@ -138,9 +138,9 @@ class Monitor:
         self._checks = checks or Checks(**more)  # type: ignore[arg-type]  # its own checks see to the types
         self._hold_us = self._checks.hold_s * 1e6
         self._is_checked = live or self._checks.max_rate_per_s > 0.0
-        self._low = -_HUGE if low is None else low
-        self._high = _HUGE if high is None else high
-        self._floor = 0.0 if low is None or high is None else _FLOOR_SHARE * (high - low)
+        self._low = -_HUGE if low is None else max(low, -_HUGE)
+        self._high = _HUGE if high is None else min(high, _HUGE)
+        self._floor = 0.0 if low is None or high is None else _FLOOR_SHARE * (self._high - self._low)
         self._moving = _NOTHING
         self._ranges = _NOWHERE
         self._day = Day()
@@ -187,8 +187,7 @@ class Monitor:
         # one load and one store instead of twenty: this is the hot path of every sensor
         n, last_us, step_us, level, variance, fast, slow, unrest, peak = self._moving
         if not self._low <= value <= self._high:
-            kind = "out_of_range" if math.isfinite(value) else "invalid"
-            return Finding(math.inf, True, kind, value, level if n else value, 0.0)
+            return _refused(value, level if n else value)
         gap_us, wide = t_us - last_us, 1.0
         if n < _YOUNG or gap_us < 0 or gap_us > step_us * 2.0:
             if n == 0 or gap_us < 0:
@@ -225,6 +224,7 @@ class Monitor:
             and unrest <= unrest_high
         ):
             score += self._news(value, fast, slow, unrest) * n / (n + _MATURE)
+        score = 0.0 if n < FIRST_TESTED else score  # so little is known yet
         limit = _CLIP * (usual if usual < _SQUARABLE else _SQUARABLE)
         if distance > limit:
             away = limit if away > 0.0 else -limit
@@ -244,12 +244,13 @@ class Monitor:
     def _carried_on(self, gap_us: int, level: float, step_us: float) -> tuple[float, float]:
         """Give the level had it gone on as it went while it was held, and by what the tolerance is wider.
 
+        It does not go beyond the declared range.
         The level lags behind a trend by 1/gain steps, the fast mean by fewer: their distance is the trend.
         """
         if not self._hold_us or not step_us or gap_us <= 2.0 * step_us:
             return level, 1.0
         drift = (self._moving[5] - level) / _LAG * gap_us / step_us
-        return level + drift, 1.0 + gap_us / self._hold_us
+        return min(max(level + drift, self._low), self._high), 1.0 + gap_us / self._hold_us
 
     def _withheld(self, value: float, t_us: int, sigma: float, scale: float) -> Finding:
         """Give what an alarming reading is that is not learned."""
@@ -387,6 +388,11 @@ class Monitor:
             self._day.begin(level)  # under another clock the day has other parts
         self._turn_us = _next_turn(last_us)
         self._moving = (n, last_us, 0.0, level, variance, fast, slow, unrest, peak)
+
+
+def _refused(value: float, usual: float) -> Finding:
+    kind = "out_of_range" if math.isfinite(value) else "invalid"
+    return Finding(math.inf, True, kind, value, usual, 0.0)
 
 
 def _next_turn(t_us: int) -> int:
