@@ -169,7 +169,7 @@ def predictors(grid: FlowGrid, past: list[FlowGrid]) -> dict[str, Callable[[], n
         "percolation, outage factors": lambda: expected_loss(flow_graph(grid)),
         "percolation, learned": learned,
         "flow (load redistribution)": lambda: np.array(
-            assess_flow(grid, trials=60, seed=1, demand_spread=0.12, capacity_spread=0.1).expected_share
+            assess_flow(grid, trials=60, seed=1, demand_spread=0.12).expected_share
         ),
         "simulator on earlier scenarios": simulator,
     }
