@@ -204,9 +204,9 @@ def main() -> None:
         trivial = scores["absolute flow (trivial)"]
         for name, score in scores.items():
             gains = [spearman(score[d], lost[d]) - spearman(trivial[d], lost[d]) for d in draws]
-            low, high = np.quantile(gains, (0.025, 0.975))
+            low, high = np.nanquantile(gains, (0.025, 0.975))
             print(
-                f"  {name:36} {spearman(score, lost):6.3f}   against flow {np.mean(gains):+.3f} "
+                f"  {name:36} {spearman(score, lost):6.3f}   against flow {np.nanmean(gains):+.3f} "
                 f"({low:+.3f} .. {high:+.3f})",
                 flush=True,
             )
