@@ -7,8 +7,9 @@ The truth is a DC line-trip cascade for every line in every held-out load scenar
 by the plain simulator below, whose flows are held to pandapower's `rundcpp`, and which `play_outage` has to
 agree with; the other scenarios are left to `play_outage`. Scenarios scale all loads by 0.8 to 1.2 and each by
 a normal factor of deviation 0.1. A line trips above 1 + alpha times its flow at the nominal point, and 50 MW.
-Each predictor sees the nominal point; `learned` and `simulator` see other, earlier scenarios too; `flow` takes
-the same parameters for every grid, unless options say otherwise. The score is Spearman's rank correlation with the mean load lost, its interval from 2,000 bootstraps over lines.
+Each predictor sees the nominal point; `learned` and `simulator` see other, earlier scenarios too; `flow` has
+the same parameters on every grid, unless options say otherwise. The score is Spearman's rank correlation with
+the mean load lost, its interval from 2,000 bootstraps over lines.
 """
 
 from __future__ import annotations
