@@ -7,8 +7,9 @@ The truth is a DC line-trip cascade for every line in every held-out load scenar
 by the plain simulator below, whose flows are held to pandapower's `rundcpp`, and which `play_outage` has to
 agree with; the other scenarios are left to `play_outage`. Scenarios scale all loads by 0.8 to 1.2 and each by
 a normal factor of deviation 0.1. A line trips above 1 + alpha times its flow at the nominal point, and 50 MW.
-Each predictor sees the nominal point; `learned` and `simulator` see other, earlier scenarios too. The score
-is Spearman's rank correlation with the mean load lost, its interval from 2,000 bootstraps over lines.
+Each predictor sees the nominal point; `learned` and `simulator` see other, earlier scenarios too; `flow` has
+the same parameters on every grid, unless options say otherwise. The score is Spearman's rank correlation with
+the mean load lost, its interval from 2,000 bootstraps over lines.
 """
 
 from __future__ import annotations
@@ -155,7 +156,9 @@ def topological(grid: FlowGrid) -> Graph:
     return Graph.from_arrays(grid.lines, np.array(touching), weight, directed=True)
 
 
-def predictors(grid: FlowGrid, past: list[FlowGrid]) -> dict[str, Callable[[], np.ndarray]]:
+def predictors(
+    grid: FlowGrid, past: list[FlowGrid], args: argparse.Namespace
+) -> dict[str, Callable[[], np.ndarray]]:
     def simulator() -> np.ndarray:
         return np.mean([[play_outage(g, k).lost_mw for k in range(len(g.lines))] for g in past], axis=0)
 
@@ -169,7 +172,13 @@ def predictors(grid: FlowGrid, past: list[FlowGrid]) -> dict[str, Callable[[], n
         "percolation, outage factors": lambda: expected_loss(flow_graph(grid)),
         "percolation, learned": learned,
         "flow (load redistribution)": lambda: np.array(
-            assess_flow(grid, trials=60, seed=1, demand_spread=0.12, capacity_spread=0.1).expected_share
+            assess_flow(
+                grid,
+                trials=args.trials,
+                seed=1,
+                demand_spread=args.demand_spread,
+                settings=Settings(spread=args.capacity_spread),
+            ).expected_share
         ),
         "simulator on earlier scenarios": simulator,
     }
@@ -182,6 +191,10 @@ def main() -> None:
     parser.add_argument("--case", default="case118")
     parser.add_argument("--held-out", type=int, default=20)
     parser.add_argument("--train", type=int, default=20)
+    parser.add_argument("--floor-mw", type=float, default=50.0, help="least capacity of a line")
+    parser.add_argument("--trials", type=int, default=60, help="worlds of `flow`")
+    parser.add_argument("--demand-spread", type=float, default=0.12, help="what `flow` thinks of demands")
+    parser.add_argument("--capacity-spread", type=float, default=0.1, help="and of capacities")
     parser.add_argument("--alpha", type=float, nargs="*", default=[0.5, 1.0])
     args = parser.parse_args()
     if os.environ.get("OPENBLAS_NUM_THREADS") != "1":
@@ -189,7 +202,7 @@ def main() -> None:
     nominal = load_case(args.case)
     for alpha in args.alpha:
         rng = np.random.default_rng(7)
-        grid = nominal.balanced().with_capacity(alpha, 50.0)
+        grid = nominal.balanced().with_capacity(alpha, args.floor_mw)
         past = [scenario(grid, rng) for _ in range(args.train)]
         future = [scenario(grid, rng) for _ in range(args.held_out)]
         truth = np.array([[play_outage(g, k).lost_mw for k in range(len(g.lines))] for g in future])
@@ -197,16 +210,16 @@ def main() -> None:
         assert np.abs(plain - truth[0]).max() < 1e-6
         lost = np.round(truth.mean(axis=0), 6)
         print(f"alpha {alpha:g}: {np.mean(lost > 0):.0%} of lines ever lose load, mean {lost.mean():.1f} MW")
-        scores = {name: call() for name, call in predictors(grid, past).items()}
+        scores = {name: call() for name, call in predictors(grid, past, args).items()}
         # A draw in which every line loses the same says nothing of a ranking.
         draws = np.random.default_rng(8).integers(0, len(lost), (BOOTSTRAPS, len(lost)))
         draws = draws[np.ptp(lost[draws], axis=1) > 0]
         trivial = scores["absolute flow (trivial)"]
         for name, score in scores.items():
             gains = [spearman(score[d], lost[d]) - spearman(trivial[d], lost[d]) for d in draws]
-            low, high = np.quantile(gains, (0.025, 0.975))
+            low, high = np.nanquantile(gains, (0.025, 0.975))
             print(
-                f"  {name:36} {spearman(score, lost):6.3f}   against flow {np.mean(gains):+.3f} "
+                f"  {name:36} {spearman(score, lost):6.3f}   against flow {np.nanmean(gains):+.3f} "
                 f"({low:+.3f} .. {high:+.3f})",
                 flush=True,
             )

@@ -146,3 +146,30 @@ def test_the_margin_of_a_grid_is_printed_and_judged(
     assert call("stability", str(file), "--direction", "south=1", "--headroom", "1") == 1
     with pytest.raises(RiskInputError, match="BUS=SHARE"):
         call("stability", str(file), "--direction", "west=1")
+
+
+def test_a_budget_ends_the_sampling_and_the_report_says_so(
+    graph: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call(graph, "--trials", "100000000", "--budget", "0.05", "--json")
+    report = json.loads(capsys.readouterr().out)
+    assert 0 < report["trials"] < 100_000_000
+    assert any("stopped by the budget" in note for note in report["notes"])
+    assert all(row["low"] <= row["probability"] <= row["high"] for row in report["nodes"])
+    with pytest.raises(RiskInputError, match="goes without `--expected`"):
+        call(graph, "--budget", "1", "--expected")
+
+
+def test_trying_nothing_is_refused(graph: str) -> None:
+    with pytest.raises(RiskInputError, match="nothing to try"):
+        call("whatif", graph)
+
+
+def test_weights_that_predict_nothing_are_called_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "log.jsonl"
+    rows = [{"a": 0, "b": 1}] * 30 + [{"a": 0}] * 10
+    log.write_text("".join(json.dumps({"failures": failures}) + "\n" for failures in rows))
+    call("learn", str(log))
+    assert "no better than the base rate" in capsys.readouterr().out

@@ -7,6 +7,7 @@ import pytest
 from ripstop.risk import (
     FlowGrid,
     RiskInputError,
+    Settings,
     assess,
     assess_flow,
     flow_graph,
@@ -87,7 +88,7 @@ def test_outage_factors_predict_the_flows_after_an_outage() -> None:
 
 def test_screening_leaves_out_only_outages_that_lose_nothing() -> None:
     grid = meshed().with_capacity(0.5, 1.0)
-    report = assess_flow(grid, theta=0.0, trials=1, demand_spread=0.0, capacity_spread=0.0)
+    report = assess_flow(grid, theta=0.0, trials=1, demand_spread=0.0, settings=Settings(spread=0.0))
     lost = [play_outage(grid, k).lost_mw / grid.demand.sum() for k in range(len(grid.lines))]
     assert report.expected_share is not None
     assert report.expected_share.tolist() == pytest.approx(lost, abs=1e-9)

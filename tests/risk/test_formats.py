@@ -96,3 +96,71 @@ def test_pictures_are_drawn(tmp_path: Path) -> None:
     assert "<svg" in (tmp_path / "reliability.svg").read_text()
     empty = Graph.from_edges([], [], [])
     plot_report(assess(empty, trials=64), empty, tmp_path / "empty.png")
+
+
+@pytest.mark.parametrize("beside", [{"length": 120.0}, {"length": 0.9}, {"length": "far"}])
+def test_what_stands_beside_a_weight_in_graphml_is_no_probability(
+    tmp_path: Path, beside: dict[str, object]
+) -> None:
+    source = nx.path_graph(4)
+    nx.set_edge_attributes(source, 0.25, "weight")
+    for _, _, attributes in source.edges(data=True):
+        attributes.update(beside)
+    nx.write_graphml(source, tmp_path / "g.graphml")
+    assert read_graph(tmp_path / "g.graphml").weight.tolist() == [0.25] * 3
+
+
+@pytest.mark.parametrize("key", ["name", "label"])
+def test_nodes_of_graphml_go_by_their_names_where_each_has_one(tmp_path: Path, key: str) -> None:
+    source = nx.path_graph(2)
+    nx.set_edge_attributes(source, 0.25, "weight")
+    nx.set_node_attributes(source, {0: "hub", 1: "Drohne ü"}, key)
+    nx.write_graphml(source, tmp_path / "g.graphml")
+    assert set(read_graph(tmp_path / "g.graphml").nodes) == {"hub", "Drohne ü"}
+    nx.set_node_attributes(source, "same", key)
+    nx.write_graphml(source, tmp_path / "g.graphml")
+    assert set(read_graph(tmp_path / "g.graphml").nodes) == {"0", "1"}
+
+
+@pytest.mark.parametrize("way", ["Undirected", "Directed"])
+def test_the_table_that_gephi_writes_is_read(tmp_path: Path, way: str) -> None:
+    file = tmp_path / "g.csv"
+    rows = f"0,1,{way},0,,,0.4\n1,2,{way},1,,,0.7\n"
+    file.write_text("\ufeffSource,Target,Type,Id,Label,timeset,Weight\n" + rows, encoding="utf-8")
+    graph = read_graph(file)
+    assert (graph.directed, list(graph.channels)) == (way == "Directed", ["weight"])
+    assert graph.weight.tolist() == [0.4, 0.7]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        (
+            "g.csv",
+            "source,target,weight\na,b,0.5\nb,c,\n",
+            "g.csv:3:1: C0704: edge `b` to `c` has `weight` ``",
+        ),
+        ("g.csv", "source;target;weight\na;b;0.5\n", "separate cells by commas"),
+        ("g.json", '{"edges": [["a", "b", null]]}', "has `weight` `null`"),
+        ("g.json", '{"edges": [["a", "b", true]]}', "has `weight` `true`"),
+        ("g.gml", "graph [ ]", "else .csv or .graphml"),
+    ],
+)
+def test_a_file_s_fault_is_named_as_it_stands_there(tmp_path: Path, name: str, text: str, said: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(RiskInputError) as caught:
+        read_graph(tmp_path / name)
+    assert said in str(caught.value)
+
+
+def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "g.json").write_text('{"edges": [["a", "b", 0.5]]}', encoding="utf-8-sig")
+    assert read_graph(tmp_path / "g.json").weight.tolist() == [0.5]
+
+
+@pytest.mark.parametrize("name", ["g.xyz", "missing/g.png"])
+def test_a_picture_that_cannot_be_drawn_is_said(tmp_path: Path, name: str) -> None:
+    graph = mixed(directed=True)
+    with pytest.raises(RiskInputError) as caught:
+        plot_report(assess(graph, trials=64), graph, tmp_path / name)
+    assert caught.value.code == "C0701"

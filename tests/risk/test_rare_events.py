@@ -87,3 +87,11 @@ def test_sequential_decisions_are_wrong_at_most_alpha_of_ten_thousand_times(p: f
     if p == threshold:
         wrong = side != 0
     assert wrong.mean() <= alpha
+
+
+def test_what_was_never_seen_is_not_called_impossible() -> None:
+    path = nx.path_graph(12)
+    nx.set_edge_attributes(path, 1e-4, "weight")
+    found = rare_probability(Graph.from_networkx(path), 0, theta=0.99)
+    assert found.probability == found.low == 0.0
+    assert 0.0 < found.high < 0.01

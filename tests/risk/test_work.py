@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
+import zlib
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import pairwise
@@ -13,6 +15,8 @@ import pytest
 
 from ripstop.core.errors import WireError
 from ripstop.risk import (
+    FlowGrid,
+    FlowJob,
     Graph,
     ItemLoad,
     Job,
@@ -25,9 +29,11 @@ from ripstop.risk import (
     Threads,
     Worker,
     assess,
+    assess_flow,
     assess_load,
 )
-from ripstop.risk.work import Counts, Range, Unit, counts_of, job_of, parts_of, unit_of
+from ripstop.risk.jobs import Counts, Question, Range, job_of, packed, parts_of
+from ripstop.risk.work import Unit, counts_of, unit_of
 
 MODELS = ("percolation", "threshold", "load")
 
@@ -49,7 +55,7 @@ def figures(report: RiskReport) -> tuple[object, ...]:
 class OneByOne:
     """The hardest cut: every block by itself, the last first."""
 
-    def count(self, job: Job, worlds: Range) -> Iterator[Counts]:
+    def count(self, job: Question, worlds: Range) -> Iterator[Counts]:
         for part in reversed(parts_of(worlds, 1 << 20)):
             yield job.count(part)
 
@@ -93,6 +99,29 @@ def test_the_bytes_are_the_same_whoever_counts(model: str, directed: bool, expec
         assert figures(assess(one, settings=settings, **asked)) == alone  # type: ignore[arg-type]
     assert len(network.kept) == 1
     assert all(len(unit) < 200 for unit in network.sent)
+
+
+def grid(alpha: float = 0.2) -> FlowGrid:
+    source = nx.gnm_random_graph(12, 22, seed=4)
+    rng = np.random.default_rng(4)
+    made = np.where(np.arange(12) < 4, 60.0, 0.0)
+    return FlowGrid.from_arrays(
+        list(source.edges), rng.uniform(0.05, 0.3, 22), rng.uniform(5, 30, 12), made
+    ).with_capacity(alpha, 1.0)
+
+
+def test_line_outages_are_the_same_bytes_whoever_plays_them() -> None:
+    alone = assess_flow(grid(), trials=200, seed=3)
+    assert alone.probability.max() > 0.0
+    network = Network(lose=0.2)
+    with Processes(2) as processes:
+        pools: list[Pool] = [Threads(2), Queue(network.keep, network.submit, attempts=50), processes]
+        for pool in pools:
+            shared = assess_flow(grid(), trials=200, seed=3, settings=Settings(pool=pool))
+            assert figures(shared) == figures(alone)
+    wide = assess_flow(grid(), trials=200, seed=3, settings=Settings(fleet_wide=True))
+    assert (wide.high - wide.low > alone.high - alone.low).all()
+    assert job_of(FlowJob(grid(), 0.1, 3, 0.2).content).content == FlowJob(grid(), 0.1, 3, 0.2).content
 
 
 def test_processes_count_the_same() -> None:
@@ -222,6 +251,29 @@ def test_answers_that_cannot_be_are_refused() -> None:
             counts_of(content, asked, nodes)
         assert caught.value.code == "W1001"
     assert json.loads(unit.to_bytes()) == {"job": job.digest, "first": 0, "last": 64}
+
+
+def test_an_answer_that_would_unpack_to_much_is_refused_before_it_is_unpacked() -> None:
+    job = Job(graph())
+    unit = Unit(job.digest, (0, 64))
+    head = {"job": job.digest, "first": 0, "last": 64}
+    much = zlib.compress(packed(head, {"hits": np.zeros(1 << 22, np.int64), "mass": np.zeros(1)}), 9)
+    assert len(much) < 1 << 17
+    tracemalloc.start()
+    with pytest.raises(WireError, match="unpacks to more") as caught:
+        counts_of(much, unit, 40)
+    assert tracemalloc.get_traced_memory()[1] < 1 << 18
+    tracemalloc.stop()
+    assert caught.value.code == "W1001"
+
+
+def test_a_job_that_claims_columns_it_has_not_is_refused() -> None:
+    content = Job(graph()).content
+    head = json.loads(content[4:].split(b"\x00")[0][: int.from_bytes(content[:4], "little")])
+    for columns in ([["weight", "<f8", 1 << 60]], [["weight", "O", 1]], [["weight", "<f8", -1]], []):
+        text = json.dumps(head | {"columns": columns}).encode()
+        with pytest.raises(WireError, match="no job"):
+            job_of(len(text).to_bytes(4, "little") + text + b"rest")
 
 
 @pytest.mark.parametrize("wrong", [{"theta": 2.0}, {"seed": -1}, {"model": "magic"}])

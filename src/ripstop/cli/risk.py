@@ -16,6 +16,7 @@ _EPILOG = """examples:
   ripstop risk fleet.json
   ripstop risk fleet.json --theta 0.2 --trials 10000 --expected --top 10
   ripstop risk fleet.json --threshold 0.3 --json
+  ripstop risk fleet.json --trials 100000 --budget 2
   ripstop risk grid.json --model load --tolerance 0.3
   ripstop risk fleet.csv --why drone-7 drone-12
   ripstop risk fleet.json --plot fleet.png
@@ -91,6 +92,12 @@ def _add_rank(verbs: Subparsers) -> None:
     parser.add_argument(
         "--queue", metavar="URL", help="have worlds counted by `ripstop risk worker`s at a NATS server"
     )
+    parser.add_argument(
+        "--budget",
+        type=float,
+        metavar="SECONDS",
+        help="give the best answer within this time, from at most --trials worlds",
+    )
     parser.add_argument("--top", type=int, default=20, help="lines shown, 0 for all (default 20)")
     parser.add_argument("--why", nargs=2, metavar=("FROM", "TO"), help="explain one edge's weight instead")
     parser.add_argument("--rare", metavar="NODE", help="estimate one node's tiny probability instead")
@@ -123,6 +130,8 @@ def run(args: argparse.Namespace) -> int:
         return _explain(graph, args)
     if args.rare:
         return _print_rare(graph, args)
+    if args.budget is not None:
+        return _shown(_within(graph, args), graph, args)
     settings = Settings(
         confidence=args.confidence,
         threshold=args.threshold,
@@ -140,6 +149,27 @@ def run(args: argparse.Namespace) -> int:
         report = assess(
             graph, theta=args.theta, trials=args.trials, seed=args.seed, model=args.model, settings=settings
         )
+    return _shown(report, graph, args)
+
+
+def _within(graph: Graph, args: argparse.Namespace) -> RiskReport:
+    from ripstop.core.clock import SystemClock
+    from ripstop.risk import Budget, Graph, RiskInputError, assess, assess_within
+
+    given = {"--threshold": args.threshold, "--queue": args.queue, "--expected": args.expected}
+    for option, value in given.items():
+        if value:
+            raise RiskInputError(
+                f"`--budget` goes without `{option}`", code="C0715", hint="give one of the two"
+            )
+    budget = Budget(args.trials, args.budget)
+    one = Graph.from_edges("ab", [("a", "b")], [0.5], directed=graph.directed)
+    assess(one, trials=1, model=args.model)  # the kernels are loaded before the clock starts
+    question = {"theta": args.theta, "seed": args.seed, "model": args.model}
+    return assess_within(graph, budget, clock=SystemClock(), **question)
+
+
+def _shown(report: RiskReport, graph: Graph, args: argparse.Namespace) -> int:
     if args.plot:
         from ripstop.risk.plots import plot_report
 

@@ -84,6 +84,8 @@ def run(args: argparse.Namespace) -> int:
             f"held out {len(held_out)} incidents, {checked.count} predictions: Brier {checked.brier:.4f} "
             f"(base rate alone {checked.reference:.4f}), {area}"
         )
+        if not checked.brier < checked.reference:
+            print("note: the weights predict no better than the base rate; more incidents are needed")
     if args.out:
         print(f"wrote {args.out}")
     return 0

@@ -107,9 +107,15 @@ def _number(option: str, word: str) -> float:
 
 
 def _try(graph: Graph, args: argparse.Namespace) -> int:
-    from ripstop.risk import compare_graph
+    from ripstop.risk import GraphMitigation, RiskInputError, compare_graph
 
     measures = _measures(graph, args)
+    if measures == GraphMitigation(name=measures.name):
+        raise RiskInputError(
+            "there is nothing to try",
+            code="C0715",
+            hint="give a measure such as --isolate NODE, or --target",
+        )
     nothing, effect = compare_graph(
         graph, [measures], theta=args.theta, trials=args.trials, seed=args.seed, model=args.model
     )
@@ -117,7 +123,7 @@ def _try(graph: Graph, args: argparse.Namespace) -> int:
     order = [line.node for line in before.ranking(None)]
     rows = []
     for node in order:
-        i = before.nodes.index(node)
+        i = before.place(node)
         change = effect.changes[i]
         rows.append(
             {

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-import zlib
 from collections.abc import Coroutine
 from concurrent.futures import Future
 from types import TracebackType
@@ -45,6 +44,7 @@ SILENT_S = 5.0  # a worker that says nothing for so long has lost its unit
 BEAT_S = 1.0
 CONNECT_S = 5.0
 INLINE = 512 * 1024  # bytes of an answer; larger ones go through the object store
+LARGEST = 1 << 28  # bytes of an answer; that of ten million nodes is shorter
 
 T = TypeVar("T")
 
@@ -111,9 +111,12 @@ class NatsQueue:
             raise WireError(headers[TROUBLE], code="W1001")
         content = answer.data
         if OBJECT in headers:
+            size = (await self._store.get_info(headers[OBJECT])).size or 0
+            if size > LARGEST:
+                raise WireError(f"the answer has {size} bytes, expected {LARGEST} at most", code="W1001")
             content = (await self._store.get(headers[OBJECT])).data or b""
             await self._store.delete(headers[OBJECT])
-        return zlib.decompress(content)
+        return content
 
     async def _awaited(self, answers: Subscription) -> Msg:
         until = self._loop.time() + self._patience_s
@@ -182,7 +185,7 @@ async def _answered(worker: Worker, message: Msg) -> tuple[bytes, dict[str, str]
         if not counting.done():
             await message.in_progress()
     try:
-        return zlib.compress(counting.result(), 1), {}
+        return counting.result(), {}
     except (RipstopError, NatsError) as error:
         return b"", {TROUBLE: " ".join(str(error).split())}
 

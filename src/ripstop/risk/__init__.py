@@ -12,17 +12,18 @@ except ModuleNotFoundError as error:
 
 import numpy as np
 
-from ripstop.risk.assessment import assess
+from ripstop.risk.assessment import assess, assess_flow
 from ripstop.risk.calibration import Bin, Calibration, auc, brier, calibrate
 from ripstop.risk.errors import RiskInputError
 from ripstop.risk.files import graph_from_json, graph_to_json, parse_graph, read_graph, write_graph
 from ripstop.risk.fleet import AgentRisk, Budget, FleetReport, assess_within, fleet_risk
-from ripstop.risk.flow import FlowGrid, Outage, assess_flow, flow_graph, outage_factors, play_outage
+from ripstop.risk.flow import FlowGrid, Outage, flow_graph, outage_factors, play_outage
 from ripstop.risk.graph import Cause, Graph
 from ripstop.risk.identification import Identified, Telemetry, identify
 from ripstop.risk.incidents import Incident, read_incidents, split_incidents
 from ripstop.risk.intervals import Standing, clopper_pearson, confidence_sequence, decide
 from ripstop.risk.itemload import ItemLoad, LoadMitigation
+from ripstop.risk.jobs import FlowJob, Job
 from ripstop.risk.learning import Learned, assess_learned, calibrated, learn, validate
 from ripstop.risk.load import LoadReport, assess_load, simulate_load
 from ripstop.risk.origin import assess_node
@@ -42,7 +43,7 @@ from ripstop.risk.whatif import (
     compare_graph,
     compare_load,
 )
-from ripstop.risk.work import Job, Pool, Processes, Queue, Threads, Worker
+from ripstop.risk.work import Pool, Processes, Queue, Threads, Worker
 
 __all__ = [
     "AgentRisk",
@@ -55,6 +56,7 @@ __all__ = [
     "Critical",
     "FleetReport",
     "FlowGrid",
+    "FlowJob",
     "Graph",
     "GraphEffect",
     "GraphMitigation",

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import replace
 
+from ripstop.risk.flow import FlowGrid
+from ripstop.risk.flowrun import FLOW
 from ripstop.risk.graph import Graph
 from ripstop.risk.intervals import (
     clopper_pearson,
@@ -12,10 +15,11 @@ from ripstop.risk.intervals import (
     share_confidence,
     standings,
 )
+from ripstop.risk.jobs import FlowJob, Job
 from ripstop.risk.models import Run
 from ripstop.risk.report import RiskReport
 from ripstop.risk.settings import Settings, check_seed, check_theta, check_trials
-from ripstop.risk.work import Job, start
+from ripstop.risk.work import start
 
 FIRST_LOOK = 256
 
@@ -47,13 +51,51 @@ def assess(
     theta, trials, seed = check_theta(theta), check_trials(trials), check_seed(seed)
     if how.fleet_wide:
         how = replace(how, confidence=share_confidence(how.confidence, len(graph.nodes)))
-    run = start(Job(graph, theta, seed, model, how))
+    run = _sampled(start(Job(graph, theta, seed, model, how)), trials, how)
+    report = counted(graph, run, how)
+    return replace(report, theta=theta, seed=seed, model=model)
+
+
+def assess_flow(
+    grid: FlowGrid,
+    *,
+    theta: float = 0.05,
+    trials: int = 50,
+    seed: int = 0,
+    demand_spread: float = 0.1,
+    settings: Settings | None = None,
+) -> RiskReport:
+    """Estimate, for every line, P(share of demand lost > theta | it trips), and the expected share lost.
+
+    Each world draws what is not known: every bus's demand and every line's capacity, log-normally around the
+    grid's own; generation follows demand. `expected_share` times the total demand is the expected loss in MW.
+
+    Args:
+        grid: the grid; it is balanced first.
+        theta: share of the demand whose loss counts as a cascade.
+        trials: worlds (at most, where `settings.threshold` lets sampling stop early).
+        seed: the same seed gives the same bytes, whoever counts.
+        demand_spread: standard deviation of a demand's logarithm; that of a capacity is `settings.spread`.
+        settings: confidence, threshold, workers and the like. The worlds are played in Python, so processes
+            or a queue help, threads hardly do.
+
+    Raises:
+        RiskInputError: C0711 to C0713, C0715, C0741 for a spread that is none, or a grid without demand.
+    """
+    how = settings or Settings()
+    theta, trials, seed = check_theta(theta), check_trials(trials), check_seed(seed)
+    if how.fleet_wide:
+        how = replace(how, confidence=share_confidence(how.confidence, len(grid.lines)))
+    run = _sampled(start(FlowJob(grid, theta, seed, demand_spread, how)), trials, how)
+    return replace(_report(grid.lines, run, how), theta=theta, seed=seed, model=FLOW)
+
+
+def _sampled(run: Run, trials: int, how: Settings) -> Run:
     if how.threshold is None:
         run.extend(trials)
     else:
         _sample_until_settled(run, trials, how.threshold, how.confidence)
-    report = counted(graph, run, how)
-    return replace(report, theta=theta, seed=seed, model=model)
+    return run
 
 
 def _sample_until_settled(run: Run, trials: int, threshold: float, confidence: float) -> None:
@@ -68,15 +110,19 @@ def _sample_until_settled(run: Run, trials: int, threshold: float, confidence: f
 
 def counted(graph: Graph, run: Run, how: Settings) -> RiskReport:
     """Give the report on what a run has counted so far."""
+    notes = (f"left out {graph.dropped} self-loop(s)",) if graph.dropped else ()
+    return replace(_report(graph.nodes, run, how), notes=notes)
+
+
+def _report(names: tuple[Hashable, ...], run: Run, how: Settings) -> RiskReport:
     if how.threshold is None:
         low, high = clopper_pearson(run.hits, run.trials, how.confidence)
         standing = None
     else:
         low, high = confidence_sequence(run.hits, run.trials, how.confidence)
         standing = standings(decide(run.hits, run.trials, how.threshold, how.confidence))
-    notes = (f"left out {graph.dropped} self-loop(s)",) if graph.dropped else ()
     return RiskReport(
-        nodes=graph.nodes,
+        nodes=names,
         probability=run.hits / max(run.trials, 1),
         low=low,
         high=high,
@@ -86,5 +132,4 @@ def counted(graph: Graph, run: Run, how: Settings) -> RiskReport:
         expected_share=run.expected_share,
         threshold=how.threshold,
         standing=standing,
-        notes=notes,
     )

@@ -69,7 +69,12 @@ def parse_graph(text: str, name: str = "") -> Graph:
         document = json.loads(text, object_pairs_hook=_without_duplicates, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
         place = Place(name, error.lineno, error.colno)
-        raise RiskInputError(f"not JSON: {error.msg.lower()}", code="C0701", place=place) from None
+        raise RiskInputError(
+            f"not JSON: {error.msg.lower()}",
+            code="C0701",
+            place=place,
+            hint="else .csv or .graphml",
+        ) from None
     except RecursionError:
         raise _refused(name, "nested too deeply for a graph") from None
     except ValueError as error:

@@ -14,10 +14,11 @@ from ripstop.core.clock import Clock
 from ripstop.risk.assessment import counted
 from ripstop.risk.errors import RiskInputError
 from ripstop.risk.graph import Graph
+from ripstop.risk.jobs import Job
 from ripstop.risk.models import Run
 from ripstop.risk.report import RiskReport
 from ripstop.risk.settings import Settings, check_seed, check_share, check_theta, check_trials
-from ripstop.risk.work import Job, start
+from ripstop.risk.work import start
 
 Floats = NDArray[np.float64]
 

@@ -13,7 +13,6 @@ References:
 
 from __future__ import annotations
 
-import math
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 
@@ -25,9 +24,6 @@ from scipy.special import ndtr
 
 from ripstop.risk.errors import RiskInputError
 from ripstop.risk.graph import Graph
-from ripstop.risk.intervals import clopper_pearson
-from ripstop.risk.report import RiskReport
-from ripstop.risk.settings import check_seed, check_theta, check_trials
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
@@ -36,7 +32,6 @@ Flags = NDArray[np.bool_]
 BRIDGE = 1e-8  # 1 - PTDF below which an outage splits the grid
 ROUNDING = 1e-9
 SLACK = 1e-9  # MW; loadings within it of the capacity are no overload
-PURPOSE = 0x666C6F77  # "flow": keys these draws apart from other uses of the seed
 
 
 @dataclass(frozen=True, eq=False)
@@ -223,65 +218,7 @@ def flow_graph(grid: FlowGrid, spread: float = 0.1) -> Graph:
     )
 
 
-def assess_flow(
-    grid: FlowGrid,
-    *,
-    theta: float = 0.05,
-    trials: int = 50,
-    seed: int = 0,
-    demand_spread: float = 0.1,
-    capacity_spread: float = 0.05,
-) -> RiskReport:
-    """Estimate, for every line, P(share of demand lost > theta | it trips), and the expected share lost.
-
-    Each world draws what is not known: every bus's demand and every line's capacity, log-normally around the
-    grid's own; generation follows demand. `expected_share` times the total demand is the expected loss in MW.
-
-    Args:
-        grid: the grid; it is balanced first.
-        theta: share of the demand whose loss counts as a cascade.
-        trials: worlds.
-        seed: the same seed gives the same bytes.
-        demand_spread, capacity_spread: standard deviations of the logarithms.
-
-    Raises:
-        RiskInputError: C0711 to C0713, C0741 for a spread that is none, or a grid without demand.
-    """
-    theta, trials, seed = check_theta(theta), check_trials(trials), check_seed(seed)
-    for name, value in (("demand_spread", demand_spread), ("capacity_spread", capacity_spread)):
-        if not (math.isfinite(value) and value >= 0.0):
-            raise RiskInputError(f"`{name}` is {value}, expected a finite number, 0 or more", code="C0741")
-    if not grid.demand.sum() > 0.0:
-        raise RiskInputError("the grid has no demand, expected some", code="C0741")
-    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, PURPOSE])))
-    factors = outage_factors(grid)
-    hits = np.zeros(len(grid.lines), np.int64)
-    shares = np.zeros(len(grid.lines))
-    for _ in range(trials):
-        demand = grid.demand * np.exp(demand_spread * rng.standard_normal(len(grid.demand)))
-        capacity = grid.capacity * np.exp(capacity_spread * rng.standard_normal(len(grid.lines)))
-        world = replace(grid, demand=demand, capacity=capacity).balanced()
-        total = float(world.demand.sum())
-        for k in _open_outages(world, factors):
-            share = play_outage(world, int(k)).lost_mw / total
-            shares[k] += share
-            hits[k] += share > theta
-    low, high = clopper_pearson(hits, trials)
-    return RiskReport(
-        nodes=grid.lines,
-        probability=hits / trials,
-        low=low,
-        high=high,
-        hits=hits,
-        trials=trials,
-        theta=theta,
-        seed=seed,
-        model="flow",
-        expected_share=shares / trials,
-    )
-
-
-def _open_outages(grid: FlowGrid, factors: Floats) -> NDArray[np.intp]:
+def open_outages(grid: FlowGrid, factors: Floats) -> NDArray[np.intp]:
     """List the outages that overload a line at once, or split the grid: the others lose nothing."""
     flow = grid.flows()
     after = np.abs(flow[:, None] + factors * flow[None, :])

@@ -1,9 +1,11 @@
 """Risk graphs as CSV tables of edges and as GraphML.
 
 A CSV file has a header with `source` and `target`, and a column for each channel (one named `weight`, or
-several names). Its edges are directed, unless a column `directed` says `false` in every row. GraphML is read
-and written by networkx: numeric edge attributes besides `weight` are channels, `weight` is one where it is
-alone.
+several names). Its edges are directed, unless a column `directed` says `false`, or one `type` says
+`undirected`, in every row. Capitals in `Source`, `Target`, `Type` and `Weight`, and the columns `Id`, `Label`
+and `timeset` beside them, are Gephi's; those three say nothing. GraphML is read and written by networkx:
+`weight` is the channel, or numeric attributes besides it are where it is missing or is what they combine to.
+Nodes go by their `name` (igraph) or `label` (Gephi), where each has one of its own.
 """
 
 from __future__ import annotations
@@ -11,6 +13,8 @@ from __future__ import annotations
 import csv
 import io
 import math
+from collections import Counter
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,8 +22,15 @@ from ripstop.core.errors import Place, missing_extra
 from ripstop.risk.errors import RiskInputError
 from ripstop.risk.graph import WEIGHT, Graph
 
+if TYPE_CHECKING:
+    import networkx as nx
+
 ENDS = ("source", "target")
-DIRECTED = "directed"
+DIRECTED, TYPE = "directed", "type"
+KNOWN = (*ENDS, DIRECTED, TYPE, WEIGHT)
+SILENT = ("id", "label", "timeset")  # columns of Gephi's that say nothing of an edge
+CLOSE = 1e-9  # of a weight to what its channels combine to
+NAMES = ("name", "label")  # of a node in GraphML
 
 
 def parse_csv(text: str, name: str = "") -> Graph:
@@ -32,10 +43,12 @@ def parse_csv(text: str, name: str = "") -> Graph:
         rows = [row for row in csv.reader(io.StringIO(text), strict=True) if row]
     except csv.Error as error:
         raise _refused(name, 1, f"not CSV: {error}") from None
-    header = [cell.strip() for cell in rows[0]] if rows else []
-    channels = [cell for cell in header if cell not in (*ENDS, DIRECTED)]
+    header = [_column(cell.strip()) for cell in rows[0]] if rows else []
+    silent = SILENT if TYPE in header else ()
+    channels = [cell for cell in header if cell not in (*ENDS, DIRECTED, TYPE, *silent)]
     if len(set(header)) != len(header) or not set(ENDS) <= set(header) or not channels:
-        raise _refused(name, 1, "expected a header with `source`, `target` and `weight`, each once")
+        hint = "separate cells by commas" if len(header) == 1 else ""
+        raise _refused(name, 1, "expected a header with `source`, `target` and `weight`, each once", hint)
     ends: list[tuple[str, str]] = []
     weights: dict[str, list[float]] = {channel: [] for channel in channels}
     ways: set[str] = set()
@@ -44,13 +57,13 @@ def parse_csv(text: str, name: str = "") -> Graph:
             raise _refused(name, number, f"row {number} has {len(row)} cells, expected {len(header)}")
         cells = dict(zip(header, (cell.strip() for cell in row), strict=True))
         ends.append((cells["source"], cells["target"]))
-        ways.add(cells.get(DIRECTED, "true").lower())
+        ways.add(_way(cells))
         for channel in channels:
-            weights[channel].append(_number(cells[channel]))
+            weights[channel].append(_weight(cells, channel, Place(name, number, 1) if name else None))
     if not ways <= {"true"} and ways != {"false"}:
         raise _refused(name, 1, "expected `directed` to be true in every row, or false in every row")
     if len(set(ends)) != len(ends):
-        twice = next(pair for i, pair in enumerate(ends) if pair in ends[:i])
+        twice = Counter(ends).most_common(1)[0][0]
         raise RiskInputError(f"edge `{twice[0]}` to `{twice[1]}` stands twice", code="C0705")
     nodes = dict.fromkeys(end for pair in ends for end in pair)
     arrays = {channel: np.array(values, np.float64) for channel, values in weights.items()}
@@ -83,13 +96,11 @@ def parse_graphml(text: str, name: str = "") -> Graph:
         source = nx.parse_graphml(text)
     except Exception as error:  # noqa: BLE001 - what networkx raises on bad files has no common class
         raise _refused(name, 1, f"not GraphML: {str(error).lower() or 'cannot be read'}") from None
-    found: dict[str, None] = {}
-    for _, _, attributes in source.edges(data=True):
-        for key, value in attributes.items():
-            if isinstance(value, int | float) and not isinstance(value, bool):
-                found[key] = None
-    channels = [key for key in found if key not in (WEIGHT, "id")] or [WEIGHT]
-    return Graph.from_networkx(source, weight=channels)
+    try:
+        return Graph.from_networkx(_renamed(source), weight=_channels(source))
+    except RiskInputError as error:
+        error.place = Place(name, 1, 1) if name else None
+        raise
 
 
 def graph_to_graphml(graph: Graph) -> str:
@@ -101,12 +112,61 @@ def graph_to_graphml(graph: Graph) -> str:
     return "\n".join(nx.generate_graphml(graph.to_networkx()))
 
 
-def _number(cell: str) -> float:
+def _column(cell: str) -> str:
+    return cell.lower() if cell.lower() in (*KNOWN, *SILENT) else cell
+
+
+def _way(cells: dict[str, str]) -> str:
+    if DIRECTED in cells:
+        return cells[DIRECTED].lower()
+    ways = {"undirected": "false", "directed": "true"}
+    kind = cells.get(TYPE, "directed").lower()
+    return ways.get(kind, kind)
+
+
+def _weight(cells: dict[str, str], channel: str, place: Place | None) -> float:
     try:
-        return float(cell)
+        value = float(cells[channel])
     except ValueError:
-        return math.nan
+        value = math.nan
+    if 0.0 <= value <= 1.0:
+        return value
+    raise RiskInputError(
+        f"edge `{cells['source']}` to `{cells['target']}` has `{channel}` `{cells[channel]}`, "
+        "expected a probability in 0..1",
+        code="C0704",
+        place=place,
+    )
 
 
-def _refused(name: str, line: int, why: str) -> RiskInputError:
-    return RiskInputError(why, code="C0701", place=Place(name, line, 1) if name else None)
+def _channels(source: nx.Graph) -> list[str]:
+    """Tell which attributes of the edges are probabilities of causes, and which just stand beside one."""
+    edges = [attributes for _, _, attributes in source.edges(data=True)]
+    found = dict.fromkeys(key for row in edges for key, value in row.items() if _is_number(value))
+    others = [key for key in found if key not in (WEIGHT, "id")]
+    if not others or WEIGHT not in found:
+        return others or [WEIGHT]
+    for row in edges:
+        parts = [row.get(key, 0.0) for key in others]
+        combined = 1.0 - math.prod(1.0 - part for part in parts if _is_number(part))
+        if not _is_number(row.get(WEIGHT)) or abs(row[WEIGHT] - combined) > CLOSE:
+            return [WEIGHT]
+    return others
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _renamed(source: nx.Graph) -> nx.Graph:
+    import networkx as nx
+
+    for key in NAMES:
+        names = {node: value for node, value in source.nodes(data=key) if isinstance(value, str) and value}
+        if names and len(names) == len(set(names.values())) == len(source):
+            return nx.relabel_nodes(source, names)
+    return source
+
+
+def _refused(name: str, line: int, why: str, hint: str = "") -> RiskInputError:
+    return RiskInputError(why, code="C0701", place=Place(name, line, 1) if name else None, hint=hint)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from numbers import Real
@@ -97,6 +98,8 @@ def checked_weights(
 def shown(values: ArrayLike, at: int) -> str:
     """Give a value as an error shows it."""
     value = np.asarray(values, dtype=object)[at]
+    if value is None or isinstance(value, bool):
+        return f"`{json.dumps(value)}`"
     return f"{value:g}" if isinstance(value, float) else f"`{value}`"
 
 

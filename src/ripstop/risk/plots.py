@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ripstop.core.errors import missing_extra
 from ripstop.risk.assessment import assess
 from ripstop.risk.calibration import Calibration
+from ripstop.risk.errors import RiskInputError
 from ripstop.risk.graph import Graph
 from ripstop.risk.report import RiskReport
 
@@ -51,7 +52,7 @@ def plot_report(report: RiskReport, graph: Graph, path: str | Path, *, top: int 
     _draw_ranking(left, report, top)
     _draw_sizes(middle, report, graph)
     _draw_graph(right, report, graph)
-    figure.savefig(path)
+    _save(figure, path)
 
 
 def plot_calibration(calibration: Calibration, path: str | Path) -> None:
@@ -69,7 +70,19 @@ def plot_calibration(calibration: Calibration, path: str | Path) -> None:
         axes.annotate(str(b.count), (b.predicted, b.observed), (4, 4), textcoords="offset points", fontsize=7)
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="predicted probability", ylabel="observed frequency")
     axes.set_title(f"Brier {calibration.brier:.3f}, skill {calibration.skill:.2f}", fontsize=10)
-    figure.savefig(path)
+    _save(figure, path)
+
+
+def _save(figure: Figure, path: str | Path) -> None:
+    try:
+        figure.savefig(path)
+    except ValueError:
+        raise RiskInputError(
+            f"`{path}`: no such picture can be drawn", code="C0701", hint="end the name in .png, .svg or .pdf"
+        ) from None
+    except OSError as error:
+        reason = (error.strerror or "cannot be written").lower()
+        raise RiskInputError(f"`{path}`: {reason}", code="C0701") from None
 
 
 def _figure(width: float, height: float) -> Figure:

@@ -10,6 +10,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 from ripstop.risk.graph import Graph
+from ripstop.risk.intervals import clopper_pearson
 from ripstop.risk.kernels import splitting
 from ripstop.risk.kernels.shapes import Network, Words
 from ripstop.risk.percolation import least_mass_above, network_of
@@ -29,7 +30,7 @@ class RareEvent:
         node: who fails first.
         probability: mean of the repeats, unbiased.
         low, high: Student's interval of that mean at `confidence`: approximate, and 0 at the low end where
-            the repeats scatter much.
+            the repeats scatter much; where nothing was found, up to the limit of what was seen on the way.
         relative_deviation: standard error of `probability`, as a share of it; infinite where it is 0.
         levels: failed mass at which cascades were split, as shares of the whole.
         particles: cascades continued, in all.
@@ -81,15 +82,19 @@ def rare_probability(
     keys = np.random.SeedSequence([seed, PURPOSE]).generate_state((repeats + 1) * MOST_LEVELS * 2, np.uint64)
     rows = keys.reshape(repeats + 1, -1)
     levels = _find_levels(network, origin, need, rows[0])
-    found = np.array([_run_once(network, origin, levels, particles, row) for row in rows[1:]])
+    runs = [_run_once(network, origin, levels, particles, row) for row in rows[1:]]
+    found = np.array([chance for chance, _ in runs])
     mean, error = float(found.mean()), float(found.std(ddof=1)) / repeats**0.5
     reach = float(stdtrit(repeats - 1, 0.975)) * error
+    high = min(1.0, mean + reach)
+    if not mean > 0.0:  # nothing was seen: it is no likelier than to get to the first level
+        high = float(clopper_pearson(sum(first for _, first in runs), particles * repeats)[1])
     return RareEvent(
         node,
         theta,
         mean,
         max(0.0, mean - reach),
-        min(1.0, mean + reach),
+        high,
         0.95,
         error / mean if mean > 0 else math.inf,
         tuple(level / network.total for level in levels),
@@ -122,15 +127,19 @@ def _find_levels(network: Network, origin: int, need: int, keys: Words) -> list[
     return [*levels, need] if not levels or levels[-1] < need else levels
 
 
-def _run_once(network: Network, origin: int, levels: list[int], particles: int, keys: Words) -> float:
+def _run_once(
+    network: Network, origin: int, levels: list[int], particles: int, keys: Words
+) -> tuple[float, int]:
+    """Give the chance found, and how many particles got to the first level."""
     n = len(network.mass)
     entrance, reached = splitting.make_particles(particles, n), splitting.make_particles(particles, n)
     splitting.start(network, entrance, origin)
-    states, chance = particles, 1.0
+    states, chance, first = particles, 1.0, 0
     for step, level in enumerate(levels):
         states = splitting.run_stage(network, entrance, reached, keys[step], (level, states))
         chance *= states / particles
+        first = first if step else states
         if states == 0:
-            return 0.0
+            return 0.0, first
         entrance, reached = reached, entrance
-    return chance
+    return chance, first

@@ -27,7 +27,7 @@ class Settings:
         workers: threads; the result does not depend on it.
         pool: who counts worlds, in place of threads; nor on this.
         tolerance: model `load`: spare capacity as a share of the load, where the graph gives no capacity.
-        spread: model `load`: standard deviation of a capacity, as a share of it.
+        spread: models `load` and `flow`: standard deviation of a capacity, as a share of it.
     """
 
     confidence: float = 0.95
@@ -46,10 +46,7 @@ class Settings:
         if self.workers < 1:
             raise RiskInputError(f"`workers` is {self.workers}, expected 1 or more", code="C0715")
         for name, value in (("tolerance", self.tolerance), ("spread", self.spread)):
-            if not (math.isfinite(value) and value >= 0.0):
-                raise RiskInputError(
-                    f"`{name}` is {value}, expected a finite number, 0 or more", code="C0715"
-                )
+            check_spread(name, value, "C0715")
 
 
 def check_share(name: str, value: float, code: str, *, ends: bool = True) -> float:
@@ -61,6 +58,17 @@ def check_share(name: str, value: float, code: str, *, ends: bool = True) -> flo
         raise RiskInputError(f"`{name}` is `{value}`, expected {expected}", code=code) from None
     if not (0.0 <= number <= 1.0) or (not ends and number in (0.0, 1.0)):
         raise RiskInputError(f"`{name}` is {number:g}, expected {expected}", code=code)
+    return number
+
+
+def check_spread(name: str, value: float, code: str) -> float:
+    """Give the value if it is a finite number, 0 or more."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not (math.isfinite(number) and number >= 0.0):
+        raise RiskInputError(f"`{name}` is {value}, expected a finite number, 0 or more", code=code)
     return number
 
 

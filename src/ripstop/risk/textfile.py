@@ -23,7 +23,7 @@ def read_text(path: str | Path, most: int, code: str, expected: str) -> str:
     try:
         if file.stat().st_size > most:
             raise RiskInputError(f"`{path}` is larger than {most} bytes", code=code)
-        return file.read_text(encoding="utf-8")
+        return file.read_text(encoding="utf-8-sig")
     except OSError as error:
         reason = (error.strerror or "cannot be read").lower()
         raise RiskInputError(f"`{path}`: {reason}", code=code) from None

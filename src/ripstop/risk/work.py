@@ -12,8 +12,8 @@ the same, and what is missing is asked for again.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
+import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import (
     FIRST_COMPLETED,
@@ -23,117 +23,34 @@ from concurrent.futures import (
     ThreadPoolExecutor,
     wait,
 )
-from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache
-from itertools import pairwise
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from multiprocessing import get_context
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ripstop.core.errors import WireError
 from ripstop.risk.errors import RiskInputError
-from ripstop.risk.graph import Graph
-from ripstop.risk.models import MODELS, Run
-from ripstop.risk.settings import Settings, check_seed, check_theta, check_whole
+from ripstop.risk.jobs import (
+    Counts,
+    FlowJob,
+    Job,
+    Question,
+    Range,
+    checked_range,
+    job_of,
+    packed,
+    parts_of,
+    unpacked,
+)
+from ripstop.risk.models import Run
+from ripstop.risk.settings import check_whole
 
-LANES = 64  # worlds of a block; only the last range of all may break one
 SHARES = 4  # ranges for each worker, so that the quicker ones take more
-SETTINGS = ("expected", "tolerance", "spread")  # those that what is counted depends on
-
-Range = tuple[int, int]
-"""Worlds from the first up to, but without, the second."""
-
-
-@dataclass(frozen=True, eq=False)
-class Counts:
-    """What a range of worlds showed.
-
-    Attributes:
-        worlds: the range.
-        hits: by node, the worlds in which its cascade counts.
-        mass: by node, the sum of its cascades' masses; what it holds where `expected` was not asked is open.
-    """
-
-    worlds: Range
-    hits: NDArray[np.int64]
-    mass: NDArray[np.int64]
-
-
-@dataclass(frozen=True, eq=False)
-class Job:
-    """A question on a graph, as `assess` asks it, without the number of worlds.
-
-    Raises:
-        RiskInputError: C0711, C0713, C0714.
-    """
-
-    graph: Graph
-    theta: float = 0.5
-    seed: int = 0
-    model: str = "percolation"
-    settings: Settings = field(default_factory=Settings)
-
-    def __post_init__(self) -> None:
-        check_theta(self.theta)
-        check_seed(self.seed)
-        if self.model not in MODELS:
-            raise RiskInputError(
-                f"model is `{self.model}`, expected one of {', '.join(f'`{name}`' for name in MODELS)}",
-                code="C0714",
-            )
-
-    @cached_property
-    def run(self) -> Run:
-        """The model laid out on the graph, with nothing counted: copied, never counted with."""
-        return MODELS[self.model](self.graph, self.theta, self.seed, self.settings)
-
-    def count(self, worlds: Range) -> Counts:
-        """Count one range of worlds; from several threads at once, if need be.
-
-        Raises:
-            RiskInputError: C0712, for a range that begins within a block of 64, or holds nothing.
-        """
-        first, last = checked_range(worlds)
-        part = self.run.fresh(first)
-        part.extend(last)
-        return Counts((first, last), part.hits, part.mass)
-
-    @cached_property
-    def content(self) -> bytes:
-        """The job as bytes; names of nodes stay at home."""
-        how = {name: getattr(self.settings, name) for name in SETTINGS}
-        asked = {"theta": self.theta, "seed": self.seed, "model": self.model, "settings": how}
-        head = asked | {"directed": self.graph.directed, "nodes": len(self.graph.nodes)}
-        columns = {f"q_{name}": np.asarray(q) for name, q in self.graph.quantities.items()}
-        columns |= {name: np.asarray(getattr(self.graph, name)) for name in ("source", "target", "weight")}
-        return _packed(head, columns)
-
-    @cached_property
-    def digest(self) -> str:
-        """SHA-256 of the bytes: what units name the job by."""
-        return hashlib.sha256(self.content).hexdigest()
-
-
-def job_of(content: bytes) -> Job:
-    """Read a job from bytes.
-
-    Raises:
-        WireError: W1001, for bytes that are none.
-        RiskInputError: C0702 to C0714, for what is in it.
-    """
-    head, columns = _unpacked(content, "job")
-    try:
-        ends = np.stack([columns["source"], columns["target"]], axis=1)
-        quantities = {name[2:]: column for name, column in columns.items() if name.startswith("q_")}
-        nodes = range(check_whole("nodes", head["nodes"], "C0702", least=0, below=1 << 31))
-        graph = Graph.from_arrays(
-            nodes, ends, columns["weight"], directed=head["directed"] is True, quantities=quantities
-        )
-        return Job(graph, head["theta"], head["seed"], head["model"], Settings(**head["settings"]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise WireError("the bytes are no job of cascade worlds", code="W1001") from error
+HEAD = 4096  # bytes, at most, around an answer's columns
+COLUMNS = 16  # bytes of an answer for each node: two whole numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +92,7 @@ class Worker:
         self._fetch = fetch
 
     def answer(self, unit: bytes) -> bytes:
-        """Count what a unit asks for, and give the answer's bytes.
+        """Count what a unit asks for, and give the answer's bytes, compressed.
 
         Raises:
             WireError: W1001, for a unit or a job that is none, or a job of another digest.
@@ -184,9 +101,9 @@ class Worker:
         asked = unit_of(unit)
         counts = self._job(asked.job).count(asked.worlds)
         head = {"job": asked.job, "first": counts.worlds[0], "last": counts.worlds[1]}
-        return _packed(head, {"hits": counts.hits, "mass": counts.mass})
+        return zlib.compress(packed(head, {"hits": counts.hits, "mass": counts.mass}), 1)
 
-    def _fetched(self, digest: str) -> Job:
+    def _fetched(self, digest: str) -> Question:
         content = self._fetch(digest)
         if hashlib.sha256(content).hexdigest() != digest:
             raise WireError(f"what is kept for job `{digest}` has another digest", code="W1001")
@@ -194,12 +111,19 @@ class Worker:
 
 
 def counts_of(content: bytes, unit: Unit, nodes: int) -> Counts:
-    """Read the answer to a unit.
+    """Read the answer to a unit; it is not unpacked further than the question's answers can be long.
 
     Raises:
         WireError: W1001, for bytes that are no answer, or one to another unit.
     """
-    head, columns = _unpacked(content, "answer")
+    unpacking, most = zlib.decompressobj(), HEAD + COLUMNS * nodes
+    try:
+        plain = unpacking.decompress(content, most)
+    except zlib.error as error:
+        raise WireError("the bytes are no answer of cascade worlds", code="W1001") from error
+    if unpacking.unconsumed_tail or not unpacking.eof:
+        raise WireError(f"the answer is cut, or unpacks to more than {most} bytes", code="W1001")
+    head, columns = unpacked(plain, "answer")
     if head != {"job": unit.job, "first": unit.worlds[0], "last": unit.worlds[1]}:
         raise WireError("the answer is to another unit than was asked", code="W1001")
     worlds = unit.worlds[1] - unit.worlds[0]
@@ -213,7 +137,7 @@ def counts_of(content: bytes, unit: Unit, nodes: int) -> Counts:
 class Pool(Protocol):
     """Whoever counts ranges of a job; in any order, each once."""
 
-    def count(self, job: Job, worlds: Range) -> Iterator[Counts]:
+    def count(self, job: Question, worlds: Range) -> Iterator[Counts]:
         """Cut the range as suits, and give the counts of all parts as they come."""
         ...
 
@@ -224,7 +148,7 @@ class Threads:
     def __init__(self, workers: int) -> None:
         self._workers = check_whole("workers", workers, "C0715", least=1, below=1 << 16)
 
-    def count(self, job: Job, worlds: Range) -> Iterator[Counts]:
+    def count(self, job: Question, worlds: Range) -> Iterator[Counts]:
         """Count with all threads."""
         if self._workers == 1:
             yield job.count(worlds)
@@ -254,7 +178,7 @@ class Processes:
         """Let the processes end."""
         self._pool.shutdown(cancel_futures=True)
 
-    def count(self, job: Job, worlds: Range) -> Iterator[Counts]:
+    def count(self, job: Question, worlds: Range) -> Iterator[Counts]:
         """Count with all processes."""
         for hits, mass, part in self._pool.map(
             _count_in_process,
@@ -269,7 +193,7 @@ def _count_in_process(content: bytes, worlds: Range) -> tuple[NDArray[np.int64],
 
 
 @lru_cache(2)
-def _job_in_process(content: bytes) -> Job:
+def _job_in_process(content: bytes) -> Question:
     return job_of(content)
 
 
@@ -300,7 +224,7 @@ class Queue:
         self._attempts = check_whole("attempts", attempts, "C0715", least=1, below=1 << 20)
         self._kept: set[str] = set()
 
-    def count(self, job: Job, worlds: Range) -> Iterator[Counts]:
+    def count(self, job: Question, worlds: Range) -> Iterator[Counts]:
         """Send all units, and take the answers as they come."""
         if job.digest not in self._kept:
             self._keep(job.digest, job.content)
@@ -312,7 +236,7 @@ class Queue:
             for future in done:
                 unit, attempt = waiting.pop(future)
                 try:
-                    answer = counts_of(future.result(), unit, len(job.graph.nodes))
+                    answer = counts_of(future.result(), unit, job.size)
                 except Exception as error:  # whatever kept a worker from answering
                     if attempt == self._attempts:
                         first, last = unit.worlds
@@ -328,7 +252,7 @@ class Queue:
 class SharedRun:
     """A run whose worlds are counted by a pool; `assess` takes it for any other."""
 
-    def __init__(self, job: Job, pool: Pool) -> None:
+    def __init__(self, job: Question, pool: Pool) -> None:
         self._job, self._pool = job, pool
         self._sum = job.run.fresh(0)
 
@@ -367,50 +291,9 @@ class SharedRun:
         self._sum.add(hits, mass, worlds)
 
 
-def start(job: Job) -> Run:
+def start(job: Job | FlowJob) -> Run:
     """Begin a run, counted as the settings say: here, by threads, or by their pool."""
     how = job.settings
     if how.pool is None and how.workers == 1:
         return job.run.fresh(0)
     return SharedRun(replace(job, settings=replace(how, pool=None)), how.pool or Threads(how.workers))
-
-
-def parts_of(worlds: Range, parts: int) -> list[Range]:
-    """Cut a range into at most so many, each but the last a multiple of 64."""
-    first, last = checked_range(worlds)
-    blocks = -(-(last - first) // LANES)
-    cuts = np.unique(np.linspace(0, blocks, min(parts, blocks) + 1).astype(np.int64)) * LANES + first
-    ends = np.minimum(cuts, last).tolist()
-    return list(pairwise(ends))
-
-
-def checked_range(worlds: Range) -> Range:
-    """Give a range if it is one, and begins with a block.
-
-    Raises:
-        RiskInputError: C0712.
-    """
-    first = check_whole("first", worlds[0], "C0712", least=0, below=1 << 31)
-    last = check_whole("last", worlds[1], "C0712", least=first + 1, below=(1 << 31) + 1)
-    if first % LANES:
-        raise RiskInputError(
-            f"a range begins with world {first}, expected a multiple of {LANES}", code="C0712"
-        )
-    return first, last
-
-
-def _packed(head: dict[str, Any], columns: dict[str, NDArray[Any]]) -> bytes:
-    whole = {"head": np.frombuffer(json.dumps(head, sort_keys=True).encode(), np.uint8)} | columns
-    file = io.BytesIO()
-    np.savez(file, allow_pickle=False, **whole)
-    return file.getvalue()
-
-
-def _unpacked(content: bytes, what: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as whole:
-            columns = {name: whole[name] for name in whole.files}
-        head = dict(json.loads(columns.pop("head").tobytes()))
-    except Exception as error:  # an archive can be broken in many ways
-        raise WireError(f"the bytes are no {what} of cascade worlds", code="W1001") from error
-    return head, columns

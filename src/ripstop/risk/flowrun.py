@@ -1,0 +1,65 @@
+"""Line outages world by world: what is not known of a power grid is drawn, and every outage played."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from ripstop.risk.errors import RiskInputError
+from ripstop.risk.flow import FlowGrid, open_outages, outage_factors, play_outage
+from ripstop.risk.percolation import CountedRun
+
+FLOW = "flow"
+PURPOSE = 0x666C6F77  # "flow": keys these draws apart from other uses of the seed
+BLOCK = 64
+UNITS = 1 << 40  # a share of the demand is counted in these, so that sums do not depend on their order
+
+
+class FlowRun(CountedRun):
+    """Worlds sampled so far on one grid, and what they showed for each line.
+
+    In each world every bus's demand and every line's capacity are drawn log-normally around the grid's own;
+    generation follows demand. A block of 64 worlds has a stream of its own.
+
+    Args:
+        grid: the grid; it is balanced in every world.
+        theta: share of the demand whose loss counts.
+        seed: of all draws.
+        spreads: standard deviations of the logarithms, of demands and of capacities.
+    """
+
+    def __init__(self, grid: FlowGrid, theta: float, seed: int, spreads: tuple[float, float]) -> None:
+        if not grid.demand.sum() > 0.0:
+            raise RiskInputError("the grid has no demand, expected some", code="C0741")
+        super().__init__(len(grid.lines))
+        self._grid, self._theta, self._seed, self._spreads = grid, theta, seed, spreads
+        self._factors = outage_factors(grid)
+
+    @property
+    def expected_share(self) -> np.typing.NDArray[np.float64]:
+        """The mean share of the demand lost by each line's outage."""
+        return self.tally.mass / (max(self.trials, 1) * UNITS)
+
+    def extend(self, trials: int) -> None:
+        """Sample on until `trials` worlds are done."""
+        buses, lines = len(self._grid.demand), len(self._grid.lines)
+        for first in range(self.trials, trials, BLOCK):
+            keys = np.random.SeedSequence([self._seed, first // BLOCK, PURPOSE])
+            drawn = np.random.Generator(np.random.SFC64(keys)).standard_normal((BLOCK, buses + lines))
+            for row in drawn[: trials - first]:
+                self._play(row[:buses], row[buses:])
+        self.trials = trials
+
+    def _play(self, demand: np.typing.NDArray[np.float64], capacity: np.typing.NDArray[np.float64]) -> None:
+        of_demand, of_capacity = self._spreads
+        world = replace(
+            self._grid,
+            demand=self._grid.demand * np.exp(of_demand * demand),
+            capacity=self._grid.capacity * np.exp(of_capacity * capacity),
+        ).balanced()
+        total = float(world.demand.sum())
+        for k in open_outages(world, self._factors):
+            share = play_outage(world, int(k)).lost_mw / total
+            self.tally.mass[k] += round(share * UNITS)
+            self.tally.hits[k] += share > self._theta

@@ -1,0 +1,262 @@
+"""Questions as jobs: what anybody needs to count a range of worlds, as an object and as bytes.
+
+The bytes are a head in JSON, its length before it, and the columns that the head lists, one behind the other.
+Nothing that is read from them is larger than they are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ripstop.core.errors import WireError
+from ripstop.risk.errors import RiskInputError
+from ripstop.risk.flow import FlowGrid
+from ripstop.risk.flowrun import FLOW, FlowRun
+from ripstop.risk.graph import Graph
+from ripstop.risk.models import MODELS, Run
+from ripstop.risk.settings import Settings, check_seed, check_spread, check_theta, check_whole
+
+LANES = 64  # worlds of a block; only the last range of all may break one
+SETTINGS = ("expected", "tolerance", "spread")  # those that what is counted depends on
+LENGTH = 4  # bytes that say how long the head is
+TYPES = ("<i4", "<i8", "<f8")
+LINES = ("source", "target", "susceptance", "demand", "generation", "capacity")
+
+Range = tuple[int, int]
+"""Worlds from the first up to, but without, the second."""
+
+
+@dataclass(frozen=True, eq=False)
+class Counts:
+    """What a range of worlds showed.
+
+    Attributes:
+        worlds: the range.
+        hits: by node, the worlds in which its cascade counts.
+        mass: by node, the sum of its cascades' masses; what it holds where `expected` was not asked is open.
+    """
+
+    worlds: Range
+    hits: NDArray[np.int64]
+    mass: NDArray[np.int64]
+
+
+class Question(ABC):
+    """What anybody can count ranges of worlds for, without the number of worlds."""
+
+    @property
+    @abstractmethod
+    def size(self) -> int:
+        """How many nodes, or lines, are counted for."""
+
+    @property
+    @abstractmethod
+    def run(self) -> Run:
+        """The model laid out, with nothing counted: copied, never counted with."""
+
+    @property
+    @abstractmethod
+    def content(self) -> bytes:
+        """The job as bytes; names stay at home."""
+
+    def count(self, worlds: Range) -> Counts:
+        """Count one range of worlds; from several threads at once, if need be.
+
+        Raises:
+            RiskInputError: C0712, for a range that begins within a block of 64, or holds nothing.
+        """
+        first, last = checked_range(worlds)
+        part = self.run.fresh(first)
+        part.extend(last)
+        return Counts((first, last), part.hits, part.mass)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the bytes: what units name the job by."""
+        return hashlib.sha256(self.content).hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class Job(Question):
+    """A question on a graph, as `assess` asks it.
+
+    Raises:
+        RiskInputError: C0711, C0713, C0714.
+    """
+
+    graph: Graph
+    theta: float = 0.5
+    seed: int = 0
+    model: str = "percolation"
+    settings: Settings = field(default_factory=Settings)
+
+    def __post_init__(self) -> None:
+        check_theta(self.theta)
+        check_seed(self.seed)
+        if self.model not in MODELS:
+            raise RiskInputError(
+                f"model is `{self.model}`, expected one of {', '.join(f'`{name}`' for name in MODELS)}",
+                code="C0714",
+            )
+
+    @property
+    def size(self) -> int:
+        """How many nodes the graph has."""
+        return len(self.graph.nodes)
+
+    @cached_property
+    def run(self) -> Run:
+        """The model laid out on the graph, with nothing counted: copied, never counted with."""
+        return MODELS[self.model](self.graph, self.theta, self.seed, self.settings)
+
+    @cached_property
+    def content(self) -> bytes:
+        """The job as bytes; names of nodes stay at home."""
+        how = {name: getattr(self.settings, name) for name in SETTINGS}
+        asked = {"theta": self.theta, "seed": self.seed, "model": self.model, "settings": how}
+        head = asked | {"directed": self.graph.directed, "nodes": self.size}
+        columns = {f"q_{name}": np.asarray(q) for name, q in self.graph.quantities.items()}
+        columns |= {name: np.asarray(getattr(self.graph, name)) for name in ("source", "target", "weight")}
+        return packed(head, columns)
+
+
+@dataclass(frozen=True, eq=False)
+class FlowJob(Question):
+    """A question on a power grid, as `assess_flow` asks it.
+
+    Raises:
+        RiskInputError: C0711, C0713, C0741.
+    """
+
+    grid: FlowGrid
+    theta: float = 0.05
+    seed: int = 0
+    demand_spread: float = 0.1
+    settings: Settings = field(default_factory=Settings)
+
+    def __post_init__(self) -> None:
+        check_theta(self.theta)
+        check_seed(self.seed)
+        check_spread("demand_spread", self.demand_spread, "C0741")
+
+    @property
+    def size(self) -> int:
+        """How many lines the grid has."""
+        return len(self.grid.lines)
+
+    @cached_property
+    def run(self) -> Run:
+        """The model laid out on the grid, with nothing counted: copied, never counted with."""
+        return FlowRun(self.grid, self.theta, self.seed, (self.demand_spread, self.settings.spread))
+
+    @cached_property
+    def content(self) -> bytes:
+        """The job as bytes; names of lines stay at home."""
+        asked = {"theta": self.theta, "seed": self.seed, "model": FLOW}
+        head = asked | {"demand_spread": self.demand_spread, "spread": self.settings.spread}
+        return packed(head, {name: np.asarray(getattr(self.grid, name)) for name in LINES})
+
+
+def job_of(content: bytes) -> Question:
+    """Read a job from bytes.
+
+    Raises:
+        WireError: W1001, for bytes that are none.
+        RiskInputError: C0702 to C0714 or C0741, for what is in it.
+    """
+    head, columns = unpacked(content, "job")
+    try:
+        return (_flow_job if head["model"] == FLOW else _graph_job)(head, columns)
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise WireError("the bytes are no job of cascade worlds", code="W1001") from error
+
+
+def _graph_job(head: Mapping[str, Any], columns: Mapping[str, NDArray[Any]]) -> Job:
+    ends = np.stack([columns["source"], columns["target"]], axis=1)
+    quantities = {name[2:]: column for name, column in columns.items() if name.startswith("q_")}
+    nodes = range(check_whole("nodes", head["nodes"], "C0702", least=0, below=1 << 31))
+    graph = Graph.from_arrays(
+        nodes, ends, columns["weight"], directed=head["directed"] is True, quantities=quantities
+    )
+    return Job(graph, head["theta"], head["seed"], head["model"], Settings(**head["settings"]))
+
+
+def _flow_job(head: Mapping[str, Any], columns: Mapping[str, NDArray[Any]]) -> FlowJob:
+    ends = np.stack([columns["source"], columns["target"]], axis=1)
+    with np.errstate(divide="ignore"):
+        reactance = 1.0 / columns["susceptance"]
+    given = FlowGrid.from_arrays(
+        ends, reactance, columns["demand"], columns["generation"], columns["capacity"]
+    )
+    grid = replace(given, susceptance=columns["susceptance"])  # to the last bit
+    return FlowJob(grid, head["theta"], head["seed"], head["demand_spread"], Settings(spread=head["spread"]))
+
+
+def parts_of(worlds: Range, parts: int) -> list[Range]:
+    """Cut a range into at most so many, each but the last a multiple of 64."""
+    first, last = checked_range(worlds)
+    blocks = -(-(last - first) // LANES)
+    cuts = np.unique(np.linspace(0, blocks, min(parts, blocks) + 1).astype(np.int64)) * LANES + first
+    ends = np.minimum(cuts, last).tolist()
+    return list(pairwise(ends))
+
+
+def checked_range(worlds: Range) -> Range:
+    """Give a range if it is one, and begins with a block.
+
+    Raises:
+        RiskInputError: C0712.
+    """
+    first = check_whole("first", worlds[0], "C0712", least=0, below=1 << 31)
+    last = check_whole("last", worlds[1], "C0712", least=first + 1, below=(1 << 31) + 1)
+    if first % LANES:
+        raise RiskInputError(
+            f"a range begins with world {first}, expected a multiple of {LANES}", code="C0712"
+        )
+    return first, last
+
+
+def packed(head: Mapping[str, Any], columns: Mapping[str, NDArray[Any]]) -> bytes:
+    """Write a head and columns of numbers as bytes."""
+    laid = {name: column.astype(column.dtype.newbyteorder("<")) for name, column in columns.items()}
+    listed = [[name, column.dtype.str, len(column)] for name, column in laid.items()]
+    text = json.dumps({"head": head, "columns": listed}, sort_keys=True).encode()
+    return b"".join(
+        [len(text).to_bytes(LENGTH, "little"), text, *(column.tobytes() for column in laid.values())]
+    )
+
+
+def unpacked(content: bytes, what: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Read a head and columns of numbers from bytes; the columns share their memory.
+
+    Raises:
+        WireError: W1001, for bytes that are none, or more or fewer than they say.
+    """
+    try:
+        at = LENGTH + int.from_bytes(content[:LENGTH], "little")
+        whole = json.loads(content[LENGTH:at])
+        head, columns = dict(whole["head"]), {}
+        for name, kind, count in whole["columns"]:
+            columns[str(name)] = column = _column(content, at, kind, count)
+            at += column.nbytes
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise WireError(f"the bytes are no {what} of cascade worlds", code="W1001") from error
+    if at != len(content):
+        raise WireError(f"the bytes are no {what} of cascade worlds: some are left over", code="W1001")
+    return head, columns
+
+
+def _column(content: bytes, at: int, kind: object, count: object) -> NDArray[Any]:
+    if kind not in TYPES or not isinstance(count, int) or count < 0:
+        raise ValueError(kind)
+    return np.frombuffer(content, str(kind), count, at) if count else np.zeros(0, str(kind))
