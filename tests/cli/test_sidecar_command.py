@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -91,7 +92,6 @@ def test_after_a_kill_it_starts_again(tmp_path: Path) -> None:
         (("--policy", "nowhere.json"), "E0101"),
         (("--slow-s", "-1"), "C0301"),
         (("--call-s", "nan"), "C0385"),
-        (("--port", "70000"), "C0383"),
         (("--token-file", "/dev/null", "--port", "0"), "C0384"),
         (("--socket", "/dev/null"), "C0382"),
     ],
@@ -101,6 +101,20 @@ def test_what_cannot_be_served_is_a_coded_error(
 ) -> None:
     assert main(words(tmp_path, *more)) in (1, 2)
     assert json.loads(capsys.readouterr().out)["error"]["code"] == code
+
+
+def test_a_port_that_is_taken_is_a_coded_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        assert main(words(tmp_path, "--port", str(taken.getsockname()[1]))) in (1, 2)
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "C0383"
+
+
+def test_a_number_that_is_no_port_is_an_error_of_usage(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(words(tmp_path, "--port", "70000"))
+    assert "expected a port from 0 to 65535" in capsys.readouterr().err
 
 
 def test_a_bad_name_is_a_coded_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -190,6 +190,12 @@ def yaml_documents(draw):
     return "\n".join([*yaml_lines(draw, tree, 0), *draw(ABOVE)]) + "\n"
 
 
+def test_an_empty_map_below_a_comment_ends_its_line():
+    text = "rule:\n  - a: 1\n    b:\n      # above, not {}\n      - {}\n      - 1\n      - 1\n"
+    assert format_source(text, "a.yaml") == text
+    assert format_source(text.replace("- {}", "- { }"), "a.yaml") == text
+
+
 @given(yaml_documents())
 def test_yaml_with_comments_anywhere_keeps_them_and_its_values(text):
     made = format_source(text, "a.yaml")

@@ -12,6 +12,8 @@ from io import StringIO
 from ripstop.core.errors import missing_extra
 
 _MARK = "#~kept~"
+_EMPTY = "~empty~"
+_EMPTY_MAP = re.compile(r"(?:^|(?<=\s))#[^\n]*|\{\s*\}", re.MULTILINE)
 _COMMENT = re.compile(r"(?:^|(?<=\s))#[^\n]*", re.MULTILINE)
 
 
@@ -38,9 +40,21 @@ def _laid_out(text: str, width: int) -> str:
     yaml.brace_single_entry_mapping_in_flow_sequence = True
     yaml.indent(mapping=2, sequence=4, offset=2)
     stream = StringIO()
-    yaml.dump(yaml.load(text), stream)
-    lines = [line.rstrip() for line in stream.getvalue().splitlines()]
+    yaml.dump(yaml.load(_without_empty_maps(text)), stream)
+    lines = [line.rstrip().replace(_EMPTY, "{}") for line in stream.getvalue().splitlines()]
     return "\n".join(lines).strip("\n") + "\n"
+
+
+def _without_empty_maps(text: str) -> str:
+    """Put a word in place of each `{}`: behind a comment above one, ruamel forgets to end a line."""
+    if _EMPTY in text:
+        return text
+    parts, at = [], 0
+    for match in _EMPTY_MAP.finditer(_masked(text)):
+        if match.group().startswith("{"):
+            parts += [text[at : match.start()], _EMPTY]
+            at = match.end()
+    return "".join([*parts, text[at:]])
 
 
 def _marked(text: str) -> str:
