@@ -47,8 +47,13 @@ def counted(history, rule, t_us):
     return True if True in outcomes else None if None in outcomes else False
 
 
+THREE_DEEP = {"historically": [{"historically": [{"once": [{"<": [B, 5]}, 4 * US]}, US]}, 2 * US]}
+"""The innermost operator changes by itself, and all around it at the same moment."""
+
+
 @settings(max_examples=40)
 @given(rules, traces, st.integers(0, 12))
+@example(THREE_DEEP, [({"b": 9}, 0)], 4)
 def test_the_reference_says_what_looking_at_every_microsecond_says(rule, trace, later):
     policy = loaded(rule)
     history = History(VOCABULARY)

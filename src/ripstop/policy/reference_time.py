@@ -156,7 +156,9 @@ class History:
             name, args = operands(inner)
             if name != "previous":
                 window = window_us(args[2 if name == "since" else 1])
-                changes.update(moment + window + late for moment in self._changes(inner) for late in (0, 1))
+                # what changes in a window changes its operator as it comes in, and as it leaves
+                after = (0, window, window + 1)
+                changes.update(moment + late for moment in self._changes(inner) for late in after)
         return changes
 
 
