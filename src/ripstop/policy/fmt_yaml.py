@@ -13,8 +13,8 @@ from ripstop.core.errors import missing_extra
 
 _MARK = "#~kept~"
 _EMPTY = "~empty~"
-_EMPTY_MAP = re.compile(r"(?:^|(?<=\s))#[^\n]*|\{\s*\}", re.MULTILINE)
 _COMMENT = re.compile(r"(?:^|(?<=\s))#[^\n]*", re.MULTILINE)
+_COMMENT_OR_EMPTY_MAP = re.compile(rf"{_COMMENT.pattern}|\{{\s*\}}", re.MULTILINE)
 
 
 def format_yaml(text: str, width: int) -> str:
@@ -50,7 +50,7 @@ def _without_empty_maps(text: str) -> str:
     if _EMPTY in text:
         return text
     parts, at = [], 0
-    for match in _EMPTY_MAP.finditer(_masked(text)):
+    for match in _COMMENT_OR_EMPTY_MAP.finditer(_masked(text)):
         if match.group().startswith("{"):
             parts += [text[at : match.start()], _EMPTY]
             at = match.end()

@@ -21,6 +21,7 @@ import numpy as np
 from ripstop.core.errors import Place, missing_extra
 from ripstop.risk.errors import RiskInputError
 from ripstop.risk.graph import WEIGHT, Graph
+from ripstop.risk.inputs import no_probability
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -131,12 +132,7 @@ def _weight(cells: dict[str, str], channel: str, place: Place | None) -> float:
         value = math.nan
     if 0.0 <= value <= 1.0:
         return value
-    raise RiskInputError(
-        f"edge `{cells['source']}` to `{cells['target']}` has `{channel}` `{cells[channel]}`, "
-        "expected a probability in 0..1",
-        code="C0704",
-        place=place,
-    )
+    raise no_probability((cells["source"], cells["target"]), channel, f"`{cells[channel]}`", place)
 
 
 def _channels(source: nx.Graph) -> list[str]:

@@ -11,6 +11,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ripstop.core.errors import Place
 from ripstop.risk.errors import RiskInputError
 
 S = TypeVar("S", bound=np.generic)
@@ -86,13 +87,20 @@ def checked_weights(
     if len(wrong):
         first = int(wrong[0])
         source, target = (names[i] for i in ends[first])
-        raise RiskInputError(
-            f"edge `{source}` to `{target}` has `{name}` {shown(values, first)}, "
-            "expected a probability in 0..1",
-            code="C0704",
-            hint="a weight is the probability that a failure at one end causes one at the other",
-        )
+        raise no_probability((source, target), name, shown(values, first))
     return p
+
+
+def no_probability(
+    ends: tuple[Hashable, Hashable], name: str, value: str, place: Place | None = None
+) -> RiskInputError:
+    """Make the error of a weight that is none; `value` is as an error shows it."""
+    return RiskInputError(
+        f"edge `{ends[0]}` to `{ends[1]}` has `{name}` {value}, expected a probability in 0..1",
+        code="C0704",
+        place=place,
+        hint="a weight is the probability that a failure at one end causes one at the other",
+    )
 
 
 def shown(values: ArrayLike, at: int) -> str:
