@@ -87,6 +87,19 @@ def test_reports_become_frequent_after_an_alarm(world):
     assert len(world.ground.all("frame")) - before - quiet == 20
 
 
+def test_personal_readings_stay_on_the_device_while_it_works_and_after_it_was_offline(make_world):
+    world = make_world(personal=("battery_v",), salt_key=b"s" * 32)
+    world.round_trip()
+    world.fly([12.4, 11.0, 9.5])
+    world.network.disconnect("a")
+    world.run(0.1)
+    world.observe(battery_v=9.25, battery_percent=70.0)
+    world.network.reconnect("a")
+    world.round_trip()
+    rows = [row for frame in world.ground.all("frame") for row in frame.rows()]
+    assert [row[1] for row in rows] == [70.0]
+
+
 def test_readings_sensed_while_offline_follow_after_the_round_trip(world):
     world.network.disconnect("a")
     world.run(0.1)

@@ -23,6 +23,12 @@ def test_the_first_reading_is_sent_under_its_number_in_the_order_of_names():
     assert rows == [(7, 80.0, 0, 1, 0), (7, 5.0, 0, 0, 0)]
 
 
+def test_a_withheld_signal_is_never_sent_and_the_others_keep_their_numbers():
+    sampler = Sampler(SIGNALS, withheld=("altitude_m",))
+    sampler.alarm(9)  # not even while every reading is sent
+    assert sampler.pick({"battery_percent": 80.0, "altitude_m": 5.0}, 7, 9) == [(7, 80.0, 0, 1, 0)]
+
+
 def test_a_steady_signal_is_sent_at_its_heartbeat_only():
     rows = sent(Sampler(SIGNALS), [80.0] * 61)
     assert [row[0] // SECOND for row in rows] == [0, 20, 40, 60]

@@ -9,7 +9,7 @@ frames. After an alarm every reading is sent for a while.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from ripstop.core.canonical import Json
 from ripstop.core.value import dataclass
@@ -90,6 +90,7 @@ class Sampler:
         signals: the vocabulary's signals; others are never sent (a frame has no number for them).
         settings: bands.
         thresholds: values of a signal at which a policy changes its mind.
+        withheld: signals that are never sent.
     """
 
     def __init__(
@@ -97,6 +98,7 @@ class Sampler:
         signals: Mapping[str, SignalSpec],
         settings: SamplerSettings | None = None,
         thresholds: Mapping[str, Iterable[float]] | None = None,
+        withheld: Collection[str] = (),
     ) -> None:
         settings = settings or SamplerSettings()
         marks = thresholds or {}
@@ -105,7 +107,7 @@ class Sampler:
         self._tracks = {
             name: _Track(index, signals[name], settings, tuple(sorted(marks.get(name, ()))))
             for index, name in enumerate(sorted(signals))
-            if signals[name].type in ("number", "boolean", "timestamp")
+            if name not in withheld and signals[name].type in ("number", "boolean", "timestamp")
         }
 
     @property

@@ -64,7 +64,8 @@ class Voice:
             self.sampler = None
             return
         self._digest = bytes.fromhex(vocabulary.digest)
-        self.sampler = Sampler(vocabulary.signals, self._settings.sampler, self._settings.thresholds)
+        own = self._settings
+        self.sampler = Sampler(vocabulary.signals, own.sampler, own.thresholds, own.personal)
         self._buffer.clear()
 
     # ---- beats, acknowledgements, notices ---------------------------------------------------------------
