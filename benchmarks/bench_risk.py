@@ -230,19 +230,31 @@ def bench_items() -> None:
         )
 
 
-def bench_threads() -> None:
-    """Short questions are mostly laying out and the pilot, which one thread does; long ones show the rest."""
+def bench_threads(runs: int = 5) -> None:
+    """Short questions are mostly laying out and the pilot, which one thread does; long ones show the rest.
+
+    The wall shows it on two cores that nothing else uses. CPU time shows it on any machine: what the calling
+    thread spends, and half of what the others do, is the least that two threads could take.
+    """
     graph = Graph.from_networkx(drawn("random", 10_000, 0.14, directed=False))
     for trials in (TRIALS, 8 * TRIALS):
-        walls = []
-        for workers in (1, 2):
-            times = []
-            for seed in range(3):
-                start = time.perf_counter()
+        walls, least = {1: float("inf"), 2: float("inf")}, {1: float("inf"), 2: float("inf")}
+        for seed in range(runs):
+            for workers in (1, 2):
+                start = time.perf_counter(), time.process_time(), time.thread_time()
                 assess(graph, theta=THETA, trials=trials, seed=seed, settings=Settings(workers=workers))
-                times.append(time.perf_counter() - start)
-            walls.append(min(times))
-        print(f"two threads: {walls[0] / walls[1]:.2f} times one (10,000 nodes, {trials:,} trials, wall)")
+                wall, whole, own = (
+                    now() - then
+                    for now, then in zip(
+                        (time.perf_counter, time.process_time, time.thread_time), start, strict=True
+                    )
+                )
+                walls[workers] = min(walls[workers], wall)
+                least[workers] = min(least[workers], own + (whole - own) / workers)
+        print(
+            f"two threads: {walls[1] / walls[2]:.2f} times one by the wall, {least[1] / least[2]:.2f} "
+            f"by CPU time (10,000 nodes, {trials:,} trials)"
+        )
 
 
 def main() -> None:

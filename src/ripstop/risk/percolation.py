@@ -11,6 +11,7 @@ References:
 from __future__ import annotations
 
 import math
+from collections import deque
 from copy import copy
 from dataclasses import dataclass
 from typing import Any, Self
@@ -23,8 +24,8 @@ from scipy.sparse.csgraph import reverse_cuthill_mckee
 from ripstop.risk.errors import RiskInputError
 from ripstop.risk.graph import Graph
 from ripstop.risk.kernels import directed, undirected
-from ripstop.risk.kernels.layout import count_before, stable_order
-from ripstop.risk.kernels.shapes import Adjacency, Network, Question, Tally, make_room
+from ripstop.risk.kernels.layout import adjacency_both_ways, adjacency_of, by_source, thresholds_of
+from ripstop.risk.kernels.shapes import Adjacency, Network, Question, Room, Tally, make_room
 from ripstop.risk.kernels.words import LANES
 from ripstop.risk.settings import Settings
 
@@ -49,20 +50,15 @@ def network_of(graph: Graph, place: NDArray[np.int32] | None = None) -> Network:
         graph: the risk graph.
         place: where each node is to stand, a permutation; as in the graph, if there is none.
     """
-    n, key = len(graph.nodes), np.arange(len(graph.source), dtype=np.int32)
     source, target, mass = np.array(graph.source), np.array(graph.target), whole_masses(graph.consequence)
+    key = np.arange(len(source), dtype=np.int32)
     if place is not None:
-        source, target = place[source], place[target]
         mass[place] = mass.copy()
-        if not graph.directed:
-            source, target = np.minimum(source, target), np.maximum(source, target)
-        by_target = stable_order(target, n)
-        key = by_target[stable_order(source[by_target], n)]
-        source, target = source[key], target[key]
-    out, back = _both(n, source, target, directed=graph.directed)
+        source, target, key = by_source(source, target, place, graph.directed)
+    out, back = _both(len(graph.nodes), source, target, directed=graph.directed)
     unit = bool((mass == 1).all())
     total, heaviest = int(mass.sum()), int(mass.max(initial=0))
-    threshold = thresholds(graph.weight)[key]
+    threshold = thresholds_of(np.array(graph.weight), key)
     return Network(source, target, threshold, key, out, back, mass, graph.directed, unit, total, heaviest)
 
 
@@ -75,28 +71,10 @@ def adjacencies(graph: Graph) -> tuple[Adjacency, Adjacency]:
 def _both(
     n: int, source: NDArray[np.int32], target: NDArray[np.int32], *, directed: bool
 ) -> tuple[Adjacency, Adjacency]:
-    edge = np.arange(len(source), dtype=np.int32)
     if directed:
-        return _adjacency(n, source, target, edge), _adjacency(n, target, source, edge)
-    both = np.concatenate([source, target]), np.concatenate([target, source])
-    adjacency = _adjacency(n, *both, np.concatenate([edge, edge]))
+        return adjacency_of(n, source, target), adjacency_of(n, target, source)
+    adjacency = adjacency_both_ways(n, source, target)
     return adjacency, adjacency
-
-
-def _adjacency(
-    n: int, origin: NDArray[np.int32], neighbour: NDArray[np.int32], edge: NDArray[np.int32]
-) -> Adjacency:
-    order = stable_order(origin, n)
-    return Adjacency(
-        count_before(origin, n), neighbour[order].astype(np.uint32), edge[order].astype(np.uint32)
-    )
-
-
-def thresholds(weight: NDArray[np.float64]) -> NDArray[np.uint64]:
-    """Give each probability times 2**64; all ones stand for certainty."""
-    full = np.uint64(0xFFFFFFFFFFFFFFFF)
-    certain = weight >= 1.0
-    return np.where(certain, full, np.ldexp(np.where(certain, 0.0, weight), 64).astype(np.uint64))
 
 
 def whole_masses(consequence: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -139,7 +117,7 @@ def fewest_edges(network: Network, need: int, expected: float) -> int:
     """
     if need > network.total:
         return 0
-    heaviest_first = np.cumsum(np.sort(network.mass)[::-1])
+    heaviest_first = np.cumsum(network.mass if network.unit else np.sort(network.mass)[::-1])
     edges = int(np.searchsorted(heaviest_first, need))
     return edges if edges > expected else 0
 
@@ -151,9 +129,8 @@ def nearness_order(graph: Graph) -> NDArray[np.int32]:
         Cuthill, McKee (1969), Reducing the bandwidth of sparse symmetric matrices, ACM National Conference.
     """
     n = len(graph.nodes)
-    origin = np.concatenate([graph.source, graph.target])
-    neighbour = np.concatenate([graph.target, graph.source])[stable_order(origin, n)]
-    start = count_before(origin, n).astype(np.int32)
+    both = adjacency_both_ways(n, np.array(graph.source), np.array(graph.target))
+    start, neighbour = both.start.astype(np.int32), both.neighbour.view(np.int32)
     near = csr_array((np.ones(len(neighbour), np.int8), neighbour, start), shape=(n, n))
     order = reverse_cuthill_mckee(near, symmetric_mode=True)
     place = np.empty(n, np.int32)
@@ -216,6 +193,9 @@ class Methods:
         self.judged = True
 
 
+_Rooms = tuple[Room, directed.Place, undirected.Forest]
+
+
 class PercolationRun(CountedRun):
     """Worlds sampled so far on one graph, and what they showed; `extend` samples more of the same stream."""
 
@@ -233,6 +213,7 @@ class PercolationRun(CountedRun):
         self._key = np.uint64(seed)
         strength = np.bincount(graph.source, graph.weight, n) + np.bincount(graph.target, graph.weight, n)
         self._pivots = self._place[_largest(strength, PIVOTS)]
+        self._rooms: deque[_Rooms] = deque()  # of all runs on this network, each in use by one at a time
         inexact = not settings.expected
         single = self.network.heaviest < self._need
         self.methods = Methods(
@@ -247,13 +228,14 @@ class PercolationRun(CountedRun):
 
     @property
     def mass(self) -> NDArray[np.int64]:
-        """The sum of the masses of each node's cascades, if the mean share was asked for."""
-        return self.tally.mass[self._place]
+        """The sum of the masses of each node's cascades; zeros where the mean share was not asked for."""
+        return self.tally.mass[self._place] if self._settings.expected else self.tally.mass
 
     def add(self, hits: NDArray[np.int64], mass: NDArray[np.int64], worlds: int) -> None:
         """Add what so many worlds showed that were counted elsewhere."""
         self.tally.hits[self._place] += hits
-        self.tally.mass[self._place] += mass
+        if self._settings.expected:
+            self.tally.mass[self._place] += mass
         self.trials += worlds
 
     @property
@@ -293,14 +275,22 @@ class PercolationRun(CountedRun):
 
     def _run(self, first: int, last: int, trials: int) -> None:
         question, tally = self._question(trials), self.tally
-        n, edges = len(self.network.mass), len(self.network.threshold)
-        blocks, room = np.array([first, last], np.int64), make_room(self.network)
+        blocks = np.array([first, last], np.int64)
+        try:
+            room, place, forest = self._rooms.pop()
+        except IndexError:
+            room, place, forest = self._make_rooms()
         if self.network.directed:
-            place = directed.make_place(n, edges, exact=question.exact)
             directed.run_blocks(self.network, question, blocks, room, place, tally)
         else:
-            forest = undirected.make_forest(n)
             undirected.run_blocks(self.network, question, blocks, room, forest, tally)
+        self._rooms.append((room, place, forest))
+
+    def _make_rooms(self) -> _Rooms:
+        n, edges = len(self.network.mass), len(self.network.threshold)
+        size = (n, edges) if self.network.directed else (0, 0)
+        place = directed.make_place(*size, exact=self._settings.expected)
+        return make_room(self.network), place, undirected.make_forest(0 if self.network.directed else n)
 
 
 def _largest(values: NDArray[Any], count: int) -> NDArray[np.intp]:

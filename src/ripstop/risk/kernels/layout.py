@@ -3,28 +3,86 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ripstop.risk.kernels.jit import kernel
-from ripstop.risk.kernels.shapes import Counts, Indices
+from ripstop.risk.kernels.shapes import Adjacency, Counts, Indices, Words
+
+CERTAIN = np.uint64(0xFFFFFFFFFFFFFFFF)
+WHOLE = 18446744073709551616.0  # 2**64
 
 
 @kernel
-def count_before(key: Indices, n: int) -> Counts:
-    """Tell by key in 0 .. n how many entries have a lesser one, shape (n + 1,)."""
-    start = np.zeros(n + 1, np.int64)
+def start_of(key: Indices, n: int) -> Counts:
+    """Tell by key in 0 .. n - 1 how many entries have a lesser one, one place further on, shape (n + 2,).
+
+    Whoever lays entries out moves `start[k + 1]` on with each: then those of `k` begin at `start[k]`.
+    """
+    start = np.zeros(n + 2, np.int64)
     for k in key:
-        start[k + 1] += 1
+        start[k + 2] += 1
     for v in range(n):
-        start[v + 1] += start[v]
+        start[v + 2] += start[v + 1]
     return start
 
 
 @kernel
-def stable_order(key: Indices, n: int) -> Indices:
-    """Give the order that sorts keys in 0 .. n - 1, those that are equal as they came."""
-    place = count_before(key, n)
-    order = np.empty(len(key), np.int32)
+def by_source(
+    source: Indices, target: Indices, place: Indices, directed: bool
+) -> tuple[Indices, Indices, Indices]:
+    """Give the edges between places, in order of their sources, and which edge each was.
+
+    An undirected edge goes from the lesser place to the greater.
+    """
+    first, last = np.empty(len(source), np.int32), np.empty(len(source), np.int32)
+    for e in range(len(source)):
+        s, t = place[source[e]], place[target[e]]
+        ahead = directed or s < t
+        first[e] = s if ahead else t
+        last[e] = t if ahead else s
+    start = start_of(first, len(place))
+    sources, targets, key = np.empty_like(first), np.empty_like(first), np.empty_like(first)
+    for e in range(len(first)):
+        s = first[e]
+        i = start[s + 1]
+        start[s + 1] = i + 1
+        sources[i], targets[i], key[i] = s, last[e], e
+    return sources, targets, key
+
+
+@kernel
+def adjacency_of(n: int, source: Indices, target: Indices) -> Adjacency:
+    """Give the edges by their sources, those of one as they come."""
+    start = start_of(source, n)
+    neighbour, edge = np.empty(len(source), np.uint32), np.empty(len(source), np.uint32)
+    for e in range(len(source)):
+        i = start[source[e] + 1]
+        start[source[e] + 1] = i + 1
+        neighbour[i], edge[i] = target[e], e
+    return Adjacency(start[: n + 1], neighbour, edge)
+
+
+@kernel
+def adjacency_both_ways(n: int, source: Indices, target: Indices) -> Adjacency:
+    """Give the edges by each of their ends, those of one as they come, first those that leave it."""
+    start = start_of(source, n) + start_of(target, n)
+    neighbour, edge = np.empty(2 * len(source), np.uint32), np.empty(2 * len(source), np.uint32)
+    for e in range(len(source)):
+        i = start[source[e] + 1]
+        start[source[e] + 1] = i + 1
+        neighbour[i], edge[i] = target[e], e
+    for e in range(len(source)):
+        i = start[target[e] + 1]
+        start[target[e] + 1] = i + 1
+        neighbour[i], edge[i] = source[e], e
+    return Adjacency(start[: n + 1], neighbour, edge)
+
+
+@kernel
+def thresholds_of(weight: NDArray[np.float64], key: Indices) -> Words:
+    """Give the probability of each edge that `key` names times 2**64; all ones stand for certainty."""
+    found = np.empty(len(key), np.uint64)
     for i in range(len(key)):
-        order[place[key[i]]] = i
-        place[key[i]] += 1
-    return order
+        w = weight[key[i]]
+        found[i] = CERTAIN if w >= 1.0 else np.uint64(w * WHOLE)
+    return found
