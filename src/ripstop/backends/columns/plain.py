@@ -43,12 +43,13 @@ from ripstop.backends.edge.nodes import (
 )
 
 # A selection pays when this many times fewer rows are left, for so many more parts: choosing 10,000 rows and
-# putting them back costs as much as comparing them four times.
+# putting them back costs as much as comparing them four times. Of a selection, calls cost more than rows.
 _FEWER = 6
-_FEWER_AGAIN = 2  # of a selection, whose rows lie apart
+_FEWER_AGAIN = 2
 _MORE_PARTS = 4
+_TOGETHER = 2  # parts of a long chain in one function
 _FEW = 64  # rows that cost NumPy no more than one, and Python no more than NumPy
-_MOST_UNCOUNTED = 4  # parts of a chain that has settled few rows lately
+_MOST_UNCOUNTED = 4  # functions of a chain that has settled few rows lately
 
 _OPPOSITES: Mapping[str, str] = {"<": ">=", ">=": "<", ">": "<=", "<=": ">", "==": "!=", "!=": "=="}
 
@@ -223,8 +224,9 @@ class _LongChain:
     """Many parts: those that come late run over the rows that are left."""
 
     def __init__(self, parts: Sequence[Bool], is_and: bool) -> None:
-        self._nodes = parts
-        self._parts = [PlainTruth(part) for part in parts]
+        kind, starts = Every if is_and else Some, range(0, len(parts), _TOGETHER)
+        self._nodes = [kind(tuple(parts[start : start + _TOGETHER])) for start in starts]
+        self._parts = [PlainTruth(node) for node in self._nodes]
         self._few: dict[int, RowByRow | None] = {}  # by the part where it begins
         self._is_and = is_and
         self._join = np.logical_and if is_and else np.logical_or
@@ -237,7 +239,7 @@ class _LongChain:
         found, before = parts[start](view), view.rows
         count_at, uncounted = start + 1, 1
         for index in range(start + 1, len(parts)):
-            if index >= count_at and index + _MORE_PARTS <= len(parts):
+            if index >= count_at and (len(parts) - index) * _TOGETHER >= _MORE_PARTS:
                 held = int(np.count_nonzero(found))
                 left = held if self._is_and else view.rows - held
                 if not left:
