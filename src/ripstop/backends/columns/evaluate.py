@@ -311,4 +311,4 @@ def are_all_usable(each: Input, column: Numbers) -> bool:
         return False
     if each.high is not None and not column.max() <= each.high:
         return False
-    return isfinite(np.dot(column, column)) or bool(np.isfinite(column).all())
+    return isfinite(column.dot(column)) or bool(np.isfinite(column).all())

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from ripstop.backends.columns.evaluate import Numbers, Rows, Watched, WatchedTruth, watched_truth
 from ripstop.backends.columns.margins import ColumnMargins, Measure
-from ripstop.backends.columns.plain import TruthOf, Unusable, View, plain_truth
+from ripstop.backends.columns.plain import PlainTruth
 from ripstop.backends.columns.table import Column, Table, count_rows, rows_of
+from ripstop.backends.columns.view import Unusable, View
 from ripstop.backends.edge.host import EdgeCompiled, Run
 from ripstop.backends.edge.inputs import Look, Surprise
 from ripstop.backends.edge.program import UNKNOWN_BIT, EdgePolicy, EdgeProgram, Engine
@@ -27,6 +28,7 @@ from ripstop.policy.temporal import key_of
 
 COLUMNS = Engine("columns")
 Verdicts: TypeAlias = NDArray[np.int8]
+_BLOCK = 1 << 14  # rows at a time: some columns of them lie in a core's cache; one bad value slows no others
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,27 +110,36 @@ class RawColumns:
     def __init__(self, program: EdgeProgram) -> None:
         self._inputs = program.inputs
         self._rules = [
-            (plain_truth(each.rule), watched_truth(each.rule, each.once), each.policy.effect == "forbid")
+            (PlainTruth(each.rule), watched_truth(each.rule, each.once), each.policy.effect == "forbid")
             for each in program.policies
         ]
 
     def __call__(self, columns: Sequence[Numbers], rows: int) -> Verdicts:
         """Evaluate the rules over the columns of the inputs."""
-        least: Verdicts | None = None
         with np.errstate(all="ignore"):
-            for plain, watched, is_forbidding in self._rules:
-                holds, unknown = self._holds(plain, watched, columns, rows)
-                if is_forbidding:
-                    holds = ~holds
-                verdicts = holds.view(np.int8)
-                np.add(verdicts, verdicts, out=verdicts)
-                if unknown is not None:
-                    verdicts[unknown] = Verdict.UNKNOWN
-                least = verdicts if least is None else np.minimum(least, verdicts)
+            if rows <= _BLOCK:
+                return self._of_block(columns, rows)
+            found = np.empty(rows, dtype=np.int8)
+            for start in range(0, rows, _BLOCK):
+                block = slice(start, min(start + _BLOCK, rows))
+                found[block] = self._of_block([column[block] for column in columns], block.stop - start)
+        return found
+
+    def _of_block(self, columns: Sequence[Numbers], rows: int) -> Verdicts:
+        least: Verdicts | None = None
+        for plain, watched, is_forbidding in self._rules:
+            holds, unknown = self._holds(plain, watched, columns, rows)
+            if is_forbidding:
+                np.logical_not(holds, holds)
+            verdicts = holds.view(np.int8)
+            np.add(verdicts, verdicts, verdicts)
+            if unknown is not None:
+                verdicts[unknown] = Verdict.UNKNOWN
+            least = verdicts if least is None else np.minimum(least, verdicts)
         return np.zeros(rows, dtype=np.int8) if least is None else least
 
     def _holds(
-        self, plain: TruthOf, watched: WatchedTruth, columns: Sequence[Numbers], rows: int
+        self, plain: PlainTruth, watched: WatchedTruth, columns: Sequence[Numbers], rows: int
     ) -> tuple[Rows, Rows | None]:
         """Give the truth of each row, in an array of its own, and the rows that are unknown if any are."""
         try:
@@ -237,7 +248,7 @@ class ColumnsCompiled(EdgeCompiled):
         """
         program, rows = self._raw, count_rows(columns)
         table = Table(columns, program.texts, rows, _seconds(t_us), ranged=False)
-        found = self._raw_columns([table.numbers(each) for each in program.inputs], rows)
+        found = self._raw_columns(table.all_numbers(program.inputs), rows)
         for row in table.surprising:
             context, at_us = rows_of(columns, row), _moment(t_us, row)
             found[row] = min(reference.verdict(policy, context, at_us) for policy in self.policies)
@@ -264,7 +275,7 @@ class ColumnsCompiled(EdgeCompiled):
         program, runner = self._program(action)
         rows = count_rows(columns)
         table = Table(columns, program.texts, rows, _seconds(t_us), ranged=True)
-        numbers = [table.numbers(each) for each in program.inputs]
+        numbers = table.all_numbers(program.inputs)
         states: dict[int, State] = {}
         if is_trace:
             apart = table.surprising | _held_rows(program, columns, rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import nan
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,12 +44,21 @@ class Table:
     ranged: bool
     surprising: set[int] = field(default_factory=set)
 
-    def numbers(self, each: Input) -> Numbers:
-        """Give the numbers of one input."""
+    def all_numbers(self, inputs: Sequence[Input]) -> list[Numbers]:
+        """Give the numbers of each input."""
+        get = self.columns.get
+        return [
+            cast("Numbers", column)  # by far the most common case
+            if each.is_plain_number
+            and type(column := get(each.name)) is np.ndarray
+            and column.dtype is _BINARY64
+            and column.ndim == 1
+            else self._numbers(each)
+            for each in inputs
+        ]
+
+    def _numbers(self, each: Input) -> Numbers:
         column = self.columns.get(each.name)
-        if each.is_plain_number and isinstance(column, np.ndarray) and column.dtype is _BINARY64:
-            whole: Numbers = column.view(np.float64)  # by far the most common case
-            return whole
         if each.look is Look.NOW:
             return np.full(self.rows, self.now_s) if isinstance(self.now_s, float) else self.now_s
         if each.look is Look.RECALLED:

@@ -66,6 +66,7 @@ class Input:
     high: float | None = None
     rule: Json = field(default=None, compare=False)
     is_plain_number: bool = field(init=False, compare=False)  # the value of a signal that is one number
+    is_free: bool = field(init=False, compare=False)  # without a range
     declared: str = field(init=False)  # the declaration, as what two inputs are compared by
 
     def __post_init__(self) -> None:
@@ -73,6 +74,7 @@ class Input:
         is_number = self.held in (Held.NUMBER, Held.STRICT_NUMBER)
         is_whole = self.look is Look.VALUE and self.index is None and not self.part
         object.__setattr__(self, "is_plain_number", is_number and is_whole)
+        object.__setattr__(self, "is_free", self.low is None and self.high is None)
 
     @property
     def is_guarded(self) -> bool:
