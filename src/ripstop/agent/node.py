@@ -1,14 +1,18 @@
 """The agent as a pure node: everything that decides, times and remembers on an agent, without I/O.
 
 A shell feeds `step` with events; the application that rides along calls `observe`, `request`, `carry`,
-`offer` and `answer` and hands their effects to the same shell. Where the parts live:
+`offer` and `answer` and hands their effects to the same shell. Here the parts are put together, and each
+event and each call goes to the part whose business it is:
 
-    authority   who may command, freshness      standing  leases, silence      governance  applying it all
-    guard       monitors and the breaker        peers     topology             vm          decisions
-    chronicle   ledger, notices                 voice     messages             records     chain, segments
-    pulse       beats, ticks, connections       restraint the agent's own policies
-    responder   ladder, stop switch, takeovers  releases  which may come, how they age
-    experience  what monitors learned, on disk
+    a message    reception   who takes it               authority  who may command, freshness
+    an intent    governance  what is in force           standing   leases, silence
+    a release    releases    which may come, how old    restraint  the agent's own policies
+    a tick       pulse       beats, ticks, connections  steady     clocks that jump
+    a reading    senses      policies, guard, telemetry guard      monitors and the breaker
+    a decision   vm          verdicts                   experience what monitors learned, on disk
+    a record     chronicle   ledger, notices            records    chain, segments
+    an emergency responder   ladder, switch, takeovers  voice      what is said to the ground
+    a peer       peers       topology
 """
 
 from __future__ import annotations
@@ -20,9 +24,8 @@ from ripstop.core.canonical import Json
 from ripstop.core.chance import stream
 from ripstop.core.clock import Instant
 from ripstop.core.decision import Decision
-from ripstop.core.errors import RipstopError, WireError
+from ripstop.core.errors import RipstopError
 from ripstop.core.intent import Position, Release
-from ripstop.core.journal import RecordKind
 from ripstop.core.messages import Item, PeerKind, PeerMessage
 from ripstop.core.node import (
     Computed,
@@ -46,24 +49,25 @@ from ripstop.core.wire.envelope import Signer
 
 from .authority import Authority
 from .breaker import BreakerEvent, BreakerState, Transition
-from .chronicle import Chronicle, told
+from .chronicle import Chronicle
 from .experience import Experience
 from .governance import Governance
 from .guard import Findings, Guard
 from .peers import Peers
 from .personal import Veil
 from .pulse import Pulse
+from .reception import Reception, Taker
 from .records import Records
 from .responder import Responder
 from .restraint import Restraint
+from .senses import Senses
 from .settings import NodeSettings, Opener, Restored
 from .standing import Standing
+from .steady import SteadyClock
 from .vm import Policies, PolicyVM
 from .voice import Burden, Voice
 
 T = TypeVar("T")
-_JUMP_US = 1_000_000
-_OPEN_STATES = (BreakerState.OPEN, BreakerState.HALF_OPEN, BreakerState.FORCED_OPEN)
 
 
 class AgentNode:
@@ -112,15 +116,17 @@ class AgentNode:
             lambda: self.responder.switch.state,
         )  # fmt: skip
         self._veil = Veil(settings.personal, settings.salt)
-        self._is_ledger_failing = False
+        self._senses = Senses(
+            self._guard, self._voice, self._governance, self.responder, self._chronicle, self._experience,
+            self._veil,
+        )  # fmt: skip
         self.responder.attach(self._chronicle, self._conditions())
         self._spoken = self.vm.vocabulary.digest
-        self._offset_us: int | None = None
-        self._peer_prefix = self._names.peers_of(settings.agent)[:-1]
-        self._routes = self._by_subject()
+        self._clock = SteadyClock()
+        self._reception = Reception(self._takers(), self._peers, self._chronicle)
         self._timers = self._by_timer()
 
-    def _by_subject(self) -> dict[str, Callable[[bytes, Instant, list[Effect]], object]]:
+    def _takers(self) -> dict[str, Taker]:
         return {
             self._names.tick: self._pulse.tick,
             self._names.bundle: self._governance.take_bundle,
@@ -145,15 +151,17 @@ class AgentNode:
     def _conditions(self) -> dict[str, Callable[[], bool]]:
         return {
             "anomaly": lambda: self._guard.is_alarming,
-            "breaker": lambda: self._guard.state in _OPEN_STATES,
-            "ledger": lambda: self._is_ledger_failing,
+            "breaker": lambda: self._senses.is_breaker_open,
+            "ledger": lambda: self._chronicle.shortage.is_failing,
             "link": lambda: not self._authority.has_round_trip,
         }
+
+    # ---- what can be seen of it -------------------------------------------------------------------------
 
     @property
     def subjects(self) -> tuple[str, ...]:
         """The subjects that it hears."""
-        return (*self._routes, self._peer_prefix + "*")
+        return self._reception.subjects
 
     @property
     def breaker_state(self) -> BreakerState:
@@ -196,7 +204,7 @@ class AgentNode:
         now = self._begin(now, out)
         match event:
             case Message():
-                self._on_message(event, now, out)
+                self._reception.take(event.subject, event.data, now, out)
             case Timer():
                 handler = self._timers.get(event.name)
                 if handler is not None:
@@ -218,27 +226,12 @@ class AgentNode:
 
     def _begin(self, now: Instant, out: list[Effect]) -> Instant:
         """Begin with whatever comes: the clocks made steady, and what is in force told."""
-        if now.wall_us - now.mono_us != self._offset_us:
-            now = self._steady(now, out)
+        now, jump_us = self._clock.take(now)
+        if jump_us:
+            self.vm.shift(jump_us)
+            self._chronicle.tell("clock.jumped", {"seconds": jump_us / 1e6}, now, out)
         if self._governance.has_news:
             self._governance.tell(now, out)
-        return now
-
-    def _steady(self, now: Instant, out: list[Effect]) -> Instant:
-        """Give the clocks with a wall time that follows the monotonic one; a jump is reported and adopted.
-
-        Samples keep their age across a jump, and leases do not notice: they run on monotonic time.
-        """
-        offset_us = now.wall_us - now.mono_us
-        if self._offset_us is None:
-            self._offset_us = offset_us
-            return now
-        jump_us = offset_us - self._offset_us
-        if abs(jump_us) <= _JUMP_US:
-            return Instant(now.mono_us + self._offset_us, now.mono_us, now.boot)
-        self._offset_us = offset_us
-        self.vm.shift(jump_us)
-        self._chronicle.tell("clock.jumped", {"seconds": jump_us / 1e6}, now, out)
         return now
 
     def _on_started(self, event: Started, now: Instant, out: list[Effect]) -> None:
@@ -256,18 +249,6 @@ class AgentNode:
         self.responder.poll(now, out)
         self._chronicle.catch_up(now, out)
 
-    def _on_message(self, event: Message, now: Instant, out: list[Effect]) -> None:
-        handler = self._routes.get(event.subject)
-        try:
-            if handler is not None:
-                handler(event.data, now, out)
-            elif event.subject.startswith(self._peer_prefix):
-                self._on_peer(event.subject[len(self._peer_prefix) :], event.data, now, out)
-        except WireError as error:
-            topic = event.subject.removeprefix(f"ripstop.{self.settings.fleet}.").partition(".")[0]
-            fields = {"code": error.code, "reason": error.message, "topic": topic}
-            self._chronicle.tell_seldom("message.refused", fields, now, out)
-
     def _speak(self, vocabulary: Vocabulary) -> None:
         if vocabulary.digest != self._spoken:
             self._spoken = vocabulary.digest
@@ -275,13 +256,7 @@ class AgentNode:
             self._guard.speak(vocabulary)
             self.responder.speak(vocabulary)
 
-    def _on_peer(self, sender: str, data: bytes, now: Instant, out: list[Effect]) -> None:
-        message, reason = self._peers.receive(sender, data)
-        if message is not None:
-            out.append(Deliver(message))
-        else:
-            fields = {"code": reason, "reason": reason, "sender": sender}
-            self._chronicle.tell_seldom("peer.refused", fields, now, out)
+    # ---- peers ------------------------------------------------------------------------------------------
 
     def offer(self, target: str, item: Item, now: Instant) -> Effects:
         """Offer an item to a peer; where the edge is cut the refusal is delivered at once."""
@@ -297,7 +272,7 @@ class AgentNode:
         send = self._peers.answer(message, accepted, reason)
         return () if send is None else (send,)
 
-    # ---- the application --------------------------------------------------------------------------------
+    # ---- readings and decisions -------------------------------------------------------------------------
 
     def observe(self, signals: Mapping[str, Json], now: Instant) -> Effects:
         """Take readings sensed now: the policy VM, the monitors, the breaker and telemetry see them."""
@@ -306,54 +281,19 @@ class AgentNode:
     def sense(self, signals: Mapping[str, Json], now: Instant) -> tuple[Findings | None, Effects]:
         """Do the same, and give what the monitors found (None: nothing worth a word)."""
         out: list[Effect] = []
-        now = self._begin(now, out)
-        wall_us, mono_us = times = now.wall_us, now.mono_us
-        self.vm.observe(signals, wall_us)
-        found = self._guard.observe(signals, mono_us)
-        if found is not None and found.alarms and self._voice.sampler is not None:
-            self._voice.sampler.alarm(mono_us)
-        self._voice.sense(signals, times, frozenset(found.alarms if found else ()), out)
-        if found is not None:
-            self._react(found, now, out)
-        self.responder.sense(signals, now, out)
-        if mono_us >= self._experience.due_us:
-            self._experience.save(now, out)
+        found = self._senses.take(signals, self._begin(now, out), out)
         return found, tuple(out)
-
-    def _react(self, found: Findings, now: Instant, out: list[Effect]) -> None:
-        for transition in found.transitions:
-            fields = told("anomaly", transition)
-            self._chronicle.record(RecordKind.BREAKER, fields, now, out)
-            name = "opened" if transition.after is BreakerState.OPEN else transition.after.value
-            self._chronicle.tell(f"breaker.{name}", fields, now, out)
-        for alarm in found.news:
-            self._chronicle.tell("anomaly.detected", self._veil.alarm(alarm), now, out)
-        for name in found.recovered:
-            self._chronicle.tell("signal.recovered", {"signal": name}, now, out)
-        if found.transitions:
-            self._restrain(now, out)
-        if found.news or found.transitions:
-            self._voice.repeat_work((now.wall_us, now.mono_us), out)
-
-    def _restrain(self, now: Instant, out: list[Effect]) -> None:
-        word = self._guard.state.value if self._guard.state in _OPEN_STATES else ""
-        self._governance.restrain(Restraint.BREAKER, word, now, out)
 
     def order_breaker(self, event: BreakerEvent, now: Instant) -> Effects:
         """Carry out an operator's order to the breaker: FORCED, DISABLED, OBSERVED or RESET."""
         out: list[Effect] = []
-        now = self._begin(now, out)
-        self._guard.breaker.order(event, now.mono_us)
-        self._react(Findings(transitions=self._guard.breaker.take_transitions()), now, out)
+        self._senses.order_breaker(event, self._begin(now, out), out)
         return tuple(out)
 
     def note_circuit(self, action: str, transition: Transition, now: Instant) -> Effects:
         """Record that the breaker around an action's own calls has moved."""
         out: list[Effect] = []
-        now = self._begin(now, out)
-        fields = told(action, transition)
-        self._chronicle.record(RecordKind.BREAKER, fields, now, out)
-        self._chronicle.tell("circuit.moved", fields, now, out)
+        self._senses.note("circuit.moved", action, transition, self._begin(now, out), out)
         return tuple(out)
 
     def carry(self, burden: Burden, now: Instant) -> Effects:
@@ -364,8 +304,7 @@ class AgentNode:
 
     def decide(self, action: str, context: Mapping[str, Json], now: Instant) -> Decision:
         """Decide without a trace: nothing changes and nothing is recorded."""
-        steady = now.wall_us if self._offset_us is None else now.mono_us + self._offset_us
-        return self.vm.decide(action, context, steady)
+        return self.vm.decide(action, context, self._clock.wall_us(now))
 
     def request(self, action: str, context: Mapping[str, Json], now: Instant) -> tuple[Decision, Effects]:
         """Decide on an action that is about to be taken; the decision goes into the ledger."""
@@ -378,6 +317,8 @@ class AgentNode:
         self._chronicle.decided(decision, self._veil, now, out)
         return decision, tuple(out)
 
+    # ---- orders given here ------------------------------------------------------------------------------
+
     def install(self, bundle: bytes, now: Instant) -> tuple[RipstopError | None, Effects]:
         """Take a signed release by another road than the wire; give why it was refused, if it was."""
         out: list[Effect] = []
@@ -388,6 +329,8 @@ class AgentNode:
         """Carry out an order given here, such as `partial(node.responder.pull, "smoke")`."""
         out: list[Effect] = []
         return order(self._begin(now, out), out), tuple(out)
+
+    # ---- records, and the disk that they are on ---------------------------------------------------------
 
     def tell(self, name: str, fields: Mapping[str, Scalar], now: Instant) -> Effects:
         """Record something that the application wants on file, and tell the ground."""
@@ -426,7 +369,6 @@ class AgentNode:
         """Take note that records cannot be kept any more: the vocabulary says what that means."""
         out: list[Effect] = []
         now = self._begin(now, out)
-        self._is_ledger_failing = True
         self._chronicle.disk_changed(now, out, is_failing=True)
         if self.vm.vocabulary.on_ledger_full == "deny":
             self._governance.restrain(Restraint.LEDGER, reason or "full", now, out)
@@ -437,7 +379,6 @@ class AgentNode:
         """Take note that records can be kept again."""
         out: list[Effect] = []
         now = self._begin(now, out)
-        self._is_ledger_failing = False
         self._chronicle.disk_changed(now, out, is_failing=False)
         self._governance.restrain(Restraint.LEDGER, "", now, out)
         return tuple(out)

@@ -22,6 +22,7 @@ class Peers:
 
     def __init__(self, agent: str, subjects: Subjects) -> None:
         self.refused = 0
+        self.subject = subjects.peers_of(agent)  # all that they say to it
         self._agent = agent
         self._subjects = subjects
         self._number = 0

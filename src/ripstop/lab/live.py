@@ -259,7 +259,8 @@ class LiveFleet:
             self._replace_when_due()
             self.crew.tick(dt_s)
             world.failsafe()
-            self._snapshots.setdefault("before", world.snapshot())
+            if "before" not in self._snapshots:
+                self._snapshots["before"] = world.snapshot()
             if progress is not None:
                 progress((world.elapsed_us - began_us) / (end_us - began_us))
         self._snapshots["after"] = world.snapshot()

@@ -123,11 +123,14 @@ class Connection:
     def __init__(
         self, client: Client, login: Login, settings: LinkSettings, on_refusal: Callable[[str], None]
     ) -> None:
+        from nats.errors import Error
+
         self.dropped = 0
         self._login = login
         self._settings = settings
         self._on_refusal = on_refusal
         self._client = client
+        self._error: type[Exception] = Error
         self._store: JetStreamContext = client.jetstream(timeout=settings.answer_s)
         self._is_over = asyncio.Event()
         self._trouble = ""
@@ -270,16 +273,19 @@ class Connection:
         return is_any
 
     async def _send(self, subject: str, data: bytes, reply: str) -> None:
-        from nats.errors import Error, OutboundBufferLimitError
-
+        if self._client.pending_data_size > _MAX_UNSENT:
+            self._drop(subject, "the line is clogged")
+            return
         try:
-            if self._client.pending_data_size > _MAX_UNSENT:
-                raise OutboundBufferLimitError
             await self._client.publish(subject, data, reply)
-        except Error as error:
-            self.dropped += 1
-            fields = {"link": self._login.name, "subject": subject, "reason": _plain(error)}
-            log.warning("message.dropped", extra=fields)
+        except self._error as error:
+            self._drop(subject, _plain(error))
+
+    def _drop(self, subject: str, reason: str) -> None:
+        self.dropped += 1
+        log.warning(
+            "message.dropped", extra={"link": self._login.name, "subject": subject, "reason": reason}
+        )
 
     # ---- questions ------------------------------------------------------------------------------------
 
@@ -372,14 +378,12 @@ class Connection:
     @contextlib.asynccontextmanager
     async def _waiting(self, subject: str, timeout_s: float) -> AsyncIterator[None]:
         """Wait within, until the time is up, the connection ends or the server refuses the subject."""
-        from nats.errors import Error
-
         wait = _Wait(subject, asyncio.timeout(timeout_s))
         self._waits.add(wait)
         try:
             async with wait.patience:
                 yield
-        except (Error, TimeoutError) as error:
+        except (self._error, TimeoutError) as error:
             what = f" on `{subject}`" if subject else ""
             reason = _plain(error) or "timeout"
             raise wait.error or LinkDownError(f"no answer{what}: {reason}", code="W0802") from error

@@ -120,10 +120,13 @@ def _tuple_writer(write: _Writer, *, is_remembered: bool) -> _Writer:
     def write_items(items: object) -> bytes:
         return join_array([write(item) for item in items])  # type: ignore[attr-defined]  # by annotation
 
+    nothing = array_head(0)
     # INVARIANT: records in tuples are frozen all through, so a tuple never changes its bytes.
     recall = lru_cache(maxsize=_REMEMBERED)(lambda same: write_items(same.held))
 
     def write_records(items: object) -> bytes:
+        if not items:
+            return nothing
         return recall(_Same(items)) if type(items) is tuple else write_items(items)
 
     return write_records if is_remembered else write_items
