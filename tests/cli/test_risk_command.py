@@ -102,7 +102,7 @@ def test_the_cheapest_set_is_searched(graph: str, capsys: pytest.CaptureFixture[
 
 def test_what_matters_most_is_named(graph: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert call("whatif", graph, "--critical", "1", "--json") == 0
-    assert json.loads(capsys.readouterr().out)[0]["name"] == "hub"
+    assert json.loads(capsys.readouterr().out)["critical"][0]["name"] == "hub"
     assert call("whatif", graph, "--critical", "1", "--links") == 0
     assert "hub - " in capsys.readouterr().out
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ripstop.cli.arguments import add_command
+
 if TYPE_CHECKING:
     from ripstop.agent.runtime import AgentRuntime
     from ripstop.cli.root import Subparsers
@@ -40,12 +42,12 @@ _WATCHED = ("battery_percent", "battery_v")
 
 def add_parser(subparsers: Subparsers) -> None:
     """Add the command to the root parser."""
-    parser = subparsers.add_parser(
+    parser = add_command(
+        subparsers,
         "agent",
-        help="run a sample agent that joins a control plane",
-        description="Run a sample drone that joins a control plane, and show what happens to it.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "run a sample agent that joins a control plane",
+        _EPILOG,
+        "Run a sample drone that joins a control plane, and show what happens to it.",
     )
     parser.add_argument(
         "name", metavar="NAME", nargs="?", default="drone-1", help="its id in the fleet (default drone-1)"

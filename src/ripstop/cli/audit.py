@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from ripstop.cli.arguments import add_command, add_json, add_top, add_verbs
+from ripstop.cli.output import print_json
 
 if TYPE_CHECKING:
     from ripstop.cli.root import Subparsers
@@ -27,25 +29,12 @@ exit codes: 0 everything holds, 1 findings, 2 usage or configuration
 
 def add_parser(subparsers: Subparsers) -> None:
     """Add the command to the root parser."""
-    parser = subparsers.add_parser(
-        "audit",
-        help="verify what a run recorded",
-        description="Verify what a run recorded.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    verbs = parser.add_subparsers(title="commands", metavar="VERB", required=True)
-    verify = verbs.add_parser(
-        "verify",
-        help="check logs, signatures, ledgers and decisions",
-        description="Check logs, signatures, ledgers and decisions of a run.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    verbs = add_verbs(add_command(subparsers, "audit", "verify what a run recorded", _EPILOG))
+    verify = add_command(verbs, "verify", "check logs, signatures, ledgers and decisions of a run", _EPILOG)
     verify.add_argument("run", type=Path, metavar="RUN", help="the run's folder")
-    verify.add_argument("--head", default="", help="the head that somebody else kept")
-    verify.add_argument("--top", type=int, default=20, help="findings shown, 0 for all (default 20)")
-    verify.add_argument("--json", action="store_true", help="print counts and findings as JSON")
+    verify.add_argument("--head", default="", metavar="HEX", help="the head that somebody else kept")
+    add_top(verify, "findings")
+    add_json(verify, "counts, findings, head, sound")
     verify.set_defaults(func=run)
 
 
@@ -55,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
 
     result = verify_run(args.run, expected_head=args.head)
     if args.json:
-        print(json.dumps(result.to_json(), indent=2, ensure_ascii=False))
+        print_json(result.to_json())
     else:
         _print(result, args.top)
     return 0 if result.is_sound else 1

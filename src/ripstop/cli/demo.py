@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ripstop.cli.arguments import add_command, add_verbs, whole
+
 if TYPE_CHECKING:
     from ripstop.cli.root import Subparsers
     from ripstop.lab.demo import Options, Progress
@@ -32,6 +34,7 @@ plays the whole shift in virtual time, arm by arm. Record, report.json and repor
 exit codes: 0 done, 1 the record does not verify, 2 usage or configuration, 130 interrupted
 """
 _ARMS = ("no-fault", "ungoverned", "local", "global", "both")
+_SEED = whole(0, (1 << 63) - 1)
 _STAGES = {
     "prepare": "Shift up to the window",
     "live": "Live window",
@@ -43,24 +46,19 @@ _STAGES = {
 
 def add_parser(subparsers: Subparsers) -> None:
     """Add the command to the root parser."""
-    parser = subparsers.add_parser(
-        "demo",
-        help="run a demonstration",
-        description="Run a demonstration and write its report.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    scenarios = parser.add_subparsers(title="demonstrations", metavar="NAME", required=True)
-    drones = scenarios.add_parser(
+    verbs = add_verbs(add_command(subparsers, "demo", "run a demonstration and write its report", _EPILOG))
+    drones = add_command(
+        verbs,
         "drones",
-        help="150 delivery drones, one false battery gauge",
-        description="150 delivery drones over a city; one battery gauge starts to report false low charge.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "150 delivery drones, one false battery gauge",
+        _EPILOG,
+        "150 delivery drones over a city; one battery gauge starts to report false low charge.",
     )
-    drones.add_argument("--agents", type=_count, default=150, metavar="N", help="drones (default 150)")
     drones.add_argument(
-        "--seed", type=_seed, metavar="N", help="of the live part (default: the first of --seeds)"
+        "--agents", type=whole(1, 10_000), default=150, metavar="N", help="drones (default 150)"
+    )
+    drones.add_argument(
+        "--seed", type=_SEED, metavar="N", help="of the live part (default: the first of --seeds)"
     )
     drones.add_argument(
         "--seeds", type=_seeds, metavar="LIST", help="of the outcome, as 7,8,9 or 100-104 (default 100-102)"
@@ -84,27 +82,13 @@ def add_parser(subparsers: Subparsers) -> None:
     drones.set_defaults(func=run)
 
 
-def _count(text: str) -> int:
-    value = int(text)
-    if not 1 <= value <= 10_000:
-        raise argparse.ArgumentTypeError(f"expected 1 to 10000, got `{text}`")
-    return value
-
-
-def _seed(text: str) -> int:
-    value = int(text)
-    if not 0 <= value < 1 << 63:
-        raise argparse.ArgumentTypeError(f"expected a seed that is not negative, got `{text}`")
-    return value
-
-
 def _seeds(text: str) -> tuple[int, ...]:
     """Read `7,8,9` or `100-104`, or both mixed."""
     found: dict[int, None] = {}
     for part in text.split(","):
         first, _, last = part.partition("-")
-        low = _seed(first)
-        high = _seed(last) if last else low
+        low = _SEED(first)
+        high = _SEED(last) if last else low
         if high < low or high - low > 10_000:
             raise argparse.ArgumentTypeError(f"expected seeds as 7,8,9 or 100-104, got `{text}`")
         found.update(dict.fromkeys(range(low, high + 1)))

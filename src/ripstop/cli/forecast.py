@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from ripstop.cli.arguments import add_command, add_json, add_top, add_verbs, source
+from ripstop.cli.output import print_json, print_notes, print_table, printable
 
 if TYPE_CHECKING:
     from ripstop.cli.root import Subparsers
@@ -39,25 +41,25 @@ exit codes: 0 fine, 1 eval: the model is no better than its AR on these series, 
 
 def add_parser(subparsers: Subparsers) -> None:
     """Add the command to the root parser."""
-    parser = subparsers.add_parser(
+    parser = add_command(
+        subparsers,
         "forecast",
-        help="train models that foresee crossings, and judge them",
-        description="Foresee when a signal crosses a limit: an AR everywhere, an LSTM where it is better.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "train models that foresee crossings, and judge them",
+        _EPILOG,
+        "Foresee when a signal crosses a limit: an AR everywhere, an LSTM where it is better.",
     )
-    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
+    verbs = add_verbs(parser)
     _add_train(verbs)
     _add_eval(verbs)
 
 
 def _add_train(verbs: Subparsers) -> None:
-    parser = verbs.add_parser(
+    parser = add_command(
+        verbs,
         "train",
-        help="train a model of one metric and write it as ONNX",
-        description="Train an LSTM on what an AR leaves over; it is used if it wins on held-out samples.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "train a model of one metric and write it as ONNX",
+        _EPILOG,
+        "Train an LSTM on what an AR leaves over; it is used if it wins on held-out samples.",
     )
     _add_series(parser)
     parser.add_argument("--out", metavar="MODEL.onnx", required=True, help="where the model is written")
@@ -68,30 +70,32 @@ def _add_train(verbs: Subparsers) -> None:
     parser.add_argument("--epochs", type=int, default=30, help="passes over the history (default 30)")
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same model (default 0)")
     parser.add_argument("--fresh", action="store_true", help="begin anew, even if a training was stopped")
-    parser.add_argument("--json", action="store_true", help="print the validation record as JSON")
+    add_json(parser, "metric, limit, side, ar, network, promoted, reason, ...")
     parser.set_defaults(func=run_train)
 
 
 def _add_eval(verbs: Subparsers) -> None:
-    parser = verbs.add_parser(
+    parser = add_command(
+        verbs,
         "eval",
-        help="judge a model, or an AR, by the last samples of each series",
-        description="Judge forecasts on held-out samples beside persistence, and tell what comes next.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "judge a model, or an AR, by the last samples of each series",
+        _EPILOG,
+        "Judge forecasts on held-out samples beside persistence, and tell what comes next.",
     )
     _add_series(parser)
     parser.add_argument("--model", metavar="MODEL.onnx", help="a trained model (default: fit an AR)")
     parser.add_argument("--window", type=int, default=60, help="samples in, of an AR (default 60)")
     parser.add_argument("--horizon", type=int, default=30, help="samples ahead, of an AR (default 30)")
     parser.add_argument("--confidence", type=float, default=0.9, help="of each interval (default 0.9)")
-    parser.add_argument("--top", type=int, default=10, help="series shown, 0 for all (default 10)")
-    parser.add_argument("--json", action="store_true", help="print scores and forecasts as JSON")
+    add_top(parser, "series", default=10)
+    add_json(parser, "scores: {persistence, ar, network}, forecast: {limit, series: [...], ...}, record")
     parser.set_defaults(func=run_eval)
 
 
 def _add_series(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("series", nargs="+", metavar="SERIES.csv", help="histories of one metric")
+    parser.add_argument(
+        "series", nargs="+", type=source, metavar="SERIES.csv", help="histories of one metric; - for stdin"
+    )
     parser.add_argument("--column", nargs="+", metavar="NAME", help="columns to read (default: all)")
     parser.add_argument("--step", type=float, metavar="S", help="seconds between samples (default: as found)")
     parser.add_argument("--limit", type=float, help="the limit (default: the 90 %% quantile, or the model's)")
@@ -123,7 +127,7 @@ def run_train(args: argparse.Namespace) -> int:
         print(f"interrupted{kept}", file=sys.stderr)
         return 130
     if args.json:
-        print(json.dumps(record.to_json(), indent=2, ensure_ascii=False))
+        print_json(record.to_json())
     else:
         _print_record(record)
         print(f"wrote {args.out}")
@@ -183,7 +187,7 @@ def run_eval(args: argparse.Namespace) -> int:
     from ripstop.risk.forecast import Limit, evaluate, fit, read_model, read_series
 
     trained = read_model(args.model) if args.model else None
-    step_s = args.step if trained is None else args.step or trained.step_s
+    step_s = args.step if args.step is not None or trained is None else trained.step_s
     found = read_series(args.series, columns=args.column, step_s=step_s)
     model = trained or fit(found.histories, window=args.window, horizon=args.horizon, step_s=found.step_s)
     limit = _limit(args, model.record)
@@ -194,7 +198,7 @@ def run_eval(args: argparse.Namespace) -> int:
     if args.json:
         whole = {"scores": scores.to_json(), "forecast": ahead.to_json()}
         record = None if model.record is None else model.record.to_json()
-        print(json.dumps(whole | {"record": record}, indent=2, ensure_ascii=False))
+        print_json(whole | {"record": record})
     else:
         _print_scores(scores, limit)
         _print_ahead(ahead, args.top)
@@ -233,28 +237,23 @@ def _print_scores(scores: Evaluation, limit: Limit) -> None:
 
 
 def _print_table(title: str, scores: dict[str, Score]) -> None:
-    from ripstop.cli.risk import print_table
-
     first = next(iter(scores.values()))
-    header = ["#", "model", "abs. error", "AUC", "Brier", f"in {100 * first.confidence:g} % band"]
+    header = ["model", "abs. error", "AUC", "Brier", f"in {100 * first.confidence:g} % band"]
     rows = [
         [
-            str(i),
             name,
             f"{score.mae:.5g}",
             "-" if score.auc is None else f"{score.auc:.3f}",
             "-" if score.brier is None else f"{score.brier:.3f}",
             f"{100 * score.coverage:.1f} %",
         ]
-        for i, (name, score) in enumerate(scores.items(), 1)
+        for name, score in scores.items()
     ]
     print_table(title, header, rows)
     print(f"{first.windows} windows; {first.crossings} of {first.asked} that had not crossed did so")
 
 
 def _print_ahead(ahead: CrossingReport, top: int) -> None:
-    from ripstop.cli.risk import print_table, printable
-
     ahead_s = ahead.step_s * ahead.forecast.shape[1]
     header = ["#", "series", "P(crosses)", "median time, s", f"{100 * ahead.confidence:g} % interval, s"]
     places = ahead.ranking(top or None)
@@ -269,7 +268,4 @@ def _print_ahead(ahead: CrossingReport, top: int) -> None:
         for i, at in enumerate(places, 1)
     ]
     print_table(f"the next {ahead_s:g} s, by {ahead.model} (inf: not within them)", header, rows)
-    for note in ahead.notes:
-        print(f"note: {note}")
-    if len(rows) < len(ahead):
-        print(f"{len(ahead) - len(rows)} more: --top 0 shows all")
+    print_notes(ahead.notes, len(rows), len(ahead))

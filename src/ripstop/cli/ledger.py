@@ -8,6 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ripstop.cli.arguments import add_command, add_json, add_verbs, whole
+from ripstop.cli.output import print_json
+
 if TYPE_CHECKING:
     from ripstop.agent.inspection import LedgerReport
     from ripstop.cli.root import Subparsers
@@ -30,35 +33,20 @@ _KINDS = ("basis", "decision", "intent", "breaker", "notice", "segment", "summar
 
 def add_parser(subparsers: Subparsers) -> None:
     """Add the command to the root parser."""
-    parser = subparsers.add_parser(
-        "ledger",
-        help="read and verify an agent's ledger",
-        description="Read and verify an agent's ledger.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    verbs = parser.add_subparsers(title="commands", metavar="VERB", required=True)
-    show = _verb(verbs, "show", "print its records, oldest first")
+    verbs = add_verbs(add_command(subparsers, "ledger", "read and verify an agent's ledger", _EPILOG))
+    show = add_command(verbs, "show", "print a ledger's records, oldest first", _EPILOG)
+    show.add_argument("folder", type=Path, metavar="FOLDER", help="the ledger's folder")
     show.add_argument("--kind", choices=_KINDS, help="only records of this kind")
-    show.add_argument("--last", type=int, default=0, metavar="N", help="only the last N, 0 for all (default)")
-    show.add_argument("--json", action="store_true", help="print one JSON object a line")
-    show.set_defaults(func=run_show)
-    verify = _verb(verbs, "verify", "check its chain, checksums, records and bundles")
-    verify.add_argument("--head", default="", help="the head that somebody else kept, in hex")
-    verify.add_argument("--json", action="store_true", help="print what was found as JSON")
-    verify.set_defaults(func=run_verify)
-
-
-def _verb(verbs: Subparsers, name: str, said: str) -> argparse.ArgumentParser:
-    parser = verbs.add_parser(
-        name,
-        help=said,
-        description=said[0].upper() + said[1:] + ".",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    show.add_argument(
+        "--last", type=whole(0), default=0, metavar="N", help="only the last N, 0 for all (default)"
     )
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="the ledger's folder")
-    return parser
+    add_json(show, "a line for each record: number, kind, t_us, body")
+    show.set_defaults(func=run_show)
+    verify = add_command(verbs, "verify", "check a ledger's chain, checksums, records and bundles", _EPILOG)
+    verify.add_argument("folder", type=Path, metavar="FOLDER", help="the ledger's folder")
+    verify.add_argument("--head", default="", metavar="HEX", help="the head that somebody else kept")
+    add_json(verify, "agent, head, streams, bundles, findings")
+    verify.set_defaults(func=run_verify)
 
 
 def run_show(args: argparse.Namespace) -> int:
@@ -86,7 +74,7 @@ def run_verify(args: argparse.Namespace) -> int:
     if args.head and args.head.lower() != head:
         findings.append(f"ledger: its head is `{head}`, expected `{args.head.lower()}`")
     if args.json:
-        print(json.dumps(_summary(report, head, findings), indent=2, ensure_ascii=False))
+        print_json(_summary(report, head, findings))
         return 1 if findings else 0
     print(f"agent      {report.owner}")
     for stream in report.streams:

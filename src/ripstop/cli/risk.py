@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from ripstop.cli.arguments import (
+    add_command,
+    add_json,
+    add_top,
+    add_verbs,
+    source,
+)
+from ripstop.cli.output import print_json, print_notes, print_table, printable
 
 if TYPE_CHECKING:
     from ripstop.cli.root import Subparsers
@@ -41,12 +49,12 @@ def add_parser(subparsers: Subparsers) -> None:
     """Add the command to the root parser: `ripstop risk GRAPH` is short for `ripstop risk rank GRAPH`."""
     from ripstop.cli import risklearn, riskstability, riskwhatif, riskworker
 
-    parser = subparsers.add_parser(
+    parser = add_command(
+        subparsers,
         "risk",
-        help="rank a graph's nodes by how likely their failure is to cascade",
-        description="Cascade risk of a graph: ranking, remedies, and weights learned from incidents.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "rank a graph's nodes by how likely their failure is to cascade",
+        _EPILOG,
+        "Cascade risk of a graph: ranking, remedies, and weights learned from incidents.",
     )
     plain = parser.parse_known_args
 
@@ -57,7 +65,7 @@ def add_parser(subparsers: Subparsers) -> None:
         return plain(words, namespace)
 
     parser.parse_known_args = parse_known_args  # type: ignore[method-assign, assignment]  # the short form
-    verbs = parser.add_subparsers(title="verbs", metavar="VERB")
+    verbs = add_verbs(parser)
     _add_rank(verbs)
     riskwhatif.add_parser(verbs)
     risklearn.add_parser(verbs)
@@ -66,12 +74,12 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def _add_rank(verbs: Subparsers) -> None:
-    parser = verbs.add_parser(
+    parser = add_command(
+        verbs,
         "rank",
-        help="rank the nodes; the verb may be left out",
-        description="Estimate for every node the probability that its failure brings down more than THETA.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "rank the nodes; the word `rank` may be left out",
+        _EPILOG,
+        "Estimate for every node the probability that its failure brings down more than THETA.",
     )
     add_question(parser)
     parser.add_argument("--confidence", type=float, default=0.95, help="of each interval (default 0.95)")
@@ -98,19 +106,21 @@ def _add_rank(verbs: Subparsers) -> None:
         metavar="SECONDS",
         help="give the best answer within this time, from at most --trials worlds",
     )
-    parser.add_argument("--top", type=int, default=20, help="lines shown, 0 for all (default 20)")
+    add_top(parser, "lines")
     parser.add_argument("--why", nargs=2, metavar=("FROM", "TO"), help="explain one edge's weight instead")
     parser.add_argument("--rare", metavar="NODE", help="estimate one node's tiny probability instead")
     parser.add_argument(
         "--plot", metavar="FILE", help="draw ranking, cascade sizes and graph (png, svg, pdf)"
     )
-    parser.add_argument("--json", action="store_true", help="print the whole report as JSON")
+    add_json(parser, "nodes: [node, probability, low, high], theta, trials, seed, notes, ...")
     parser.set_defaults(func=run)
 
 
 def add_question(parser: argparse.ArgumentParser) -> None:
     """Add what every question about a graph has: the graph, theta, trials, seed and model."""
-    parser.add_argument("graph", metavar="GRAPH", help="the risk graph: .json, .csv or .graphml")
+    parser.add_argument(
+        "graph", type=source, metavar="GRAPH", help="the risk graph: .json, .csv or .graphml; - for stdin"
+    )
     parser.add_argument(
         "--theta", type=float, default=0.5, help="share failed that counts as a cascade (default 0.5)"
     )
@@ -175,7 +185,7 @@ def _shown(report: RiskReport, graph: Graph, args: argparse.Namespace) -> int:
 
         plot_report(report, graph, args.plot)
     if args.json:
-        print(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
+        print_json(report.to_json())
     else:
         _print_ranking(report, args.top)
     return 1 if any(s.value == "above" for s in report.standing or ()) else 0
@@ -189,16 +199,16 @@ def named(graph: Graph, word: str) -> str | int:
 
 
 def _explain(graph: Graph, args: argparse.Namespace) -> int:
-    source, target = (named(graph, word) for word in args.why)
-    causes = graph.why(source, target)
-    total = float(graph.weight[graph.edge(source, target)])
+    start, end = (named(graph, word) for word in args.why)
+    causes = graph.why(start, end)
+    total = float(graph.weight[graph.edge(start, end)])
     if args.json:
         channels = {cause.channel: cause.probability for cause in causes}
-        print(json.dumps({"source": source, "target": target, "weight": total, "channels": channels}))
+        print_json({"source": start, "target": end, "weight": total, "channels": channels})
         return 0
-    print(f"{source} -> {target}: {total:.4g} = 1 - product of (1 - p) over")
+    print(f"{printable(start)} -> {printable(end)}: {total:.4g} = 1 - product of (1 - p) over")
     for cause in causes:
-        print(f"  {cause.channel}  {cause.probability:.4g}")
+        print(f"  {printable(cause.channel)}  {cause.probability:.4g}")
     return 0
 
 
@@ -207,7 +217,7 @@ def _print_rare(graph: Graph, args: argparse.Namespace) -> int:
 
     found = rare_probability(graph, named(graph, args.rare), theta=args.theta, seed=args.seed)
     if args.json:
-        print(json.dumps({name: getattr(found, name) for name in type(found).__slots__}, indent=2))
+        print_json({name: getattr(found, name) for name in type(found).__slots__})
         return 0
     print(
         f"{printable(found.node)}: P(share > {found.theta:g}) = {found.probability:.3g} "
@@ -235,36 +245,4 @@ def _print_ranking(report: RiskReport, top: int) -> None:
             row.append("" if line.standing is None else line.standing.value)
     facts = f"{report.model}, {len(report)} nodes, {report.trials} trials, seed {report.seed}"
     print_table(facts, header, rows)
-    for note in report.notes:
-        print(f"note: {note}")
-    if len(lines) < len(report):
-        print(f"{len(report) - len(lines)} more: --top 0 shows all")
-
-
-def printable(node: object) -> str:
-    """Give a name as a terminal may show it."""
-    text = str(node)
-    return text if text.isprintable() else ascii(text)
-
-
-def print_table(title: str, header: list[str], rows: list[list[str]]) -> None:
-    """Print a table: with rich where it is installed; the second column is text."""
-    try:
-        from rich.console import Console
-        from rich.table import Table
-    except ModuleNotFoundError:
-        _print_plain(title, header, rows)
-        return
-    table = Table(title=title, title_justify="left")
-    for i, name in enumerate(header):
-        table.add_column(name, justify="left" if i == 1 else "right")
-    for row in rows:
-        table.add_row(*row)
-    Console(highlight=False, markup=False).print(table)
-
-
-def _print_plain(title: str, header: list[str], rows: list[list[str]]) -> None:
-    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
-    print(title)
-    for row in [header, *rows]:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    print_notes(report.notes, len(lines), len(report))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
 from typing import TYPE_CHECKING
+
+from ripstop.cli.arguments import add_command, add_json, source
+from ripstop.cli.output import print_json, print_notes
 
 if TYPE_CHECKING:
     from ripstop.cli.root import Subparsers
@@ -17,19 +19,23 @@ _EPILOG = """examples:
 
 A log holds one incident a line: {"failures": {"a": 0, "b": 12.5}, "causes": {"b": "a"}}. Times are in any
 unit; causes may be left out. The last incidents are held out to see how well the weights predict.
+
+exit codes: 0 fine, 2 usage
 """
 
 
 def add_parser(verbs: Subparsers) -> None:
     """Add the verb to `ripstop risk`."""
-    parser = verbs.add_parser(
+    parser = add_command(
+        verbs,
         "learn",
-        help="learn a graph's weights from a log of incidents",
-        description="Learn edge weights from incidents, and check them on incidents held out.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "learn a graph's weights from a log of incidents",
+        _EPILOG,
+        "Learn edge weights from incidents, and check them on incidents held out.",
     )
-    parser.add_argument("log", metavar="LOG.jsonl", help="the incidents, one JSON object a line")
+    parser.add_argument(
+        "log", type=source, metavar="LOG.jsonl", help="one incident a line, as JSON; - for stdin"
+    )
     parser.add_argument(
         "--graph", metavar="PRIOR", help="the edges, with prior weights (.json, .csv, .graphml)"
     )
@@ -42,7 +48,7 @@ def add_parser(verbs: Subparsers) -> None:
     )
     parser.add_argument("--out", metavar="FILE", help="write the learned graph (.json, .csv, .graphml)")
     parser.add_argument("--plot", metavar="FILE", help="draw the reliability diagram (png, svg, pdf)")
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    add_json(parser, "incidents, nodes, edges, unexplained, rounds, held_out: {count, brier, auc, ...}")
     parser.set_defaults(func=run)
 
 
@@ -75,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
         "rounds": learned.rounds,
     }
     if args.json:
-        print(json.dumps(facts | {"held_out": None if checked is None else checked.to_json()}, indent=2))
+        print_json(facts | {"held_out": None if checked is None else checked.to_json()})
         return 0
     print(", ".join(f"{value} {name}" for name, value in facts.items()))
     if checked is not None:
@@ -85,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
             f"(base rate alone {checked.reference:.4f}), {area}"
         )
         if not checked.brier < checked.reference:
-            print("note: the weights predict no better than the base rate; more incidents are needed")
+            print_notes(["the weights predict no better than the base rate; more incidents are needed"])
     if args.out:
         print(f"wrote {args.out}")
     return 0

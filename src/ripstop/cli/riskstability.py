@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from typing import TYPE_CHECKING
+
+from ripstop.cli.arguments import add_command, add_json, source
+from ripstop.cli.output import print_json, print_notes, print_table
 
 if TYPE_CHECKING:
     from ripstop.cli.root import Subparsers
@@ -26,14 +28,16 @@ exit codes: 0 fine, 1 not stable, or below --damping or --headroom, 2 usage
 
 def add_parser(verbs: Subparsers) -> None:
     """Add the verb to `ripstop risk`."""
-    parser = verbs.add_parser(
+    parser = add_command(
+        verbs,
         "stability",
-        help="damping and headroom of a grid, from a model or from telemetry",
-        description="Give the least damping ratio and how much more load a network would bear.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "damping and headroom of a grid, from a model or from telemetry",
+        _EPILOG,
+        "Give the least damping ratio and how much more load a network would bear.",
     )
-    parser.add_argument("file", metavar="FILE", help="a swing model or telemetry (.json)")
+    parser.add_argument(
+        "file", type=source, metavar="FILE", help="a swing model or telemetry (.json); - for stdin"
+    )
     parser.add_argument(
         "--direction", nargs="+", metavar="BUS=SHARE", help="where load grows (default: as the loads are)"
     )
@@ -44,22 +48,24 @@ def add_parser(verbs: Subparsers) -> None:
     parser.add_argument(
         "--seed", type=int, default=0, help="the same seed gives the same figures (default 0)"
     )
-    parser.add_argument("--json", action="store_true", help="print the whole report as JSON")
+    add_json(parser, "is_stable, damping, headroom, limit, modes, notes, ... (each with _low and _high)")
     parser.set_defaults(func=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Read or identify the model, and print its margin."""
     from ripstop.risk import Identified, MarginTrigger, margin, read_swing
+    from ripstop.risk.settings import check_share
 
     trigger = MarginTrigger(args.damping, args.damping, args.headroom, args.headroom)
+    check_share("confidence", args.confidence, "C0715", ends=False)
     found = read_swing(args.file, args.confidence)
     model = found.model if isinstance(found, Identified) else found
     direction = None if args.direction is None else _direction(model, args.direction)
     report = margin(found, direction, draws=args.draws, seed=args.seed)
     if args.json:
         identified = _identified(found) if isinstance(found, Identified) else None
-        print(json.dumps(report.to_json() | {"identified": identified}, indent=2, ensure_ascii=False))
+        print_json(report.to_json() | {"identified": identified})
     else:
         _print_report(report)
     return int(trigger.is_active(report, was_active=False))
@@ -93,26 +99,18 @@ def _identified(found: Identified) -> dict[str, object]:
 
 
 def _print_report(report: StabilityReport) -> None:
-    from ripstop.cli.risk import print_table
-
     state = "stable" if report.is_stable else "NOT stable"
     print(f"{state}; {report.islands} island(s)")
     rows = [
-        [
-            "1",
-            "least damping ratio",
-            f"{report.damping:.4f}",
-            _range(report.damping_low, report.damping_high),
-        ],
-        ["2", "headroom, p.u.", f"{report.headroom:.4f}", _range(report.headroom_low, report.headroom_high)],
+        ["least damping ratio", f"{report.damping:.4f}", _range(report.damping_low, report.damping_high)],
+        ["headroom, p.u.", f"{report.headroom:.4f}", _range(report.headroom_low, report.headroom_high)],
     ]
     sure = f"{100 * report.confidence:g} % interval" if report.draws else "interval (model as given)"
-    print_table(f"margin, limited by {report.limit}", ["#", "figure", "value", sure], rows)
+    print_table(f"margin, limited by {report.limit}", ["figure", "value", sure], rows)
     swings = [[str(i), f"{m.frequency_hz:.4f}", f"{m.damping:.4f}"] for i, m in enumerate(report.modes(), 1)]
     if swings:
         print_table("swings", ["#", "frequency, Hz", "damping ratio"], swings)
-    for note in report.notes:
-        print(f"note: {note}")
+    print_notes(report.notes)
 
 
 def _range(low: float, high: float) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from typing import TYPE_CHECKING
 
 from ripstop.cli import risk as shared
+from ripstop.cli.arguments import add_command, add_json, add_top, whole
+from ripstop.cli.output import print_json, print_notes, print_table, printable
 
 if TYPE_CHECKING:
     from ripstop.cli.root import Subparsers
@@ -28,12 +29,12 @@ exit codes: 0 fine, 1 the target is not reached, 2 usage
 
 def add_parser(verbs: Subparsers) -> None:
     """Add the verb to `ripstop risk`."""
-    parser = verbs.add_parser(
+    parser = add_command(
+        verbs,
         "whatif",
-        help="try remedies, or search for the cheapest set that is enough",
-        description="Try remedies on a risk graph, on common random numbers.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "try remedies, or search for the cheapest set that is enough",
+        _EPILOG,
+        "Try remedies on a risk graph, on common random numbers.",
     )
     shared.add_question(parser)
     pair = ("FROM", "TO")
@@ -56,11 +57,16 @@ def add_parser(verbs: Subparsers) -> None:
         "--by", choices=("isolate", "cut"), default="isolate", help="what a search may do (default isolate)"
     )
     parser.add_argument("--watch", action="append", metavar="NODE", help="count these nodes' risk only")
-    parser.add_argument("--max-measures", type=int, default=10, help="most measures of a search (default 10)")
-    parser.add_argument("--critical", type=int, metavar="K", help="name the K nodes that matter most")
+    parser.add_argument(
+        "--max-measures", type=whole(0), default=10, help="most measures of a search (default 10)"
+    )
+    parser.add_argument("--critical", type=whole(1), metavar="K", help="name the K nodes that matter most")
     parser.add_argument("--links", action="store_true", help="with --critical: links instead of nodes")
-    parser.add_argument("--top", type=int, default=20, help="lines shown, 0 for all (default 20)")
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    add_top(parser, "lines")
+    add_json(
+        parser,
+        "nodes: [node, before, after, ...]; with --target: reached, measures, ...; with --critical: critical",
+    )
     parser.set_defaults(func=run)
 
 
@@ -136,17 +142,13 @@ def _try(graph: Graph, args: argparse.Namespace) -> int:
             }
         )
     if args.json:
-        print(
-            json.dumps(
-                {"theta": args.theta, "trials": before.trials, "seed": args.seed, "nodes": rows}, indent=2
-            )
-        )
+        print_json({"theta": args.theta, "trials": before.trials, "seed": args.seed, "nodes": rows})
         return 0
     shown = rows[: args.top or None]
     table = [
         [
             str(k),
-            shared.printable(row["node"]),
+            printable(row["node"]),
             f"{row['before']:.4f}",
             f"{row['after']:.4f}",
             f"{row['reduction']:+.4f}",
@@ -155,9 +157,8 @@ def _try(graph: Graph, args: argparse.Namespace) -> int:
         for k, row in enumerate(shown, 1)
     ]
     title = f"{args.model}, {len(rows)} nodes, {before.trials} trials, seed {args.seed}"
-    shared.print_table(title, ["#", "node", "before", "after", "reduction", "95 % interval"], table)
-    if len(shown) < len(rows):
-        print(f"{len(rows) - len(shown)} more: --top 0 shows all")
+    print_table(title, ["#", "node", "before", "after", "reduction", "95 % interval"], table)
+    print_notes((), len(shown), len(rows))
     return 0
 
 
@@ -187,12 +188,12 @@ def _print_chosen(chosen: Chosen, args: argparse.Namespace) -> None:
             "measures": [measure.name for measure in chosen.measures],
             "evaluations": chosen.evaluations,
         }
-        print(json.dumps(facts, indent=2))
+        print_json(facts)
         return
     verdict = "reached" if chosen.reached else "not reached"
     print(f"target {args.target:g} {verdict}: the largest upper end of an interval is {chosen.risk:.4f}")
     for measure in chosen.measures:
-        print(f"  {shared.printable(measure.name)}")
+        print(f"  {printable(measure.name)}")
     print(f"{len(chosen.measures)} measure(s), {chosen.evaluations} sets tried")
 
 
@@ -207,12 +208,12 @@ def _name_critical(graph: Graph, args: argparse.Namespace) -> int:
         rows = [
             {"name": name, "loss": c.loss, "saved": c.saved} for name, c in zip(names, found, strict=True)
         ]
-        print(json.dumps(rows, indent=2))
+        print_json({"theta": args.theta, "trials": args.trials, "seed": args.seed, "critical": rows})
         return 0
     table = [
-        [str(k), shared.printable(name), f"{c.saved:.4f}", f"{c.loss:.4f}"]
+        [str(k), printable(name), f"{c.saved:.4f}", f"{c.loss:.4f}"]
         for k, (name, c) in enumerate(zip(names, found, strict=True), 1)
     ]
     what = "link" if args.links else "node"
-    shared.print_table("what matters most", ["#", what, "mean share saved", "mean share lost then"], table)
+    print_table("what matters most", ["#", what, "mean share saved", "mean share lost then"], table)
     return 0

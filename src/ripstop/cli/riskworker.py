@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import signal
 from typing import TYPE_CHECKING
+
+from ripstop.cli.arguments import add_command, add_json
+from ripstop.cli.output import print_json
 
 if TYPE_CHECKING:
     from ripstop.cli.root import Subparsers
@@ -19,17 +21,19 @@ _EPILOG = """examples:
 Start as many workers as there are cores, on as many machines as there are. What they count does not depend on
 who counts it: the report has the same bytes. A worker that dies loses nothing, its unit goes to another after
 five seconds. It ends by Ctrl-C or SIGTERM, when the unit at hand is done.
+
+exit codes: 0 ended, 2 usage, or no server
 """
 
 
 def add_parser(verbs: Subparsers) -> None:
     """Add the verb to `ripstop risk`."""
-    parser = verbs.add_parser(
+    parser = add_command(
+        verbs,
         "worker",
-        help="count worlds for `ripstop risk GRAPH --queue`",
-        description="Take units of work from a NATS server with JetStream, and answer them.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "count worlds for `ripstop risk GRAPH --queue`",
+        _EPILOG,
+        "Take units of work from a NATS server with JetStream, and answer them.",
     )
     parser.add_argument(
         "--nats",
@@ -37,14 +41,17 @@ def add_parser(verbs: Subparsers) -> None:
         default="nats://127.0.0.1:4222",
         help="the server (default nats://127.0.0.1:4222)",
     )
-    parser.add_argument("--json", action="store_true", help="print what was counted as JSON")
+    add_json(parser, "units")
     parser.set_defaults(func=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Serve until the process is told to end."""
     units = asyncio.run(_serve(args.nats))
-    print(json.dumps({"units": units}) if args.json else f"{units} units counted")
+    if args.json:
+        print_json({"units": units})
+    else:
+        print(f"{units} units counted")
     return 0
 
 

@@ -3,14 +3,13 @@
 `ripstop --help` loads no command at all, so it is quick and needs no optional package. A command's module
 gives `add_parser(subparsers)`, whose parser sets `func(args) -> int` as a default.
 
-Exit codes: 0 fine, 1 finding, 2 usage or configuration, 130 interrupted.
+Exit codes: 0 fine, 1 finding, 2 usage, configuration or no answer, 130 interrupted.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -19,7 +18,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 import ripstop
-from ripstop.core.errors import ConfigurationError, RipstopError, missing_extra
+from ripstop.cli.output import print_json
+from ripstop.core.errors import ConfigurationError, PolicyError, RipstopError, missing_extra
 
 if TYPE_CHECKING:
     Subparsers: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -35,7 +35,9 @@ class Command:
 
 
 COMMANDS = {
-    "policy": Command("ripstop.cli.policy", "check policy files, and evaluate them on a context", "tools"),
+    "policy": Command(
+        "ripstop.cli.policy", "check, read, format, explain, compile and measure policies", "tools"
+    ),
     "risk": Command(
         "ripstop.cli.risk", "rank a graph's nodes by how likely their failure is to cascade", "risk"
     ),
@@ -47,7 +49,7 @@ COMMANDS = {
     "sidecar": Command("ripstop.cli.sidecar", "serve agents to programs in any language, over HTTP", ""),
     "ledger": Command("ripstop.cli.ledger", "read and verify an agent's ledger", ""),
     "audit": Command("ripstop.cli.audit", "verify what a run recorded", "control"),
-    "demo": Command("ripstop.cli.demo", "run a demonstration", "demo"),
+    "demo": Command("ripstop.cli.demo", "run a demonstration and write its report", "demo"),
     "warmup": Command("ripstop.cli.warmup", "compile the risk kernels ahead of their first use", "risk"),
 }
 
@@ -145,10 +147,10 @@ def _explain(error: ModuleNotFoundError, command: Command) -> ConfigurationError
 
 def _report(error: RipstopError, *, as_json: bool) -> int:
     if as_json:
-        print(json.dumps({"error": error.to_json()}, ensure_ascii=False))
+        print_json({"error": error.to_json()})
     else:
         print(error, file=sys.stderr)
-    return 2 if isinstance(error, ConfigurationError) else 1
+    return 1 if isinstance(error, PolicyError) else 2
 
 
 def _wants_json(args: argparse.Namespace, words: Sequence[str]) -> bool:

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ripstop.cli.ports import port
+from ripstop.cli.arguments import add_command, port
 from ripstop.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -31,18 +31,18 @@ drawn and written to the token file where there is none. Each agent's ledger lie
 sidecar on one is refused. Ctrl-C or SIGTERM ends it: what came in is answered, the ledgers are synced, the
 socket is removed.
 
-exit codes: 0 ended, 2 usage or configuration
+exit codes: 0 ended, 1 a policy does not load, 2 usage or configuration
 """
 
 
 def add_parser(subparsers: Subparsers) -> None:
     """Add the command to the root parser."""
-    parser = subparsers.add_parser(
+    parser = add_command(
+        subparsers,
         "sidecar",
-        help="serve agents to programs in any language, over HTTP on this machine",
-        description="Serve one agent or a whole gateway over HTTP on this machine: decide, observe, outcome.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "serve agents to programs in any language, over HTTP on this machine",
+        _EPILOG,
+        "Serve one agent or a whole gateway over HTTP on this machine: decide, observe, outcome.",
     )
     parser.add_argument("names", metavar="NAME", nargs="+", help="ids of the agents")
     parser.add_argument(

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ripstop.cli.ports import port
+from ripstop.cli.arguments import add_command, port
 
 if TYPE_CHECKING:
     from ripstop.cli.root import Subparsers
@@ -36,12 +36,12 @@ exit codes: 0 stopped by Ctrl-C or SIGTERM, 2 usage or configuration
 
 def add_parser(subparsers: Subparsers) -> None:
     """Add the command to the root parser."""
-    parser = subparsers.add_parser(
+    parser = add_command(
+        subparsers,
         "up",
-        help="start the message server and the control plane",
-        description="Start the embedded NATS server and the control plane; Ctrl-C stops both.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "start the message server and the control plane",
+        _EPILOG,
+        "Start the embedded NATS server and the control plane; Ctrl-C stops both.",
     )
     parser.add_argument("--data", type=Path, default=Path("ripstop-data"), metavar="DIR", help="data folder")
     parser.add_argument("--port", type=port, default=0, help="of the server (default: the last one, or free)")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from typing import TYPE_CHECKING
 
+from ripstop.cli.arguments import add_command, add_json
+from ripstop.cli.output import print_json
 from ripstop.core.clock import SystemClock
 
 if TYPE_CHECKING:
@@ -17,19 +18,15 @@ _EPILOG = """examples:
 
 The machine code is kept on disk beside the package (or in Numba's cache folder where that is read-only), so
 this pays once per installation.
+
+exit codes: 0 fine, 2 usage
 """
 
 
 def add_parser(subparsers: Subparsers) -> None:
     """Add the command to the root parser."""
-    parser = subparsers.add_parser(
-        "warmup",
-        help="compile the risk kernels ahead of their first use",
-        description="Compile the risk kernels and keep the machine code on disk.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser = add_command(subparsers, "warmup", "compile the risk kernels ahead of their first use", _EPILOG)
+    add_json(parser, "seconds")
     parser.set_defaults(func=run)
 
 
@@ -42,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     warmup()
     seconds = (clock.now().mono_us - start_us) / 1e6
     if args.json:
-        print(json.dumps({"seconds": round(seconds, 3)}))
+        print_json({"seconds": round(seconds, 3)})
     else:
         print(f"risk kernels ready after {seconds:.1f} s")
     return 0

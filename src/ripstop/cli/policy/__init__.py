@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 from typing import TYPE_CHECKING
 
+from ripstop.cli.arguments import add_command, add_verbs
 from ripstop.cli.policy import (
     bounding,
     checking,
@@ -25,19 +25,18 @@ _EPILOG = """examples:
   ripstop policy show policies/drones
   ripstop policy eval policies/payload_limit.json --context '{"battery_percent": 25, "payload_kg": 0.5}'
   ripstop policy explain policies/payload_limit.json --context '{"battery_percent": 25, "payload_kg": 2}'
+
+`ripstop policy COMMAND --help` has more of each. Exit codes: 0 fine or allow, 1 a finding or anything but
+allow, 2 usage.
 """
 
 
 def add_parser(subparsers: Subparsers) -> None:
     """Add the command to the root parser."""
-    parser = subparsers.add_parser(
-        "policy",
-        help="check policy files, and evaluate them on a context",
-        description="Check, read, format, explain, compile and measure policies.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = add_command(
+        subparsers, "policy", "check, read, format, explain, compile and measure policies", _EPILOG
     )
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    commands = add_verbs(parser)
     for module in (
         checking,
         evaluation,

@@ -5,42 +5,90 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ripstop.cli.arguments import source
 from ripstop.core.canonical import Json
 from ripstop.core.errors import ConfigurationError
 from ripstop.policy import Policy, load
 from ripstop.policy.loader import SUFFIXES
 
 if TYPE_CHECKING:
-    from ripstop.cli.root import Subparsers
+    from ripstop.backends.python import Compiled
+    from ripstop.policy.state import State
 
 
-def add_command(commands: Subparsers, name: str, help: str, epilog: str) -> argparse.ArgumentParser:  # noqa: A002 (argparse's own word)
-    """Add one command; its description is its help as a sentence."""
-    return commands.add_parser(
-        name,
-        help=help,
-        description=f"{help[0].upper()}{help[1:]}.",
-        epilog=epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def add_policies(parser: argparse.ArgumentParser) -> None:
+    """Add the policies' files and `--vocabulary`."""
+    parser.add_argument(
+        "files",
+        metavar="FILE",
+        nargs="+",
+        type=existing,
+        help="a policy, or a folder of policies; - for stdin",
     )
+    add_vocabulary(parser)
 
 
 def add_vocabulary(parser: argparse.ArgumentParser) -> None:
-    """Add `--vocabulary` and `--json`."""
-    parser.add_argument("--vocabulary", metavar="FILE", help="use this vocabulary instead of the named one")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    """Add `--vocabulary`."""
+    parser.add_argument(
+        "--vocabulary", type=existing, metavar="FILE", help="use this vocabulary instead of the named one"
+    )
 
 
 def add_situation(parser: argparse.ArgumentParser) -> None:
     """Add what a decision depends on: the context, what was observed, the moment."""
-    parser.add_argument("--context", default="{}", metavar="JSON", help="the values, or @FILE with them")
-    parser.add_argument("--trace", metavar="FILE", help="what was observed: lines of [t_us, {signal: value}]")
+    parser.add_argument(
+        "--context", default="{}", metavar="JSON", help="the values, or @FILE with them, @- for stdin"
+    )
+    parser.add_argument(
+        "--trace", type=source, metavar="FILE", help="what was observed: lines of [t_us, {signal: value}]"
+    )
     parser.add_argument(
         "--t-us", type=int, metavar="US", help="the moment (default: the trace's end, else 0)"
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What a decision depends on, as the command line gives it."""
+
+    context: Mapping[str, Json]
+    trace: Sequence[tuple[int, Mapping[str, Json]]]
+    t_us: int
+
+    def observed(self, compiled: Compiled) -> State:
+        """Give the state after the whole trace."""
+        state = compiled.start()
+        for t_us, signals in self.trace:
+            state = compiled.observe(state, signals, t_us)
+        return state
+
+
+def read_situation(args: argparse.Namespace) -> Situation:
+    """Read what `add_situation` has added.
+
+    Raises:
+        ConfigurationError: C0005, C0006, as `read_context` and `read_trace` raise them.
+    """
+    trace = read_trace(args.trace)
+    t_us = args.t_us if args.t_us is not None else max((moment for moment, _ in trace), default=0)
+    return Situation(read_context(args.context), trace, t_us)
+
+
+def existing(text: str) -> str:
+    """Read the name of a file or folder that is there; `-` stands for standard input.
+
+    Raises:
+        ConfigurationError: C0008, it is not there.
+    """
+    file = source(text)
+    if not Path(file).exists():
+        raise ConfigurationError(f"`{file}` cannot be read, no such file or directory", code="C0008")
+    return file
 
 
 def expanded(files: Sequence[str]) -> list[Path]:
@@ -82,13 +130,13 @@ def read_context(text: str) -> dict[str, Json]:
         ConfigurationError: C0005, it is no JSON object.
     """
     try:
-        content = Path(text[1:]).read_text() if text.startswith("@") else text
+        content = Path(source(text[1:])).read_text() if text.startswith("@") else text
         context = json.loads(content, object_pairs_hook=_distinct)
     except KeyError as twice:
         message = f"the context cannot be read, key `{twice.args[0]}` stands twice in one object"
         raise ConfigurationError(message, code="C0005") from None
     except (OSError, ValueError, RecursionError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not JSON"
+        reason = (error.strerror or "unreadable").lower() if isinstance(error, OSError) else "it is not JSON"
         if isinstance(error, json.JSONDecodeError):
             reason = f"{reason} at line {error.lineno}, column {error.colno}"
         raise ConfigurationError(
@@ -118,7 +166,7 @@ def read_trace(file: str | None) -> list[tuple[int, Mapping[str, Json]]]:
     try:
         lines = [] if file is None else Path(file).read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        reason = (getattr(error, "strerror", None) or "it is not UTF-8").lower()
+        reason = (error.strerror or "unreadable").lower() if isinstance(error, OSError) else "it is not UTF-8"
         raise ConfigurationError(f"`{file}` cannot be read, {reason}", code="C0006") from None
     for number, line in enumerate(lines, 1):
         if not line.strip():

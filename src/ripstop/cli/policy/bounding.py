@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from typing import TYPE_CHECKING
 
-from ripstop.cli.policy.arguments import add_command, add_vocabulary, loaded
+from ripstop.cli.arguments import add_command, add_json
+from ripstop.cli.output import print_json, print_table
+from ripstop.cli.policy.arguments import add_policies, loaded
 from ripstop.policy.bounds import Bounds, bounds
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ _HEADER = ("policy", "memory", "window", "operations", "on a sample", "atoms")
 def add_parser(commands: Subparsers) -> None:
     """Add the command."""
     parser = add_command(commands, "bounds", "tell what policies can cost at most", _EPILOG)
-    parser.add_argument("files", metavar="FILE", nargs="+", help="a policy, or a folder of policies")
-    add_vocabulary(parser)
+    add_policies(parser)
+    add_json(parser, "policies: [id, memory_bytes, window_s, operations, memory_operations, atoms]")
     parser.set_defaults(func=run)
 
 
@@ -36,13 +37,9 @@ def run(args: argparse.Namespace) -> int:
     """Print the bounds of each policy."""
     found = [(policy.id, bounds(policy)) for policy in loaded(args)]
     if args.json:
-        print(json.dumps({"policies": [{"id": name, **each.to_json()} for name, each in found]}))
+        print_json({"policies": [{"id": name, **each.to_json()} for name, each in found]})
         return 0
-    rows = [_HEADER, *(_row(name, each) for name, each in found)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADER))]
-    for row in rows:
-        cells = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
-        print("  ".join([row[0].ljust(widths[0]), *cells]))
+    print_table("", _HEADER, [_row(name, each) for name, each in found])
     return 0
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import ripstop
-from ripstop.cli.policy.arguments import add_command, add_vocabulary, expanded
+from ripstop.cli.arguments import add_command, add_json
+from ripstop.cli.output import print_json
+from ripstop.cli.policy.arguments import add_policies, expanded
 from ripstop.core.canonical import Json
 from ripstop.policy import Checked, Policy, check, load_vocabulary
 
@@ -28,12 +29,12 @@ exit codes: 0 fine, 1 a file does not load (or, with --strict, has a lint), 2 us
 def add_parser(commands: Subparsers) -> None:
     """Add the command."""
     parser = add_command(commands, "check", "tell everything that is wrong with policy files", _EPILOG)
-    parser.add_argument("files", metavar="FILE", nargs="+", help="a policy, or a folder of policies")
+    add_policies(parser)
     parser.add_argument(
         "--format", choices=("text", "json", "sarif"), default="text", help="how to print (default text)"
     )
     parser.add_argument("--strict", action="store_true", help="let lints fail, too")
-    add_vocabulary(parser)
+    add_json(parser, "files: [file, ok, id, digest, findings: [code, line, column, ...]]")
     parser.set_defaults(func=run)
 
 
@@ -45,9 +46,9 @@ def run(args: argparse.Namespace) -> int:
         from ripstop.policy.sarif import sarif_of
 
         findings = [finding for _, each in checked for finding in each.findings]
-        print(json.dumps(sarif_of(findings, ripstop.__version__), indent=2, ensure_ascii=False))
+        print_json(sarif_of(findings, ripstop.__version__))
     elif args.json or args.format == "json":
-        print(json.dumps({"files": [_file_record(path, each) for path, each in checked]}, ensure_ascii=False))
+        print_json({"files": [_file_record(path, each) for path, each in checked]})
     else:
         for path, each in checked:
             _print_file(path, each)

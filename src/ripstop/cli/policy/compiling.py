@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ripstop.cli.policy.arguments import add_command, add_vocabulary, loaded
+from ripstop.cli.arguments import add_command, add_json
+from ripstop.cli.output import print_json
+from ripstop.cli.policy.arguments import add_policies, loaded
 from ripstop.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -31,17 +32,23 @@ exit codes: 0 fine, 1 a policy does not load or the target cannot run it, 2 usag
 def add_parser(commands: Subparsers) -> None:
     """Add the command."""
     parser = add_command(commands, "compile", "compile policies to a file that runs elsewhere", _EPILOG)
-    parser.add_argument("files", metavar="FILE", nargs="+", help="a policy, or a folder of policies")
+    add_policies(parser)
     parser.add_argument("--target", required=True, choices=_TARGETS, help="what to make")
     parser.add_argument("-o", "--output", metavar="OUT", help="the file to write")
     parser.add_argument(
         "--verdict-only", action="store_true", help="leave evidence and limits out: the rule's verdict alone"
     )
     parser.add_argument(
-        "--prefix", default="ripstop", help="begins the names in a C header (default ripstop)"
+        "--prefix", type=_name, default="ripstop", help="begins the names in a C header (default ripstop)"
     )
-    add_vocabulary(parser)
+    add_json(parser, "file, target, bytes (with -o)")
     parser.set_defaults(func=run)
+
+
+def _name(text: str) -> str:
+    if not (text.isascii() and text.isidentifier()):
+        raise argparse.ArgumentTypeError(f"expected a name as C has them, got `{text}`")
+    return text
 
 
 def run(args: argparse.Namespace) -> int:
@@ -58,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
         reason = (error.strerror or "unwritable").lower()
         raise ConfigurationError(f"`{args.output}` cannot be written, {reason}", code="C0009") from None
     if args.json:
-        print(json.dumps({"file": args.output, "target": args.target, "bytes": len(content)}))
+        print_json({"file": args.output, "target": args.target, "bytes": len(content)})
     else:
         print(f"{args.output}: {args.target}, {len(content)} bytes")
     return 0

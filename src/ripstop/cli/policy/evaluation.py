@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from typing import TYPE_CHECKING
 
-from ripstop.cli.policy.arguments import add_command, add_situation, add_vocabulary, read_context, read_trace
+from ripstop.cli.arguments import add_command, add_json
+from ripstop.cli.output import print_json
+from ripstop.cli.policy.arguments import add_situation, add_vocabulary, existing, read_situation
 from ripstop.core.canonical import Json
 from ripstop.core.decision import Decision
 from ripstop.policy import Policy, load
@@ -34,10 +35,11 @@ def add_parser(commands: Subparsers) -> None:
     parser = add_command(
         commands, "eval", "evaluate a policy's rule, or decide about an action, on a context", _EPILOG
     )
-    parser.add_argument("file", metavar="FILE", help="the policy")
+    parser.add_argument("file", type=existing, metavar="FILE", help="the policy; - for stdin")
     parser.add_argument("--action", metavar="NAME", help="decide about this action")
     add_situation(parser)
     add_vocabulary(parser)
+    add_json(parser, "policy, verdict; with --action: action, verdict, limits, reasons, evidence, ...")
     parser.set_defaults(func=run)
 
 
@@ -46,21 +48,19 @@ def run(args: argparse.Namespace) -> int:
     from ripstop.backends import compile as compile_policies
 
     policy = load(args.file, args.vocabulary)
-    context = read_context(args.context)
-    trace = read_trace(args.trace)
-    t_us = args.t_us if args.t_us is not None else max((moment for moment, _ in trace), default=0)
+    given = read_situation(args)
     compiled = compile_policies(policy)
     if args.action is None:
-        verdict = compiled.verdict(context, t_us)
+        verdict = compiled.verdict(given.context, given.t_us)
         record: dict[str, Json] = {"policy": policy.id, "verdict": verdict.word}
-        print(json.dumps(record) if args.json else verdict.word)
+        if args.json:
+            print_json(record)
+        else:
+            print(verdict.word)
         return 0 if verdict else 1
-    state = compiled.start()
-    for moment, signals in trace:
-        state = compiled.observe(state, signals, moment)
-    decision = compiled.decide(args.action, context, t_us, state)
+    decision = compiled.decide(args.action, given.context, given.t_us, given.observed(compiled))
     if args.json:
-        print(json.dumps(decision.to_json(), ensure_ascii=False))
+        print_json(decision.to_json())
     else:
         _print_decision(policy, decision)
     return 0 if decision else 1

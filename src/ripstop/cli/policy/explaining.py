@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from ripstop.cli.policy.arguments import (
-    add_command,
-    add_situation,
-    add_vocabulary,
-    loaded,
-    read_context,
-    read_trace,
-)
+from ripstop.cli.arguments import add_command, add_json
+from ripstop.cli.output import print_json
+from ripstop.cli.policy.arguments import add_policies, add_situation, loaded, read_situation
 from ripstop.core.canonical import Json
 from ripstop.core.decision import Decision, Verdict
 from ripstop.core.errors import ConfigurationError
@@ -44,10 +38,10 @@ def add_parser(commands: Subparsers) -> None:
         "tell why an action is denied, and the smallest change that would allow it",
         _EPILOG,
     )
-    parser.add_argument("files", metavar="FILE", nargs="+", help="a policy, or a folder of policies")
+    add_policies(parser)
     parser.add_argument("--action", metavar="NAME", help="the action (default: the only one that is guarded)")
     add_situation(parser)
-    add_vocabulary(parser)
+    add_json(parser, "decision, reasons: [policy, code, text, conditions], proposals")
     parser.set_defaults(func=run)
 
 
@@ -57,22 +51,18 @@ def run(args: argparse.Namespace) -> int:
 
     policies = loaded(args)
     action = args.action or _only_action(policies)
-    context = read_context(args.context)
-    trace = read_trace(args.trace)
-    t_us = args.t_us if args.t_us is not None else max((moment for moment, _ in trace), default=0)
+    given = read_situation(args)
     compiled = compile_policies(policies)
-    state = compiled.start()
-    for moment, signals in trace:
-        state = compiled.observe(state, signals, moment)
+    state = given.observed(compiled)
 
     def decide(changed: Mapping[str, Json]) -> Decision:
-        return compiled.decide(action, changed, t_us, state)
+        return compiled.decide(action, changed, given.t_us, state)
 
-    values = {sample.signal: sample.value for sample in decide(context).inputs}
+    values = {sample.signal: sample.value for sample in decide(given.context).inputs}
     guarding = compiled.bundle.guarding(action)
-    explanation = explain(Question(action, guarding, compiled.vocabulary, context, values, decide))
+    explanation = explain(Question(action, guarding, compiled.vocabulary, given.context, values, decide))
     if args.json:
-        print(json.dumps(_record(explanation), ensure_ascii=False))
+        print_json(_record(explanation))
     else:
         _print(explanation)
     return 0 if explanation.decision else 1

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ripstop.cli.policy.arguments import add_command, expanded
+from ripstop.cli.arguments import add_command, add_json
+from ripstop.cli.output import print_json
+from ripstop.cli.policy.arguments import existing, expanded
 from ripstop.core.canonical import Json
 from ripstop.core.errors import ConfigurationError
 from ripstop.policy.diagnostics import Findings
@@ -34,11 +35,15 @@ def add_parser(commands: Subparsers) -> None:
     """Add the command."""
     parser = add_command(commands, "fmt", "lay policy files out in one way, comments kept", _EPILOG)
     parser.add_argument(
-        "files", metavar="FILE", nargs="+", help="a policy or vocabulary, or a folder of them"
+        "files",
+        metavar="FILE",
+        nargs="+",
+        type=existing,
+        help="a policy or vocabulary, or a folder of them",
     )
     parser.add_argument("--check", action="store_true", help="write nothing, list what would change")
     parser.add_argument("--diff", action="store_true", help="write nothing, print what would change")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_json(parser, "files: [file, changed]")
     parser.set_defaults(func=run)
 
 
@@ -67,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
         elif not args.json:
             print(f"{path}: {'would change' if is_dry else 'formatted'}")
     if args.json:
-        print(json.dumps({"files": records}, ensure_ascii=False))
+        print_json({"files": records})
     return 1 if changed and is_dry else 0
 
 

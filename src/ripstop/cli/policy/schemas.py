@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from typing import TYPE_CHECKING
 
-from ripstop.cli.policy.arguments import add_command
+from ripstop.cli.arguments import add_command, add_json
+from ripstop.cli.output import print_json
 from ripstop.policy.codec import programs_schema
 from ripstop.policy.schema import policy_schema, vocabulary_schema
 
@@ -34,11 +34,11 @@ def add_parser(commands: Subparsers) -> None:
     parser.add_argument(
         "of", nargs="?", choices=tuple(_SCHEMAS), default="policy", help="of what (default policy)"
     )
-    parser.add_argument("--json", action="store_true", help="it is JSON in any case")
+    add_json(parser, "the schema is JSON in any case")
     parser.set_defaults(func=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the schema."""
-    print(json.dumps(_SCHEMAS[args.of](), indent=2, ensure_ascii=False))
+    print_json(_SCHEMAS[args.of]())
     return 0

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from typing import TYPE_CHECKING
 
-from ripstop.cli.policy.arguments import add_command, add_vocabulary, loaded
+from ripstop.cli.arguments import add_command, add_json
+from ripstop.cli.output import print_json
+from ripstop.cli.policy.arguments import add_policies, loaded
 from ripstop.core.canonical import Json
 from ripstop.policy import Policy
 from ripstop.policy.lower import lower
@@ -32,11 +33,11 @@ exit codes: 0 fine, 1 a file does not load, 2 usage
 def add_parser(commands: Subparsers) -> None:
     """Add the command."""
     parser = add_command(commands, "show", "print policies as formulas with units", _EPILOG)
-    parser.add_argument("files", metavar="FILE", nargs="+", help="a policy, or a folder of policies")
+    add_policies(parser)
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--rule", action="store_true", help="print the rule only")
     form.add_argument("--ir", action="store_true", help="print the typed expressions that engines start from")
-    add_vocabulary(parser)
+    add_json(parser, "policies: [id, digest, formula, when, document]")
     parser.set_defaults(func=run)
 
 
@@ -44,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     """Print each policy."""
     policies = loaded(args)
     if args.json:
-        print(json.dumps({"policies": [_record(policy) for policy in policies]}, ensure_ascii=False))
+        print_json({"policies": [_record(policy) for policy in policies]})
         return 0
     shown = _rule if args.rule else _ir if args.ir else show
     print("\n\n".join(map(shown, policies)))

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import timeit
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from ripstop.cli.policy.arguments import (
-    add_command,
-    add_situation,
-    add_vocabulary,
-    loaded,
-    read_context,
-    read_trace,
-)
+from ripstop.cli.arguments import add_command, add_json, whole
+from ripstop.cli.output import print_json, print_table
+from ripstop.cli.policy.arguments import add_policies, add_situation, loaded, read_situation
 from ripstop.core.canonical import Json
 from ripstop.core.decision import Verdict
 
@@ -38,11 +32,11 @@ _ROUND_S = 0.005  # how long one round of one measurement takes, about
 def add_parser(commands: Subparsers) -> None:
     """Add the command."""
     parser = add_command(commands, "bench", "measure verdicts and decisions on a context", _EPILOG)
-    parser.add_argument("files", metavar="FILE", nargs="+", help="a policy, or a folder of policies")
+    add_policies(parser)
     parser.add_argument("--action", metavar="NAME", help="measure decisions about this action, too")
-    parser.add_argument("--rounds", type=int, default=31, metavar="N", help="rounds (default 31)")
+    parser.add_argument("--rounds", type=whole(1), default=31, metavar="N", help="rounds (default 31)")
     add_situation(parser)
-    add_vocabulary(parser)
+    add_json(parser, "policies, rounds, median_ns: {verdict, decide, observe, ...}")
     parser.set_defaults(func=run)
 
 
@@ -52,13 +46,10 @@ def run(args: argparse.Namespace) -> int:
     from ripstop.policy import reference
 
     policies = loaded(args)
-    context = read_context(args.context)
-    trace = read_trace(args.trace)
-    t_us = args.t_us if args.t_us is not None else max((moment for moment, _ in trace), default=0)
+    given = read_situation(args)
+    context, trace, t_us = given.context, given.trace, given.t_us
     compiled = compile_policies(policies)
-    state = compiled.start()
-    for moment, signals in trace:
-        state = compiled.observe(state, signals, moment)
+    state = given.observed(compiled)
     measured: dict[str, Callable[[], object]] = {"verdict": lambda: compiled.verdict(context, t_us)}
     if args.action:
         measured["decide"] = lambda: compiled.decide(args.action, context, t_us, state)
@@ -67,14 +58,13 @@ def run(args: argparse.Namespace) -> int:
         )
     if trace:
         measured["observe"] = lambda: compiled.observe(state, trace[-1][1], trace[-1][0])
-    medians = _medians(measured, max(1, args.rounds))
+    medians = _medians(measured, args.rounds)
     if args.json:
         record: dict[str, Json] = {name: round(value, 1) for name, value in medians.items()}
-        print(json.dumps({"policies": len(policies), "rounds": args.rounds, "median_ns": record}))
+        print_json({"policies": len(policies), "rounds": args.rounds, "median_ns": record})
         return 0
-    print(f"{'median of ' + str(args.rounds) + ' rounds':<28}{'µs':>10}")
-    for name, value in medians.items():
-        print(f"{name:<28}{value / 1000:>10.3f}")
+    rows = [(name, f"{value / 1000:.3f}") for name, value in medians.items()]
+    print_table("", (f"median of {args.rounds} rounds", "µs"), rows)
     if compiled.verdict(context, t_us) is Verdict.UNKNOWN:
         print("the verdict on this context is unknown, so the exact evaluator was measured (see --context)")
     return 0

@@ -153,8 +153,11 @@ def evenly(t_s: Floats, values: Floats, step_s: float | None = None) -> tuple[Fl
         The values on the grid, and its step.
 
     Raises:
-        RiskInputError: C0751, for fewer than two times that differ, or a grid beyond 2**26 steps.
+        RiskInputError: C0751, for fewer than two times that differ, or a grid beyond 2**26 steps; C0715 for a
+            step that is none.
     """
+    if step_s is not None and not (np.isfinite(step_s) and step_s > 0.0):
+        raise RiskInputError(f"`step_s` is {step_s}, expected a finite number above 0", code="C0715")
     order = np.argsort(t_s, kind="stable")
     t, v = t_s[order], values[order]
     last = np.append(np.diff(t) > 0, True)
