@@ -173,3 +173,50 @@ def test_the_few_rows_that_a_long_chain_leaves_are_as_they_are_alone(word, late,
     for row in range(1500):
         context = {name: float(column[row]) for name, column in columns.items()}
         assert found[row] == reference.verdict(policy, context)
+
+
+@pytest.mark.parametrize(("x", "y"), [(np.inf, 0.0), (-np.inf, 1e-300), (np.nan, 1.0), (1.0, np.inf)])
+@pytest.mark.parametrize("word", ["and", "or"])
+def test_columns_that_are_looked_at_together_hide_nothing_from_each_other(word, x, y):
+    policy = load({word: [{"<": [{"var": "x"}, 0.5]}, {">": [{"var": "y"}, 0.5]}]})
+    columns = {"x": np.array([0.1, x, 0.9]), "y": np.array([0.9, y, 0.1])}
+    found = compile_policies(policy, "columns").verdicts(columns)
+    for row in range(3):
+        assert found[row] == reference.verdict(
+            policy, {"x": float(columns["x"][row]), "y": float(columns["y"][row])}
+        )
+
+
+def test_numbers_whose_products_overflow_can_be_used():
+    policy = load({"and": [{"<": [{"var": "x"}, 1e250]}, {">": [{"var": "y"}, 0.5]}]})
+    huge = np.array([1e200, 1e300, 1e200])
+    assert compile_policies(policy, "columns").verdicts({"x": huge, "y": huge}).tolist() == [2, 0, 2]
+
+
+def test_a_bad_value_counts_in_its_row_alone_however_many_blocks_there_are():
+    columns = {"battery": np.full(40_000, 20.0), "payload": np.linspace(0, 2, 40_000)}
+    expected = np.where(columns["payload"] <= 1, 2, 0)
+    columns["battery"][[5, 20_000, 39_999]] = np.nan
+    expected[[5, 20_000, 39_999]] = -1
+    found = compile_policies(load(RULE_A), "columns").verdicts(columns)
+    assert (found == expected).all()
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        ({"<": [{"+": [{"var": "x"}, {"var": "y"}]}, {"*": [2, {"var": "y"}]}]}, [2, 0, -1]),
+        ({"<": [{"if": [{"<": [{"var": "x"}, 1]}, {"var": "y"}, 5]}, 3]}, [2, 0, 0]),
+        ({"if": [{"<": [{"var": "x"}, 1]}, {">": [{"var": "y"}, 1]}, {"<": [{"var": "y"}, 1]}]}, [2, 2, 0]),
+        ({"!": [{"and": [{"<": [{"var": "x"}, 1]}, {">": [{"var": "y"}, 1]}]}]}, [0, 2, 2]),
+        ({"<": [{"/": [1, {"var": "y"}]}, 1]}, [2, 2, -1]),
+    ],
+)
+def test_arithmetic_and_choices_over_columns(rule, expected):
+    columns = {"x": np.array([0.0, 5.0, 1e308]), "y": np.array([2.0, -4.0, 1e308])}
+    if "/" in str(rule):
+        columns["y"][2] = 0.0
+    policy = load(rule)
+    found = compile_policies(policy, "columns").verdicts(columns)
+    rows = [{name: float(column[row]) for name, column in columns.items()} for row in range(3)]
+    assert found.tolist() == [reference.verdict(policy, row) for row in rows] == expected

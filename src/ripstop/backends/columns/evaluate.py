@@ -181,7 +181,7 @@ def _guarded(inputs: Sequence[int], inner: WatchedTruth) -> WatchedTruth:
 def _comparison(node: Compare, once: Set[int]) -> WatchedTruth:
     compare = COMPARISONS[node.op]
     if isinstance(node.left, Load) and isinstance(node.right, Const):
-        index, constant = node.left.input, np.float64(node.right.value)
+        index, constant = node.left.input, np.array(node.right.value, dtype=np.float64)
 
         def evaluate(run: Watched, reach: Rows, out: Rows | None) -> Rows:
             found = compare(run.columns[index], constant, out)
@@ -244,7 +244,7 @@ def watched_number(node: Num, once: Set[int]) -> WatchedNumber:
         case Load(index):
             return lambda run, reach: run.columns[index]
         case Const(value):
-            constant = np.float64(value)
+            constant = np.array(value, dtype=np.float64)
             return lambda run, reach: constant
         case Arith(op, args):
             compute, numbers = ARITHMETIC[op], [watched_number(arg, once) for arg in args]
