@@ -11,7 +11,7 @@ import pytest
 from ripstop.agent.inspection import inspect_ledger
 from ripstop.agent.ledger import FileLedger, LedgerError, MemoryLedger
 from ripstop.core.chance import stream
-from ripstop.core.wire.chain import genesis, head
+from ripstop.core.wire.chain import genesis, head, links
 
 RECORDS = [bytes([i]) * (i % 7 * 9) for i in range(12)]
 
@@ -61,6 +61,19 @@ def test_both_ledgers_hold_append_drop_and_chain_alike(make, tmp_path):
     ledger.append("ledger", b"next")
     assert ledger.tail("ledger").last == 13
     ledger.close()
+
+
+@pytest.mark.parametrize("begun", [genesis("drone-1"), genesis("another")])
+def test_links_that_the_writer_knows_are_taken_only_where_they_fit(begun, tmp_path):
+    ledger = FileLedger(tmp_path, "drone-1")
+    ledger.append("ledger", b"first")
+    after = head(begun, 1, [b"first"])
+    ledger.extend("ledger", RECORDS, list(links(after, 2, RECORDS)))
+    ledger.extend("ledger", [b"last"], [])
+    ledger.close()
+    tail, recoveries = reopened(tmp_path)
+    assert tail.records == (b"first", *RECORDS, b"last")
+    assert not any(found.torn or found.damaged for found in recoveries)
 
 
 def test_a_reopened_ledger_goes_on_where_it_was(tmp_path):

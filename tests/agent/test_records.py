@@ -6,7 +6,7 @@ from ripstop.agent.records import Records
 from ripstop.core.clock import Instant
 from ripstop.core.journal import RecordKind, read_entry, write_entry
 from ripstop.core.messages import Receipt
-from ripstop.core.node import Append, Drop, Started, Sync, Timer
+from ripstop.core.node import Append, Drop, Extend, Started, Sync, Timer
 from ripstop.core.wire.chain import check_segment, genesis
 
 SECOND = 1_000_000
@@ -129,13 +129,18 @@ def deferring():
     return made
 
 
+def appended(effects):
+    kept = [e for e in effects if isinstance(e, Append | Extend)]
+    return [data for e in kept for data in ((e.data,) if isinstance(e, Append) else e.records)]
+
+
 def decided(made, ahead):
     """Decide five times, let so many of them be written ahead, and give what is recorded then."""
     for number in range(5):
         now = Instant(SECOND + number, number, "b")
-        assert not [e for e in made.request("go", {"load": number / 4}, now)[1] if isinstance(e, Append)]
+        assert not appended(made.request("go", {"load": number / 4}, now)[1])
         made.write_ahead(ahead)
-    return [e for e in made.step(Timer("sync"), Instant(2 * SECOND, SECOND, "b")) if isinstance(e, Append)]
+    return appended(made.step(Timer("sync"), Instant(2 * SECOND, SECOND, "b")))
 
 
 def test_what_is_written_ahead_is_recorded_once_and_as_it_would_have_been():
@@ -151,6 +156,6 @@ def test_writing_ahead_tells_whether_more_remains_and_what_else_is_recorded_come
     assert made.write_ahead(2)
     assert not made.write_ahead(2)
     told = made.tell("landed", {}, Instant(SECOND, 9, "b"))
-    kinds = [read_entry(effect.data).kind.value for effect in told if isinstance(effect, Append)]
+    kinds = [read_entry(data).kind.value for data in appended(told)]
     assert kinds == ["decision", "decision", "decision", "notice"]
     assert not made.write_ahead(2)

@@ -18,6 +18,7 @@ from ripstop.core.node import (
     Drop,
     Effects,
     Event,
+    Extend,
     Fetch,
     Fetched,
     Message,
@@ -85,7 +86,7 @@ def test_computations_run_off_the_loop(nats_harness: NatsHarness) -> None:
 
 def test_records_are_appended_synced_and_dropped_in_order(nats_harness: NatsHarness) -> None:
     node = nats_harness.join("a0")
-    nats_harness.perform("a0", (Append("ledger", b"1"), Append("ledger", b"2"), Sync(2), Drop("ledger", 1)))
+    nats_harness.perform("a0", (Extend("ledger", (b"1", b"2"), (b"", b"")), Sync(2), Drop("ledger", 1)))
     nats_harness.until(lambda: bool(node.of(Synced)))
     disk = nats_harness.drivers["a0"].disk
     assert node.of(Synced) == [Synced(2)]

@@ -16,6 +16,7 @@ from ripstop.core.node import (
     Disconnected,
     Effects,
     Event,
+    Extend,
     Fetch,
     Fetched,
     Message,
@@ -296,7 +297,7 @@ def test_a_crash_forgets_what_was_not_synced_and_a_new_boot_finds_the_rest() -> 
     disk = MemoryDisk()
     net.attach("a", node, disk=disk)
     settle(net)
-    net.perform("a", (Append("ledger", b"1"), Append("ledger", b"2"), Sync(2)))
+    net.perform("a", (Extend("ledger", (b"1", b"2"), (b"", b"")), Sync(2)))
     settle(net)
     assert node.events(Synced) == [Synced(2)]
     net.perform("a", (Append("ledger", b"3"), SetTimer("t", 9_000_000)))

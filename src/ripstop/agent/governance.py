@@ -6,6 +6,7 @@ policy VM, the edges of the peers, a new basis in the ledger, and the timer for 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 
 from ripstop.core.canonical import Json, digest_bytes
@@ -30,6 +31,7 @@ from .standing import Held, Standing, Status, stand
 from .vm import PolicyVM
 from .voice import Voice
 
+_NEVER_US = sys.maxsize
 # What an operator's takeover of an action lifts: self-restraint, and nothing that others have ordered.
 _OVERRIDABLE = (Restraint.BREAKER, Restraint.LIMIT, Restraint.HOLD)
 
@@ -43,6 +45,8 @@ class Governance:
         self.vm = vm
         self.authority = authority
         self.standing = self._told = Standing({})
+        self.has_news = False  # something was put in force that is not on file and told yet
+        self.next_us = _NEVER_US  # when what holds changes by time alone
         self._is_new_basis = False
         self.restraints: dict[Restraint, str] = {}
         self._settings = settings
@@ -227,8 +231,7 @@ class Governance:
 
     def is_due(self, now_us: int) -> bool:
         """Whether what holds has changed by time alone since it was worked out."""
-        lease_us, age_us = self.standing.next_us, self.age.next_us
-        return (lease_us is not None and now_us >= lease_us) or (age_us is not None and now_us >= age_us)
+        return now_us >= self.next_us
 
     def refresh(self, now: Instant, out: list[Effect], *, is_changed: bool = False) -> None:
         """Work out what holds now and put it in force."""
@@ -244,6 +247,9 @@ class Governance:
 
     def _put_in_force(self, standing: Standing, *, is_changed: bool = False) -> None:
         self.standing = standing
+        self.has_news = True
+        ends_us = (standing.next_us, self.age.next_us)
+        self.next_us = min((end_us for end_us in ends_us if end_us is not None), default=_NEVER_US)
         if standing.tightened:
             self.restraints[Restraint.SILENCE] = "tightened"
         else:
@@ -268,18 +274,13 @@ class Governance:
                 own.append(restraint_policy(restraint, self.vm.vocabulary, guards.get(restraint), exempt))
         return own
 
-    @property
-    def has_news(self) -> bool:
-        """Whether something was put in force that is not on file and told yet."""
-        return self.standing is not self._told
-
     def tell(self, now: Instant, out: list[Effect]) -> None:
         """Put on file and tell what was put in force since the last time, and set the timers for it.
 
         INVARIANT: the node calls this before it does anything else, so no record comes between.
         """
         before, after = self._told, self.standing
-        self._told = after
+        self._told, self.has_news = after, False
         if self._is_new_basis or after.statuses != before.statuses:
             self._is_new_basis = False
             self._chronicle.record_soon(

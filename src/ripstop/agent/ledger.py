@@ -113,8 +113,8 @@ class MemoryLedger:
         """Never: it forgets its oldest records."""
         return False
 
-    def extend(self, stream: str, records: Sequence[bytes]) -> None:
-        """Append records."""
+    def extend(self, stream: str, records: Sequence[bytes], links: Sequence[bytes] = ()) -> None:
+        """Append records; their links are not kept."""
         for data in records:
             self.append(stream, data)
 
@@ -222,8 +222,8 @@ class FileLedger:
         """
         self.extend(stream, (data,))
 
-    def extend(self, stream: str, records: Sequence[bytes]) -> None:
-        """Append records, all by one write; raises as `append` does."""
+    def extend(self, stream: str, records: Sequence[bytes], links: Sequence[bytes] = ()) -> None:
+        """Append records, whose links the writer may know, all by one write; raises as `append` does."""
         if max(map(len, records)) > MAX_RECORD:
             raise LedgerError(f"a record of {max(map(len, records))} bytes is too long", code="C0404")
         self.check_process()
@@ -239,7 +239,7 @@ class FileLedger:
                 self._check_room(stream, held, sum(map(len, records)))
             self._appended += len(records)
             if held.handle >= 0 and not held.waiting:
-                held.append(records, self.share if stream == _SHARED else None)
+                held.append(records, links, self.share if stream == _SHARED else None)
             else:
                 for data in records:
                     held.wait(held.chain(data))

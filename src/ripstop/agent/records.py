@@ -13,9 +13,9 @@ from ripstop.core.canonical import Json
 from ripstop.core.errors import WireError
 from ripstop.core.journal import RecordKind, read_entry, write_entry
 from ripstop.core.messages import Receipt, Segment
-from ripstop.core.node import Append, Drop, Effect, Sync
+from ripstop.core.node import Append, Drop, Effect, Extend, Sync
 from ripstop.core.value import dataclass
-from ripstop.core.wire.chain import genesis, head, link
+from ripstop.core.wire.chain import genesis, head, link, links
 
 from .ledger import Tail
 from .settings import LEDGER
@@ -118,10 +118,11 @@ class Records:
 
     def extend(self, entries: Sequence[bytes], out: list[Effect]) -> None:
         """Append entries to the open segment, which must have `room` for them and one more."""
-        self.head = head(self.head, self.sequence + 1, entries)
+        chained = list(links(self.head, self.sequence + 1, entries))
+        self.head = chained[-1]
         self.sequence += len(entries)
         self._open += entries
-        out += [Append(LEDGER, entry) for entry in entries]
+        out.append(Extend(LEDGER, entries, chained))
 
     def _add(self, record: bytes, out: list[Effect]) -> None:
         self.sequence += 1

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from threading import Event as Flag
 from threading import RLock
@@ -26,6 +26,7 @@ from ripstop.core.node import (
     Effect,
     Effects,
     Event,
+    Extend,
     Report,
     Scalar,
     SetTimer,
@@ -113,14 +114,14 @@ class Solo:
         for effect in effects:
             if isinstance(effect, Append):
                 if effect.stream != stream:
-                    self._keep(stream, kept, now)
+                    self._keep(stream, kept, (), now)
                     stream, kept = effect.stream, []
                 kept.append(effect.data)
             else:
-                self._keep(stream, kept, now)
+                self._keep(stream, kept, (), now)
                 stream, kept = "", []
                 self._carry_out(effect, now)
-        self._keep(stream, kept, now)
+        self._keep(stream, kept, (), now)
 
     def _carry_out(self, effect: Effect, now: Instant) -> None:
         match effect:
@@ -130,6 +131,8 @@ class Solo:
                     self._sync_s = wait_s
                 else:
                     self._set(effect.name, effect.at_us)
+            case Extend():
+                self._keep(effect.stream, effect.records, effect.links, now)
             case Sync():
                 self._begin_sync(effect.sequence, now)
             case Drop():
@@ -143,11 +146,11 @@ class Solo:
 
     # ---- the ledger -------------------------------------------------------------------------------------
 
-    def _keep(self, stream: str, records: list[bytes], now: Instant) -> None:
+    def _keep(self, stream: str, records: Sequence[bytes], links: Sequence[bytes], now: Instant) -> None:
         if not records:
             return
         try:
-            self._disk.extend(stream, records)
+            self._disk.extend(stream, records, links)
         except OSError as error:
             if not self._makes_room():
                 self.failed(error, now)

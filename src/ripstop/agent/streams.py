@@ -16,9 +16,10 @@ import zlib
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import field
+from itertools import accumulate
 
 from ripstop.core.value import dataclass
-from ripstop.core.wire.chain import link
+from ripstop.core.wire.chain import link, links
 
 HEAD = struct.Struct("<4sQ32sI")
 RECORD = struct.Struct("<4sIQ32sI")
@@ -59,13 +60,23 @@ class StreamFile:
         self.waiting.append(raw)
         self.waiting_bytes += len(raw)
 
-    def append(self, records: Sequence[bytes], most: int | None) -> None:
+    def append(self, records: Sequence[bytes], chained: Sequence[bytes], most: int | None) -> None:
         """Chain records and write them at once; nothing must wait, and there is a file.
+
+        Args:
+            records: at least one.
+            chained: their links where their writer knows them. They are believed if the first is right.
+            most: bytes that the file may take.
 
         Raises:
             OSError: they could not be written, and wait.
         """
-        raws = [self.chain(data) for data in records]
+        first = self.number + 1
+        if len(chained) != len(records) or chained[0] != link(self.previous, first, records[0]):
+            chained = list(links(self.previous, first, records))
+        raws = [_record(first + n, chained[n], data) for n, data in enumerate(records)]
+        self.number += len(records)
+        self.previous = chained[-1]
         try:
             self._put(raws, most)
         except OSError:
@@ -92,9 +103,8 @@ class StreamFile:
         except OSError:
             self._take_back()
             raise
-        for raw in raws:
-            self.offsets.append(self.size)
-            self.size += len(raw)
+        *begins, self.size = accumulate(map(len, raws), initial=self.size)
+        self.offsets += begins
 
     def _take_back(self) -> None:
         """Take back half a record; where even that fails, the next opening cuts it off."""

@@ -31,8 +31,8 @@ from .canonical import Json, digest
 from .decision import Decision, Reason
 from .errors import WireError
 from .sample import Sample
-from .wire.cbor import SCALARS, Value, decode, encode
-from .wire.decided import write_body
+from .wire.cbor import Value, decode, encode
+from .wire.decided import write
 
 VERSION = 1
 
@@ -76,10 +76,9 @@ def write_decision(t_us: int, decision: Decision) -> bytes:
         WireError: W0101, a value in it has no CBOR.
     """
     try:
-        body = write_body(decision)
+        return write(_DECISION, t_us, decision)
     except WireError:
-        body = write_body(_escaped(decision))
-    return _DECISION + SCALARS[int](t_us) + body
+        return write(_DECISION, t_us, _escaped(decision))
 
 
 def _escaped(decision: Decision) -> Decision:

@@ -7,7 +7,7 @@ runs live.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
 from typing import Protocol, TypeAlias
 
@@ -133,6 +133,18 @@ class Append:
 
 
 @dataclass(frozen=True, slots=True)
+class Extend:
+    """Append several records to the log `stream`, in order.
+
+    `links` are theirs in the log's hash chain, which the node keeps, so that a disk need not hash again.
+    """
+
+    stream: str
+    records: Sequence[bytes]
+    links: Sequence[bytes]
+
+
+@dataclass(frozen=True, slots=True)
 class Sync:
     """Bring what was appended to stable storage; answered by `Synced(sequence)`."""
 
@@ -174,7 +186,9 @@ class Report:
     fields: Mapping[str, Scalar]
 
 
-Effect: TypeAlias = Send | Fetch | Store | SetTimer | Append | Sync | Drop | Compute | Deliver | Report
+Effect: TypeAlias = (
+    Send | Fetch | Store | SetTimer | Append | Extend | Sync | Drop | Compute | Deliver | Report
+)
 Effects: TypeAlias = tuple[Effect, ...]
 
 

@@ -24,6 +24,7 @@ from ..core.node import (
     Effect,
     Effects,
     Event,
+    Extend,
     Fetch,
     Fetched,
     Node,
@@ -165,6 +166,9 @@ class NodeDriver:
                 self._set_timer(effect.name, effect.at_us)
             case Append():
                 self.disk.append(effect.stream, effect.data)
+            case Extend():
+                for data in effect.records:
+                    self.disk.append(effect.stream, data)
             case Deliver():
                 if self.on_deliver is not None:
                     self.on_deliver(effect.value, self.clock.now())

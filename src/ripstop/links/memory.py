@@ -29,6 +29,7 @@ from ..core.node import (
     Drop,
     Effects,
     Event,
+    Extend,
     Fetch,
     Fetched,
     Message,
@@ -276,6 +277,9 @@ class MemoryNetwork:
                     self._set_timer(port, effect)
                 case Append():
                     port.disk.append(effect.stream, effect.data)
+                case Extend():
+                    for data in effect.records:
+                        port.disk.append(effect.stream, data)
                 case Deliver():
                     if self.on_deliver is not None:
                         self.on_deliver(port.name, effect.value, self._instant(port))

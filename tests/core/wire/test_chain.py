@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ripstop.core.errors import WireError
 from ripstop.core.messages import Segment
-from ripstop.core.wire.chain import check_segment, genesis, head, link
+from ripstop.core.wire.chain import check_segment, genesis, head, link, links
 
 RECORDS = (b"one", b"two", b"three")
 
@@ -34,6 +34,14 @@ def test_a_link_is_the_documented_hash() -> None:
     assert genesis("d-1") == previous
     expected = hashlib.sha256(b"\x00" + previous + (7).to_bytes(8, "big") + b"record").digest()
     assert link(previous, 7, b"record") == expected
+
+
+def test_many_links_are_each_the_link_of_its_record() -> None:
+    found, previous = list(links(genesis("d-1"), 5, RECORDS)), genesis("d-1")
+    for number, record in enumerate(RECORDS, 5):
+        previous = link(previous, number, record)
+        assert found[number - 5] == previous
+    assert head(genesis("d-1"), 5, RECORDS) == found[-1]
 
 
 def test_a_segment_and_its_successor_verify() -> None:

@@ -68,11 +68,13 @@ class InputTable(SampleTable):
 
     def rows(self) -> list[Row]:
         """Give what was handed in, then what was last read of the further signals."""
-        context, t_us = self.context, self.t_us
-        rows = [(name, value, t_us) for name, value in context.items()]
+        context, readings, t_us = self.context, self.readings, self.t_us
+        rows: list[Row] = []
+        for name, value in context.items():  # a comprehension would cost a call
+            rows.append((name, value, t_us))
         for name in self.reads:
-            reading = None if name in context else self.readings.get(name)
-            if reading is not None:
+            if name not in context and name in readings:
+                reading = readings[name]
                 rows.append((name, reading.value, reading.t_us))
         return rows
 

@@ -7,8 +7,8 @@ The first predecessor is SHA-256 of the agent's id, so that one agent's chain ca
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from hashlib import sha256
 
 from ..errors import WireError
 from ..messages import Segment
@@ -16,18 +16,25 @@ from ..messages import Segment
 
 def genesis(agent: str) -> bytes:
     """Give the link before the first record of an agent."""
-    return hashlib.sha256(agent.encode()).digest()
+    return sha256(agent.encode()).digest()
 
 
 def link(previous: bytes, sequence: int, record: bytes) -> bytes:
     """Give the link that commits to `record` as number `sequence` (from 1) after `previous`."""
-    return hashlib.sha256(b"\x00" + previous + sequence.to_bytes(8, "big") + record).digest()
+    return sha256(b"\x00" + previous + sequence.to_bytes(8, "big") + record).digest()
+
+
+def links(previous: bytes, first: int, records: Iterable[bytes]) -> Iterator[bytes]:
+    """Chain records after `previous`, numbering from `first`; give the link of each."""
+    for number, record in enumerate(records, first):
+        previous = sha256(b"\x00" + previous + number.to_bytes(8, "big") + record).digest()
+        yield previous
 
 
 def head(previous: bytes, first: int, records: Iterable[bytes]) -> bytes:
-    """Chain records after `previous`, numbering from `first`."""
-    for number, record in enumerate(records, first):
-        previous = link(previous, number, record)
+    """Chain records after `previous`, numbering from `first`; give the last link."""
+    for after in links(previous, first, records):
+        previous = after
     return previous
 
 

@@ -7,6 +7,7 @@ INVARIANT: what is remembered is keyed by texts and whole numbers alone: 1, 1.0 
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
@@ -19,6 +20,7 @@ from .cbor import SCALARS, array_head, encode
 _VALUE_DEPTH = 4  # of a sample's value: in its sample, in a list of them, in the decision, in the entry
 _NONE = array_head(0)
 _LARGEST = float.fromhex("0x1.fffffffffffffp+1023")
+_DOUBLE = struct.Struct(">Bd")
 _Key: TypeAlias = "tuple[str, str, tuple[Reason, ...], str, int, tuple[str, ...], tuple[int, ...]]"
 _text, _integer, _float = SCALARS[str], SCALARS[int], SCALARS[float]
 
@@ -34,27 +36,33 @@ _SAMPLE = encode({"signal": 0, "t_us": 0, "value": 0})[:1] + _T_US
 _FEWER, _MORE = (bytes((0xA0 | keys,)) + _T_US for keys in (10, 11))  # a map's head and its first key
 
 
-def write_body(decision: Decision) -> bytes:
-    """Give the deterministic CBOR of `decision.to_json()`.
+def write(before: bytes, t_us: int, decision: Decision) -> bytes:
+    """Give `before`, then the deterministic CBOR of `t_us` and of `decision.to_json()`.
 
     Raises:
         WireError: W0101, a value in it has no CBOR.
     """
-    t_us, evidence = decision.t_us, decision.evidence
+    at_us, evidence = decision.t_us, decision.evidence
     if type(evidence) is EvidenceTable and not decision.limits:
-        before, after = _FRAMES[
+        opening, after = _FRAMES[
             decision.action, decision.intent, decision.reasons, decision.release, decision.verdict.real,
             evidence.digests, evidence.codes,
         ]  # fmt: skip
     else:
-        before, after = _frame_of(decision)
-    now = _integer(t_us)
-    inputs = _samples(decision.inputs, t_us, now)
-    last_valid = _samples(decision.last_valid, t_us, now) if decision.last_valid else _NONE
-    if not decision.remembered:
-        return b"".join((_FEWER, now, before, inputs, after, last_valid))
-    remembered = _samples(decision.remembered, t_us, now)
-    return b"".join((_MORE, now, before, inputs, after, last_valid, _REMEMBERED, remembered))
+        opening, after = _frame_of(decision)
+    now = _integer(at_us)
+    parts = [before, now if t_us == at_us else _integer(t_us), _FEWER, now, opening]
+    _add_samples(parts, decision.inputs, at_us, now)
+    parts.append(after)
+    if decision.last_valid:
+        _add_samples(parts, decision.last_valid, at_us, now)
+    else:
+        parts.append(_NONE)
+    if decision.remembered:
+        parts[2] = _MORE
+        parts.append(_REMEMBERED)
+        _add_samples(parts, decision.remembered, at_us, now)
+    return b"".join(parts)
 
 
 def _frame_of(decision: Decision) -> tuple[bytes, bytes]:
@@ -87,19 +95,19 @@ def _signal(name: str) -> bytes:
 
 _FRAMES = Recall(_frame, _weight, most=256, most_weight=1 << 14)
 _SIGNALS = Recall(_signal, len)
+_SHORT = Recall(_float, lambda number: 1, most=256)
 
 
-def _samples(samples: Sequence[Sample], now_us: int, now: bytes) -> bytes:
-    """Write samples; most are of the decision's own moment, which is written already."""
+def _add_samples(parts: list[bytes], samples: Sequence[Sample], now_us: int, now: bytes) -> None:
+    """Add samples; most are of the decision's own moment, which is written already."""
     if type(samples) is not tuple and isinstance(samples, SampleTable):
         rows = samples.rows()
     else:
         rows = [(sample.signal, sample.value, sample.t_us) for sample in samples]
-    parts = [array_head(len(rows))]
+    parts.append(array_head(len(rows)))
     for name, value, t_us in rows:
         write = _WRITERS.get(type(value), _other)
         parts += (_SAMPLE, now if t_us == now_us else _integer(t_us), _VALUE, write(value), _SIGNALS[name])
-    return b"".join(parts)
 
 
 def _other(value: Json) -> bytes:
@@ -107,7 +115,12 @@ def _other(value: Json) -> bytes:
 
 
 def _number(value: float) -> bytes:
-    return _float(value) if -_LARGEST <= value <= _LARGEST else _other(value)
+    if not -_LARGEST <= value <= _LARGEST:
+        return _other(value)
+    double = _DOUBLE.pack(0xFB, value)
+    if double[8] or double[7] or double[6]:  # nothing shorter keeps it
+        return double
+    return _SHORT[value] if value else _float(value)  # 0.0 and -0.0 are one key
 
 
 def _whole(value: int) -> bytes:
