@@ -152,7 +152,7 @@ def test_an_incident_runs_live_is_measured_catalogued_and_verifies(tmp_path):
                     break
             await until(lambda: named(service, "incident.closed"))
             await asyncio.sleep(0.8)
-            service.metrics.refresh(service.node)
+            service.metrics.refresh(service.node, service.clock.now().mono_us)
             page = await asyncio.to_thread(fetch, service.metrics_url)
             health = json.loads(
                 await asyncio.to_thread(fetch, service.metrics_url.replace("metrics", "healthz"))

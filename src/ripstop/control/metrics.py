@@ -33,6 +33,13 @@ class Metrics:
         self._samples = self._counter("telemetry_samples", "Samples by what became of them.", "outcome")
         self._risk = self._gauge("risk_ratio", "P(fault) x P(cascade) as last assessed.", "model", "bound")
         self._assessed = self._counter("risk_assessments", "Assessments by model.", "model")
+        self._margin = self._gauge("margin", "Stability margin: damping ratio and headroom in p.u.", "figure")
+        self._margin_known = self._gauge("margin_known", "1 while the stability margin is known.")
+        self._margin_age = self._gauge("margin_age_seconds", "Age of the last margin; none before it.")
+        self._fit = self._gauge(
+            "margin_fit_ratio", "Quality of the last fit: explained share, error correlation.", "figure"
+        )
+        self._fits = self._counter("margin_fits", "Fits of the stability model, by outcome.", "outcome")
         self._open = self._gauge("incident_open", "1 while an incident is open.")
         self._incidents = self._counter("incidents", "Incidents opened.")
         self._lasted = self._histogram("incident_duration_seconds", "From opening to close.", _LONG_S)
@@ -77,6 +84,9 @@ class Metrics:
                 self._assessed.labels(model).inc()
                 for bound in ("probability", "low", "high"):
                     self._risk.labels(model, bound).set(_number(fields[bound]))
+            case "margin.assessed":
+                for figure in ("damping", "damping_low", "headroom", "headroom_low"):
+                    self._margin.labels(figure).set(_number(fields[figure]))
             case "incident.opened":
                 self._incidents.inc()
             case "incident.closed":
@@ -96,8 +106,8 @@ class Metrics:
             case "message.refused" | "segment.refused":
                 self._refused.labels(str(fields["code"])).inc()
 
-    def refresh(self, node: ControlNode) -> None:
-        """Take over what is a state and no event."""
+    def refresh(self, node: ControlNode, now_us: int) -> None:
+        """Take over what is a state and no event, at a monotonic time."""
         counts = dict.fromkeys(Presence, 0)
         for member in node.registry:
             counts[member.presence] += 1
@@ -107,9 +117,22 @@ class Metrics:
             self._count_up(self._samples.labels(outcome), f"samples {outcome}", count)
         self._count_up(self._segments.labels("accepted"), "segments accepted", node.intake.accepted)
         self._count_up(self._segments.labels("repeated"), "segments repeated", node.intake.repeated)
+        self._refresh_margin(node, now_us)
         self._open.set(node.desk.hub.incident is not None)
         self._release.set(node.authority.will.release.counter)
         self._epoch.set(node.authority.position.epoch if node.authority.is_active else 0)
+
+    def _refresh_margin(self, node: ControlNode, now_us: int) -> None:
+        watch, identifier = node.desk.margin, node.identifier
+        self._margin_known.set(watch.is_known and watch.found_us is not None)
+        if watch.found_us is not None:
+            self._margin_age.set(watch.age_s(now_us))
+        if identifier is not None:
+            self._count_up(self._fits.labels("found"), "fits found", identifier.fits - identifier.refused)
+            self._count_up(self._fits.labels("refused"), "fits refused", identifier.refused)
+        if identifier is not None and identifier.last is not None:
+            self._fit.labels("explained").set(identifier.last.explained)
+            self._fit.labels("correlation").set(identifier.last.correlation)
 
     def _count_up(self, counter: Counter, name: str, total: int) -> None:
         """Bring a counter up to the node's own count."""

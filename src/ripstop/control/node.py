@@ -38,6 +38,7 @@ from .audit.intake import ChainHead, LedgerIntake
 from .authority import Authority, Will
 from .dispatch import Dispatch, Purpose
 from .evidence import EvidenceBook
+from .identifier import depth_of, identifier_of, told
 from .incidents import Answer, IncidentDesk, Order
 from .mitigation.assessment import Assessment, Question, Survey, nothing_suspected
 from .mitigation.hub import State
@@ -77,7 +78,8 @@ class ControlNode:
         self.playbook = playbook
         self.names = Subjects(settings.fleet)
         self.registry = Registry(settings.beat_s, fleet.agents)
-        self.telemetry = Telemetry(fleet.vocabulary)
+        self.telemetry = Telemetry(fleet.vocabulary, depth_of(playbook, 64))
+        self.identifier = identifier_of(playbook, settings, self.telemetry, fleet.vocabulary)
         self.evidence = EvidenceBook(playbook.evidence, round(settings.alarm_s * 1e6))
         self.desk = IncidentDesk(playbook)
         self.authority = Authority(self.names, signer, signer.public, fleet.used_epoch)
@@ -99,6 +101,7 @@ class ControlNode:
             "tick": self._tick,
             "assess": self._assess,
             "survey": self._survey,
+            "identify": self._identify,
             "renew": self._renew,
             "resend": self._resend,
             "approval": lambda now: self._ordered(self.desk.settle(None, "deadline", now), now),
@@ -156,6 +159,8 @@ class ControlNode:
         out.append(SetTimer("tick", now.mono_us + round(self.settings.tick_s * 1e6)))
         if self.settings.survey_s > 0.0:
             out.append(SetTimer("survey", now.mono_us + round(self.settings.survey_s * 1e6)))
+        if self.identifier is not None:
+            out.append(self.identifier.begin(now))
         if adopted:
             out += self.assessor.news(now)
         return out
@@ -225,6 +230,14 @@ class ControlNode:
         again = SetTimer("survey", now.mono_us + round(self.settings.survey_s * 1e6))
         return [*self.assessor.survey(lambda seed: self.question({}, seed)), again]
 
+    def _identify(self, now: Instant) -> list[Effect]:
+        if self.identifier is None:
+            return []
+        out = self.identifier.due(now)
+        if self.desk.margin.age(now.mono_us):
+            out += self.assessor.news(now)
+        return out
+
     def question(self, suspects: Mapping[str, float], seed: int) -> Question:
         """Freeze what is known; an agent that is gone takes no work any more."""
         works = []
@@ -262,10 +275,21 @@ class ControlNode:
                 out += self._assessed(result, is_computed=True, now=now)
             else:
                 out += self.assessor.again(is_computed=True, now=now)
+        elif event.name == "identify":
+            out += self._identified(event, now)
         elif event.name == "plan":
             self.assessor.is_planning = False
             out += self._planned(result if isinstance(result, Plan) else None, now)
         return out
+
+    def _identified(self, event: Computed, now: Instant) -> list[Effect]:
+        if self.identifier is None:
+            return []
+        found = self.identifier.done(event.result, event.error, now)
+        if found.report is None:
+            return [Report("margin.unknown", told(found))]
+        known = self.margin_found(found.report, now, self.identifier.read_us)
+        return [*known, Report("margin.identified", told(found))]
 
     def _assessed(self, found: Assessment, *, is_computed: bool, now: Instant) -> list[Effect]:
         answer = self.desk.assessed(found, self.authority.position.epoch, now)
@@ -325,9 +349,12 @@ class ControlNode:
         self.intake.trust({agent: public})
         return (Report("agent.enrolled", {"agent": agent, "key": public[:8].hex()}),)
 
-    def margin_found(self, report: StabilityReport, now: Instant) -> Effects:
-        """Take a report of the stability margin; the fleet is assessed at once where that is news."""
-        is_news = self.desk.margin.take(report)
+    def margin_found(self, report: StabilityReport, now: Instant, read_us: int | None = None) -> Effects:
+        """Take a report of the stability margin; the fleet is assessed at once where that is news.
+
+        `read_us` is the monotonic time of the readings that it goes by; now, if it is left out.
+        """
+        is_news = self.desk.margin.take(report, now.mono_us if read_us is None else read_us)
         told = Report("margin.assessed", self.desk.margin.told(report))
         if not is_news:
             return (told,)

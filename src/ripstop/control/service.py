@@ -351,7 +351,7 @@ class ControlService:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(1.0)
-            self.metrics.refresh(self.node)
+            self.metrics.refresh(self.node, self.clock.now().mono_us)
             try:
                 await loop.run_in_executor(self._pool, self.records.flush)
             except Exception as error:  # noqa: BLE001 - the catalogue can be made again; the evidence is on file

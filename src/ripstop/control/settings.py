@@ -18,7 +18,7 @@ class ControlSettings:
     The fleet is assessed every `incident_s` at first, when something is wrong; where nothing changes the
     interval stretches by half each time, up to `calm_s`. Every `survey_s` all agents are ranked by
     percolation (0: never). An alarm of an agent's monitor counts as evidence for `alarm_s`.
-    `assess_cost_s` and `plan_cost_s` are what virtual time charges for a computation.
+    `assess_cost_s`, `plan_cost_s` and `identify_cost_s` are what virtual time charges for a computation.
     """
 
     fleet: str
@@ -31,6 +31,7 @@ class ControlSettings:
     alarm_s: float = 15.0
     assess_cost_s: float = 0.05
     plan_cost_s: float = 0.1
+    identify_cost_s: float = 0.3
     seed: int = 0
 
     def check(self, playbook: Playbook) -> None:

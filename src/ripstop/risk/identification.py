@@ -14,6 +14,7 @@ References:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -65,6 +66,9 @@ class Identified:
         confidence: of each interval.
         correlation: of successive prediction errors; away from 0 they are not white.
         notes: what limits the result.
+        explained: how much better a model of the earlier samples predicts those that were held out, one step
+            ahead, than their mean or the last sample does: 1 less the ratio of the squared errors, of the bus
+            that is predicted worst. NaN where nothing was held out.
     """
 
     model: SwingModel
@@ -75,6 +79,7 @@ class Identified:
     correlation: float
     notes: tuple[str, ...]
     _fit: _Fit
+    explained: float = math.nan
 
     def draw(self, count: int, *, rng: np.random.Generator) -> list[SwingModel | None]:
         """Draw models from the estimate's distribution; None where a draw has no operating point."""
@@ -127,6 +132,20 @@ class _Problem:
             *(f"stiffness of line {i}-{j}" for i, j in self.ends),
             *(f"offset of bus {i}" for i in range(n)),
         ]
+
+    def between(self, first: int, last: int) -> _Problem:
+        """Give the samples from the first up to, but without, the last."""
+        part = slice(first, last)
+        return replace(self, angle=self.angle[part], speed=self.speed[part], power=self.power[part])
+
+    def explained(self, unknown: Floats) -> float:
+        """Give how much better the model predicts the worst bus than its mean or its last sample would."""
+        seen = np.where(self.machine, self.speed, self.angle)
+        plain = np.minimum(
+            ((seen - seen.mean(axis=0)) ** 2).sum(axis=0), (np.diff(seen, axis=0) ** 2).sum(axis=0)
+        )
+        wrong = (self.errors(unknown) ** 2).sum(axis=0)
+        return float(1.0 - np.divide(wrong, plain, out=np.full_like(wrong, np.inf), where=plain > 0).max())
 
     def errors(self, unknown: Floats) -> Floats:
         """Give the prediction errors, (samples - 1, buses): of a machine's speed, of a load's angle."""
@@ -203,6 +222,7 @@ def identify(
     machines: ArrayLike | None = None,
     reserve: ArrayLike | None = None,
     confidence: float = 0.95,
+    held_out: float = 0.0,
 ) -> Identified:
     """Identify inertia, damping and stiffness by least squares on prediction errors.
 
@@ -214,15 +234,25 @@ def identify(
         machines: by bus, whether it has inertia; by default all have. The others must follow frequency.
         reserve: by bus, p.u., passed on to the model.
         confidence: of each interval, in (0, 1).
+        held_out: share of the samples, the last ones, in [0, 0.5], that a first fit does without, to tell
+            `explained`; the model itself is fitted to all of them.
 
     Raises:
-        RiskInputError: C0715 for the confidence, C0742 for lines or machines, C0743 for telemetry that is no
-            even series of finite numbers, C0744 if the data cannot identify the model.
+        RiskInputError: C0715 for the confidence or the share, C0742 for lines or machines, C0743 for
+            telemetry that is no even series of finite numbers, C0744 if the data cannot identify the model.
     """
     if not 0.0 < confidence < 1.0:
         raise RiskInputError(f"`confidence` is {confidence}, expected one in (0, 1)", code="C0715")
+    if not 0.0 <= held_out <= 0.5:
+        raise RiskInputError(f"`held_out` is {held_out}, expected a share in [0, 0.5]", code="C0715")
     problem = _problem(telemetry, ends, machines)
-    fit = _fitted(problem)
+    explained, start = math.nan, None
+    if held_out:
+        samples = len(problem.power)
+        kept = round(samples * (1.0 - held_out))
+        start = _fitted(problem.between(0, kept)).estimate
+        explained = problem.between(kept - 1, samples).explained(start)
+    fit = _fitted(problem, start)
     model = problem.model(fit.estimate)
     if model is None:
         raise RiskInputError(
@@ -239,7 +269,7 @@ def identify(
     )
     correlation, notes = _doubts(problem, fit, half)
     k = problem.read(fit.estimate)[2]
-    return Identified(model, k, low, high, confidence, correlation, notes, fit)
+    return Identified(model, k, low, high, confidence, correlation, notes, fit, explained)
 
 
 def _problem(telemetry: Telemetry, ends: ArrayLike | None, machines: ArrayLike | None) -> _Problem:
@@ -276,7 +306,7 @@ def _problem(telemetry: Telemetry, ends: ArrayLike | None, machines: ArrayLike |
     return _Problem(usual, angle, speed, power, pairs, heavy, telemetry.angle_rad is not None)
 
 
-def _fitted(problem: _Problem) -> _Fit:
+def _fitted(problem: _Problem, start: Floats | None = None) -> _Fit:
     n, _, lines = problem.sizes
     unknowns = 3 * n + lines - int((~problem.machine).sum())
     if len(problem.power) * n < FEWEST * unknowns:
@@ -291,7 +321,8 @@ def _fitted(problem: _Problem) -> _Fit:
             code="C0744",
             hint="take a stretch with changes of load",
         )
-    start = problem.guess()
+    if start is None:
+        start = problem.guess()
     scale = _spread(problem.errors(start))
     found = start
     for _ in range(2):  # the second time with each bus weighed by how well it is predicted

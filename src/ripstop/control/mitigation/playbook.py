@@ -34,6 +34,9 @@ class Verdict(Enum):
     REFUSE = "refuse"
 
 
+MOST_BUSES = 24  # a fit's cost grows with the fourth power of the buses
+
+
 def _demand(holds: bool, message: str) -> None:
     if not holds:
         raise ValueError(message)
@@ -64,12 +67,87 @@ class RiskRule:
         _demand(10 <= self.plan_trials <= 100_000, "`plan_trials` must lie within 10..100000")
 
 
+class Unknown(Enum):
+    """What a margin that is not known counts as."""
+
+    SHORT = "short"
+    AMPLE = "ample"
+
+
+@dataclass(frozen=True, slots=True)
+class IdentifyRule:
+    """How the swing model is identified from what the agents, one a bus, report.
+
+    `lines` names the buses that may be joined; `machines` those that have inertia, all of them if empty.
+    `power`, `frequency` (Hz), `angle` (rad) and `reserve` are signals; `base_power` is 1 p.u. in the unit of
+    power and reserve. Readings are put on a grid of `step_s`, over `window_s`; two that are more than `gap_s`
+    apart (2.5 steps, if 0) leave a hole. A fit starts every `every_s`, and takes at most `share` of a core.
+
+    A model speaks if it explains at least `explained` of the changes that it has not seen, its successive
+    errors correlate by at most `correlation`, and the interval of the damping is no wider than `widest`.
+    A margin from readings older than `max_age_s` is not known, and counts as `on_unknown` says; so it does
+    before the first.
+    """
+
+    lines: tuple[tuple[str, ...], ...]
+    power: str
+    on_unknown: Unknown
+    step_s: float
+    window_s: float
+    frequency: str = ""
+    angle: str = ""
+    reserve: str = ""
+    machines: tuple[str, ...] = ()
+    base_power: float = 1.0
+    gap_s: float = 0.0
+    every_s: float = 10.0
+    share: float = 0.1
+    max_age_s: float = 60.0
+    explained: float = 0.5
+    correlation: float = 0.5
+    widest: float = 0.1
+
+    def __post_init__(self) -> None:
+        _demand(bool(self.lines), "`lines` must name at least one line")
+        _demand(all(len(set(line)) == 2 == len(line) for line in self.lines), "a line joins two buses")
+        _demand(len(self.buses) <= MOST_BUSES, f"`lines` name {len(self.buses)} buses, at most {MOST_BUSES}")
+        _demand(set(self.machines) <= set(self.buses), "`machines` must be buses that `lines` name")
+        _demand(bool(self.power), "`power` must name a signal")
+        _demand(bool(self.frequency or self.angle), "`frequency` or `angle` must name a signal")
+        for name in ("step_s", "base_power", "every_s", "max_age_s", "widest"):
+            _demand(getattr(self, name) > 0.0, f"`{name}` must be positive")
+        steps = self.window_s / self.step_s
+        _demand(10.0 <= steps <= 10_000.0, "`window_s` must hold 10 to 10000 steps of `step_s`")
+        _demand(self.gap_s == 0.0 or self.gap_s >= self.step_s, "`gap_s` must be 0 or at least `step_s`")
+        for name in ("share", "explained", "correlation"):
+            _demand(0.0 < getattr(self, name) <= 1.0, f"`{name}` must lie within 0..1 and not be 0")
+        if self.gap_s == 0.0:
+            object.__setattr__(self, "gap_s", 2.5 * self.step_s)
+
+    @property
+    def buses(self) -> tuple[str, ...]:
+        """The agents that lines name, in order of their first mention."""
+        return tuple(dict.fromkeys(bus for line in self.lines for bus in line))
+
+    @property
+    def ends(self) -> list[tuple[int, int]]:
+        """The lines by positions of their buses."""
+        place = {bus: i for i, bus in enumerate(self.buses)}
+        return [(place[one], place[other]) for one, other in self.lines]
+
+    @property
+    def is_machine(self) -> list[bool]:
+        """By bus, whether it has inertia."""
+        return [not self.machines or bus in self.machines for bus in self.buses]
+
+
 @dataclass(frozen=True, slots=True)
 class StabilityRule:
     """When a network's stability margin counts as short, and what follows.
 
     Damping is a ratio, headroom in p.u.; both go by the lower end of their interval, with hysteresis
-    (`ripstop.risk.MarginTrigger`). While the margin is short, an incident opens at a risk of `enter`.
+    (`ripstop.risk.MarginTrigger`). While the margin is short, an incident opens at a risk of `enter`. The
+    application hands reports of the margin in, or `identify` says how the ground finds it by itself.
     """
 
     enter: float
@@ -77,6 +155,7 @@ class StabilityRule:
     damping_exit: float = 0.05
     headroom_enter: float = 0.0
     headroom_exit: float = 0.0
+    identify: IdentifyRule | None = None
 
     def __post_init__(self) -> None:
         _demand(0.0 <= self.enter <= 1.0, "`enter` must lie within 0..1")

@@ -12,7 +12,7 @@ from ripstop.policy import JsonLogicError, apply
 FIELDS = (
     "probability", "low", "high", "enter", "exit", "theta", "suspects", "airborne", "fault_probability",
     "expected_share", "other_probability", "other_low", "other_high",
-    "margin_is_short", "damping_low", "headroom_low",
+    "margin_is_short", "margin_is_known", "damping_low", "headroom_low",
 )  # fmt: skip
 
 

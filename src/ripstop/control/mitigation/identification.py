@@ -1,0 +1,67 @@
+"""The stability margin from live telemetry: a model fitted, held against what it has not seen, and asked.
+
+A fit that is not good enough says nothing: what it would say of the damping may be off by any factor, either
+way. So a finding is a report, or the reason why there is none.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from ripstop.risk import RiskInputError, StabilityReport, identify, margin
+
+from ..telemetry.swings import Stretch
+from .playbook import IdentifyRule
+
+HELD_OUT = 0.3  # of the samples, which the model is tried on
+DRAWS = 60  # models drawn for the intervals
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one fit showed: the margin, or why it is not known (`reason`), and how good the fit is.
+
+    `explained` is the share of the held-out changes that the model predicts (`Identified.explained`), 0 where
+    nothing was fitted; `correlation` that of successive errors; `samples` how many there were.
+    """
+
+    report: StabilityReport | None
+    reason: str = ""
+    explained: float = 0.0
+    correlation: float = 0.0
+    samples: int = 0
+
+
+def find_margin(stretch: Stretch, rule: IdentifyRule, seed: int) -> Finding:
+    """Identify the swing model and give its margin, or say why the telemetry does not tell."""
+    if stretch.swings is None:
+        return Finding(None, stretch.missing)
+    samples = len(np.asarray(stretch.swings.t_s))
+    try:
+        found = identify(
+            stretch.swings, rule.ends, machines=rule.is_machine, reserve=stretch.reserve, held_out=HELD_OUT
+        )
+        explained = found.explained if math.isfinite(found.explained) else 0.0
+        doubt = _doubt(explained, found.correlation, rule)
+        if doubt:
+            return Finding(None, doubt, explained, found.correlation, samples)
+        report = margin(found, draws=DRAWS, seed=seed)
+    except RiskInputError as error:
+        return Finding(None, f"{error.code}: {error.message}", samples=samples)
+    wide = report.damping_high - report.damping_low
+    if wide > rule.widest:
+        reason = f"the damping is known to {wide:.2f} only, expected {rule.widest:g}"
+        return Finding(None, reason, explained, found.correlation, samples)
+    return Finding(report, "", explained, found.correlation, samples)
+
+
+def _doubt(explained: float, correlation: float, rule: IdentifyRule) -> str:
+    if explained < rule.explained:
+        share = max(explained, 0.0)
+        return f"the model explains {share:.2f} of what it has not seen, expected {rule.explained:g}"
+    if abs(correlation) > rule.correlation:
+        return f"successive errors correlate by {correlation:.2f}, expected {rule.correlation:g} at most"
+    return ""
