@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ripstop.core.clock import Clock, Instant, SystemClock
-from ripstop.core.errors import WireError, missing_extra
+from ripstop.core.errors import missing_extra
 from ripstop.core.files import write_whole
 from ripstop.core.messages import Admission
 from ripstop.core.node import Message, Report, Store
 from ripstop.core.vocabulary import Vocabulary
-from ripstop.core.wire.envelope import EnvelopeType, Keyring, open_envelope
+from ripstop.core.wire.envelope import Keyring
 from ripstop.core.wire.record import pack
 from ripstop.links.departures import Departures
 from ripstop.links.driver import NodeDriver
@@ -30,8 +30,9 @@ from ripstop.links.permissions import enrol_subject
 from ripstop.links.server import NatsServer
 from ripstop.links.tasks import end
 
-from .audit.files import AuditFiles, read_log
-from .audit.segments import heads_of
+from .audit.epochs import LastEpoch
+from .audit.files import AuditFiles
+from .audit.segments import ChainHeads
 from .audit.trust import Trust
 from .audit.verify import VOCABULARY
 from .metrics import Metrics, MetricsServer
@@ -177,7 +178,9 @@ class ControlService:
             self.server, self.keys.trusted(), on_enrolled=self._enrolled, clock=self.clock
         )
         self.agents = {**self.desk.signing_keys, **{a: d.signing_key for a, d in options.devices.items()}}
-        files = AuditFiles(data / "audit")
+        ring = Keyring.of(self.keys.trusted())
+        chains, epochs = ChainHeads(), LastEpoch(ring, fleet, data / "audit")
+        files = AuditFiles(data / "audit", {"segments": chains.read, "intents": epochs.read})
         self._ended.callback(files.close)
         self.records = Records(options.database or f"sqlite:///{data / 'records.db'}")
         self._ended.callback(self.records.close)
@@ -187,11 +190,10 @@ class ControlService:
         for damage in files.torn:
             log.warning("log.torn", stream=damage.stream, record=damage.number)
         self._save_trust()
-        heads = heads_of(read_log(data / "audit", "segments").records)
         unsigned = dict.fromkeys(self.server.mqtt_passwords, b"")
         self.node = ControlNode(
             options.settings, options.playbook, self.keys.command,
-            Fleet(options.vocabulary, {**unsigned, **self.agents}, heads, self._used_epoch()),
+            Fleet(options.vocabulary, {**unsigned, **self.agents}, chains.heads, epochs.epoch()),
         )  # fmt: skip
         repository = PolicyRepository(options.policies)
         self._ended.callback(repository.close)
@@ -201,15 +203,6 @@ class ControlService:
             stop_keys=(self.keys.stop.public,),
         )  # fmt: skip
         self._disk = IndexedDisk(files, self.records)
-
-    def _used_epoch(self) -> int:
-        """Give the epoch of the last intent on file, 0 where there is none that holds."""
-        ring = Keyring.of(self.keys.trusted())
-        issued = read_log(self.options.data / "audit", "intents").records
-        for record in reversed(issued):
-            with contextlib.suppress(WireError):
-                return open_envelope(ring, self.options.settings.fleet, EnvelopeType.INTENT, record).epoch
-        return 0
 
     async def _connect(self) -> None:
         self.link = NatsLink(self.server.address, self.server.login("control"))

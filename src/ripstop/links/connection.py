@@ -283,9 +283,7 @@ class Connection:
 
     def _drop(self, subject: str, reason: str) -> None:
         self.dropped += 1
-        log.warning(
-            "message.dropped", extra={"link": self._login.name, "subject": subject, "reason": reason}
-        )
+        log.warning("message.dropped", extra={"link": self._login.name, "subject": subject, "reason": reason})
 
     # ---- questions ------------------------------------------------------------------------------------
 
