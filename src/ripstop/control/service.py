@@ -133,7 +133,9 @@ class ControlService:
             options.data, fleet, port=options.port, mqtt_port=options.mqtt_port, agents=agents,
             mqtt_devices=options.mqtt_devices,
         )  # fmt: skip
+        self.is_prepared = asyncio.Event()
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="control")
+        self._compiler = ThreadPoolExecutor(1, thread_name_prefix="kernels")
         self._ended = contextlib.AsyncExitStack()
         self._last_error = self._store_error = ""
 
@@ -142,11 +144,15 @@ class ControlService:
     async def start(self) -> None:
         """Start everything, in the order in which it is needed.
 
+        The kernels of the risk engine are compiled, or loaded, meanwhile and after: `is_prepared` tells when
+        an incident need not wait for them any more.
+
         Raises:
             ConfigurationError: C0502 where another control plane holds the folder, C0503 where the server
                 does not start, and what the files, keys and policies of the folder are refused with.
         """
         self._ended.callback(self._pool.shutdown)
+        self._ended.callback(self._compiler.shutdown, wait=False, cancel_futures=True)
         try:
             await self.server.start()
             self._ended.push_async_callback(self.server.stop)
@@ -215,10 +221,7 @@ class ControlService:
         self._ended.push_async_callback(self.driver.close)
         if current is not None:
             self._publish(current)
-        loop = asyncio.get_running_loop()
-        await asyncio.gather(
-            self.link.connected(), loop.run_in_executor(self._pool, warmup)
-        )  # a first incident must not wait for a compiler
+        await self.link.connected()
         await self.link.provision()
         departures = Departures(self.server, self._departed)
         self._ended.push_async_callback(departures.close)
@@ -227,7 +230,10 @@ class ControlService:
         self._page = MetricsServer(self.metrics, self.health, self.options.metrics_port)
         self._ended.callback(self._page.close)
         await self._look()
-        for name, work in (("store", self._watch_store()), ("records", self._keep_records())):
+        going_on = (
+            ("store", self._watch_store()), ("records", self._keep_records()), ("kernels", self._prepare()),
+        )  # fmt: skip
+        for name, work in going_on:
             task = asyncio.create_task(work, name=f"control {name}")
             self._ended.push_async_callback(end, task)
 
@@ -239,11 +245,16 @@ class ControlService:
         return f"http://127.0.0.1:{self._page.port}/metrics"
 
     def health(self) -> dict[str, object]:
-        """Tell whether the control plane commands its fleet, and what is in force."""
+        """Tell whether the control plane commands its fleet, and what is in force.
+
+        `ready` is more than `healthy`: an incident would find the kernels compiled, too.
+        """
         authority = self.node.authority
         release = authority.will.release
+        is_healthy = self.link.is_connected and authority.is_active
         return {
-            "healthy": self.link.is_connected and authority.is_active,
+            "healthy": is_healthy,
+            "ready": is_healthy and self.is_prepared.is_set(),
             "connected": self.link.is_connected,
             "epoch": authority.position.epoch,
             "release": release.counter,
@@ -301,6 +312,15 @@ class ControlService:
         log.error("control.failed", part=part, error=str(error))
 
     # ---- what goes on ---------------------------------------------------------------------------------
+
+    async def _prepare(self) -> None:
+        """Have the kernels ready before the first incident asks for them."""
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._compiler, warmup)
+        except Exception as error:  # noqa: BLE001 - what they are needed for will fail, and say so
+            self._failed("kernels", error)
+        else:
+            self.is_prepared.set()
 
     async def _watch_store(self) -> None:
         while True:
