@@ -5,6 +5,7 @@ import contextlib
 import json
 import shutil
 import threading
+import urllib.error
 import urllib.request
 from dataclasses import replace
 from pathlib import Path
@@ -258,6 +259,44 @@ def test_the_second_control_plane_on_a_folder_is_refused_and_the_first_goes_on(t
                 await ControlService(options(tmp_path)).start()
             assert caught.value.code == "C0502"
             await until(lambda: service.health()["healthy"])
+
+    asyncio.run(scenario())
+
+
+def test_the_ground_is_up_before_its_kernels_are_and_says_so(tmp_path, monkeypatch):
+    compiled = threading.Event()
+    monkeypatch.setattr("ripstop.control.service.warmup", compiled.wait)
+
+    def status(service):
+        try:
+            fetch(service.metrics_url.replace("metrics", "healthz"))
+        except urllib.error.HTTPError as error:
+            error.close()
+            return error.code
+        return 200
+
+    async def scenario():
+        async with ControlService(options(tmp_path)) as service:
+            await until(lambda: service.health()["healthy"])
+            assert service.health()["ready"] is False
+            assert await asyncio.to_thread(status, service) == 503
+            compiled.set()
+            await service.is_prepared.wait()
+            assert await asyncio.to_thread(status, service) == 200
+
+    asyncio.run(scenario())
+
+
+def test_kernels_that_do_not_compile_are_told_and_the_ground_goes_on(tmp_path, monkeypatch):
+    def broken():
+        raise ImportError("no compiler here")
+
+    monkeypatch.setattr("ripstop.control.service.warmup", broken)
+
+    async def scenario():
+        async with ControlService(options(tmp_path)) as service:
+            await until(lambda: service.health()["last_error"] == "kernels: no compiler here")
+            assert service.health()["ready"] is False
 
     asyncio.run(scenario())
 

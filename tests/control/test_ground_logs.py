@@ -4,7 +4,17 @@ import os
 
 import pytest
 
+from ripstop.control.audit.epochs import LastEpoch
 from ripstop.control.audit.files import MAGIC, AuditError, AuditFiles, read_log, scan, write_logs
+from ripstop.core.wire.envelope import (
+    Ed25519Signer,
+    EnvelopeType,
+    Header,
+    Keyring,
+    Role,
+    TrustedKey,
+    seal,
+)
 
 RECORDS = [b"one", b"", b"three" * 50]
 
@@ -51,6 +61,46 @@ def test_two_records_that_changed_places_break_the_chain(tmp_path):
     found = scan("messages", path.read_bytes())
     assert found.damage is None
     assert scan("incidents", path.read_bytes()).damage.reason == "chain broken"
+
+
+def test_opening_the_logs_hands_on_each_record_once(tmp_path):
+    filled(tmp_path)
+    heard = []
+    files = AuditFiles(tmp_path, {"messages": heard.append, "intents": heard.append})
+    files.append("messages", b"four")
+    files.close()
+    assert heard == RECORDS
+
+
+def test_a_reader_that_refuses_a_record_leaves_no_log_open(tmp_path):
+    filled(tmp_path)
+    with pytest.raises(ValueError, match="invalid literal"):
+        AuditFiles(tmp_path, {"messages": int})
+    AuditFiles(tmp_path).close()
+
+
+def issued(epoch, seed=b"c" * 32):
+    signer = Ed25519Signer(seed, Role.COMMAND)
+    return seal(signer, EnvelopeType.INTENT, Header("city", "fleet", epoch, 1, 1), b"")
+
+
+def last_epoch(folder, records):
+    signer = Ed25519Signer(b"c" * 32, Role.COMMAND)
+    ring = Keyring({signer.key_id: TrustedKey(signer.public, Role.COMMAND)})
+    write_logs(folder, {"intents": records})
+    reader = LastEpoch(ring, "city", folder)
+    AuditFiles(folder, {"intents": reader.read}).close()
+    return reader.epoch()
+
+
+def test_the_last_epoch_is_that_of_the_last_intent_on_file(tmp_path):
+    assert last_epoch(tmp_path / "none", []) == 0
+    assert last_epoch(tmp_path / "two", [issued(1), issued(2)]) == 2
+    assert last_epoch(tmp_path / "foreign", [issued(3), issued(9, b"x" * 32), b"nonsense"]) == 3
+
+
+def test_an_epoch_behind_many_records_that_do_not_hold_is_found(tmp_path):
+    assert last_epoch(tmp_path, [issued(5), *[b"nonsense"] * 200]) == 5
 
 
 def test_a_failed_write_stops_every_later_receipt(tmp_path, monkeypatch):

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from ripstop.control.audit.intake import ChainHead, LedgerIntake
-from ripstop.control.audit.segments import heads_of, owner_of
+from ripstop.control.audit.segments import ChainHeads, owner_of
 from ripstop.core.errors import WireError
 from ripstop.core.messages import Receipt, Segment
 from ripstop.core.node import Append, Report, Send, Sync
@@ -170,11 +170,14 @@ def test_a_restart_goes_on_from_what_the_files_hold():
     effects = intake.take("a", sealed(first), 1)
     records = [e.data for e in effects if isinstance(e, Append)]
     assert owner_of(records[0])[0] == "a"
-    again = make_intake(**heads_of(records))
+    chains = ChainHeads()
+    for record in records:
+        chains.read(record)
+    again = make_intake(**chains.heads)
     assert again.heads == {"a": ChainHead(1, 3, first.head, 1)}
     assert kinds(again.take("a", sealed(segment(4, 1, previous=first.head)), 1)) == ["Append", "Sync"]
 
 
 def test_a_log_of_something_else_is_no_log_of_segments():
     with pytest.raises(WireError):
-        heads_of([b"\x82\x61a\x41\x00"])
+        ChainHeads().read(b"\x82\x61a\x41\x00")

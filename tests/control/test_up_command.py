@@ -50,6 +50,27 @@ def test_up_tells_how_to_join_refuses_a_second_one_and_leaves_nothing_behind(tmp
     assert json.loads(verified.stdout)["counts"]["log.bundles"] == 1
 
 
+def test_up_tells_its_address_while_kernels_are_compiled_and_ctrl_c_does_not_wait_for_them(tmp_path):
+    cold = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    up = subprocess.Popen(
+        command("up", "--data", tmp_path / "data"), stdout=subprocess.PIPE, text=True, env=cold
+    )
+    guard = threading.Timer(60.0, up.kill)
+    guard.start()
+    try:
+        lines = iter(up.stdout)
+        assert next(lines).startswith("ripstop is up: fleet `fleet` at nats://127.0.0.1:")
+        next(line for line in lines if line.startswith("preparing the risk kernels"))
+        up.send_signal(signal.SIGINT)
+        assert "stopped; the data stay in" in up.stdout.read()
+        assert up.wait(timeout=10) == 0
+    finally:
+        guard.cancel()
+        if up.poll() is None:
+            up.kill()
+        up.stdout.close()
+
+
 def test_a_playbook_that_does_not_load_ends_up_with_its_place(tmp_path):
     path = tmp_path / "playbook.yaml"
     path.write_text("playbook: 1\nnonsense: 1\n")

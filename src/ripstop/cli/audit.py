@@ -1,8 +1,11 @@
-"""`ripstop audit verify`: check that what a run recorded is whole, and decide every decision again."""
+"""`ripstop audit`: check that what a run recorded is whole, and make its catalogue again."""
 
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,17 +28,34 @@ was cut off or exchanged as a whole.
 
 exit codes: 0 everything holds, 1 findings, 2 usage or configuration
 """
+_REBUILD = """examples:
+  ripstop audit rebuild ripstop-data
+  ripstop audit rebuild ripstop-data --dry-run --json
+
+The catalogue `records.db` (agents, incidents, decisions) is an index of the logs. It is made again from them
+beside the one that is there, which gives way when the new one is whole. The control plane must be stopped.
+Signatures are not checked here: see `ripstop audit verify`.
+
+exit codes: 0 made, 1 made without what the logs hold that cannot be read, 2 usage or configuration
+"""
 
 
 def add_parser(subparsers: Subparsers) -> None:
     """Add the command to the root parser."""
-    verbs = add_verbs(add_command(subparsers, "audit", "verify what a run recorded", _EPILOG))
+    parser = add_command(subparsers, "audit", "verify what a run recorded, rebuild its catalogue", _EPILOG)
+    verbs = add_verbs(parser)
     verify = add_command(verbs, "verify", "check logs, signatures, ledgers and decisions of a run", _EPILOG)
     verify.add_argument("run", type=Path, metavar="RUN", help="the run's folder")
     verify.add_argument("--head", default="", metavar="HEX", help="the head that somebody else kept")
     add_top(verify, "findings")
     add_json(verify, "counts, findings, head, sound")
     verify.set_defaults(func=run)
+    said = "make the catalogue of agents, incidents and decisions again from the logs"
+    rebuild = add_command(verbs, "rebuild", said, _REBUILD)
+    rebuild.add_argument("run", type=Path, metavar="RUN", help="the run's folder")
+    rebuild.add_argument("--dry-run", action="store_true", help="count only, leave the catalogue as it is")
+    add_json(rebuild, "catalogue, counts, findings, dry_run")
+    rebuild.set_defaults(func=run_rebuild)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -48,6 +68,36 @@ def run(args: argparse.Namespace) -> int:
     else:
         _print(result, args.top)
     return 0 if result.is_sound else 1
+
+
+def run_rebuild(args: argparse.Namespace) -> int:
+    """Make the catalogue again and print what is in it."""
+    from ripstop.control.audit.rebuild import rebuild_catalogue
+
+    with _progress(quiet=args.json) as tell:
+        made = rebuild_catalogue(args.run, progress=tell, is_dry=args.dry_run)
+    if args.json:
+        print_json({**made.to_json(), "dry_run": args.dry_run})
+    else:
+        for finding in made.findings:
+            print(f"left out: {finding}")
+        counted = ", ".join(f"{number} {name}" for name, number in made.counts.items())
+        print(f"{made.path} {'would hold' if args.dry_run else 'holds'} {counted}")
+    return 1 if made.findings else 0
+
+
+@contextmanager
+def _progress(*, quiet: bool) -> Iterator[Callable[[float], None] | None]:
+    """Show a bar on standard error where somebody watches."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("reading the logs", total=1.0)
+        yield lambda share: bar.update(task, completed=share)
 
 
 def _print(result: Verification, top: int) -> None:

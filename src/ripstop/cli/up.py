@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import logging
+import os
 import shutil
 import signal
 import sys
@@ -32,6 +34,7 @@ a repository of its own that begins with the policies that come with Ripstop.
 
 exit codes: 0 stopped by Ctrl-C or SIGTERM, 2 usage or configuration
 """
+_QUICK_S = 2.0  # loading them takes no longer
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -71,7 +74,11 @@ def run(args: argparse.Namespace) -> int:
     from ripstop.links.loop import run as run_loop
 
     with log_to_structlog():  # what the links tell, too
-        run_loop(_serve(_options(args), as_json=args.json))
+        is_prepared = run_loop(_serve(_options(args), as_json=args.json))
+    if not is_prepared:  # a compiler cannot be interrupted, and Python would wait for it
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
     return 0
 
 
@@ -132,8 +139,10 @@ def _configure_logging(*, as_json: bool) -> None:
     )
 
 
-async def _serve(options: ServiceOptions, *, as_json: bool) -> None:
+async def _serve(options: ServiceOptions, *, as_json: bool) -> bool:
+    """Serve until a signal comes; gives whether nothing is being compiled any more."""
     from ripstop.control.service import ControlService
+    from ripstop.links.tasks import end
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -142,9 +151,12 @@ async def _serve(options: ServiceOptions, *, as_json: bool) -> None:
     async with ControlService(options) as service:
         service.on_enrolled = lambda agent: _tell_next(service, agent, as_json=as_json)
         _tell(service, as_json=as_json)
+        telling = asyncio.create_task(_tell_prepared(service, as_json=as_json))
         await stop.wait()
+        await end(telling)
     if not as_json:
         print("stopped; the data stay in", options.data)
+    return service.is_prepared.is_set()
 
 
 def _tell(service: ControlService, *, as_json: bool) -> None:
@@ -173,6 +185,21 @@ def _tell(service: ControlService, *, as_json: bool) -> None:
     for device, password in sorted(service.server.mqtt_passwords.items()):
         print(f"  device {device:<15}{service.server.mqtt_address} user {device} password {password}")
     print("  Ctrl-C stops it", flush=True)
+
+
+async def _tell_prepared(service: ControlService, *, as_json: bool) -> None:
+    """Say that the risk kernels are being compiled, where that takes its time, and when they are."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_QUICK_S):
+            await service.is_prepared.wait()
+    if not service.is_prepared.is_set() and not as_json:
+        print("preparing the risk kernels: up to a minute, once on this machine", flush=True)
+        print("  agents may join now, an incident would wait for them", flush=True)
+        await service.is_prepared.wait()
+        print("the risk kernels are ready", flush=True)
+    await service.is_prepared.wait()
+    if as_json:
+        print(json.dumps({"event": "ready"}), flush=True)
 
 
 def _tell_next(service: ControlService, agent: str, *, as_json: bool) -> None:

@@ -169,7 +169,7 @@ class MetricsServer:
                 start_response("404 Not Found", [("Content-Type", "text/plain")])
                 return [b"/metrics or /healthz\n"]
             health = is_healthy()
-            status = "200 OK" if health["healthy"] else "503 Service Unavailable"
+            status = "200 OK" if health["ready"] else "503 Service Unavailable"
             start_response(status, [("Content-Type", "application/json")])
             return [json.dumps(health).encode() + b"\n"]
 

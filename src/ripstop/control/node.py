@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from ripstop.core.clock import Instant
-from ripstop.core.intent import Position, Release
+from ripstop.core.intent import Release
 from ripstop.core.node import (
     Append,
     Computed,
@@ -50,7 +50,7 @@ from .registry import Presence, Registry
 from .settings import ControlSettings
 from .telemetry.ingest import Telemetry
 
-_GIVES_WAY = 5  # a tick gives way to a command for this part of the time between two
+_GIVES_WAY = 5  # a tick waits for this part of the time between two
 _LOGGED = ("incident.", "mitigation.", "intent.", "release.", "approval.", "authority.", "ledger.", "lift.")
 
 
@@ -90,8 +90,7 @@ class ControlNode:
         self.intake = LedgerIntake(self.names, signer, dict(fleet.heads))
         self.intake.trust(fleet.agents)
         self._has_begun = False
-        self._is_late = False  # whether the tick that is due has given way already
-        self._gave_way = Position()  # what was in force when a renewal gave way
+        self._late: set[str] = set()  # timers whose work has given way to a command
         self.reception = Reception(
             self.names, self.registry, self.telemetry, self.evidence, self.dispatch, self.intake,
             self.assessor, self.relay,
@@ -179,22 +178,30 @@ class ControlNode:
 
     def _tick(self, now: Instant) -> list[Effect]:
         tick_us = round(self.settings.tick_s * 1e6)
-        # A tick gives way, once, to a command that agents are just about to answer.
-        if not self._is_late and self.dispatch.is_young(now, tick_us // _GIVES_WAY):
-            self._is_late = True
-            return [SetTimer("tick", now.mono_us + tick_us // _GIVES_WAY)]
-        self._is_late = False
+        wait_us = tick_us // _GIVES_WAY
+        if self._gives_way("tick", is_command_near=self.dispatch.is_young(now, wait_us)):
+            return [SetTimer("tick", now.mono_us + wait_us)]
         self._return_tokens(now)
         again = SetTimer("tick", now.mono_us + tick_us)
         return [*self.dispatch.tick(now), *self.registry.sweep(now.mono_us), again]
 
     def _renew(self, now: Instant) -> list[Effect]:
-        """Renew the leases; a renewal gives way, once, to a lift that is nearly due."""
-        position, wait_us = self.authority.position, self.dispatch.renew_us // 2
-        if position != self._gave_way and self.desk.hub.is_calm_by(now.mono_us + wait_us):
-            self._gave_way = position
+        wait_us = self.dispatch.renew_us // 2
+        if self._gives_way("renew", is_command_near=self.desk.hub.is_calm_by(now.mono_us + wait_us)):
             return [SetTimer("renew", now.mono_us + wait_us)]
         return self.dispatch.renew(now)
+
+    def _gives_way(self, timer: str, *, is_command_near: bool) -> bool:
+        """Whether a timer's work waits for agents to answer a command first; it waits once, then it is done.
+
+        A tick waits for a command that has just gone out, a renewal for a lift that is nearly due.
+        """
+        was_late = timer in self._late
+        self._late.discard(timer)
+        if is_command_near and not was_late:
+            self._late.add(timer)
+            return True
+        return False
 
     def _resend(self, now: Instant) -> list[Effect]:
         out = self.dispatch.retry(now)
@@ -347,7 +354,8 @@ class ControlNode:
         """Add an agent with its public key."""
         self.registry.enrol(agent, public)
         self.intake.trust({agent: public})
-        return (Report("agent.enrolled", {"agent": agent, "key": public[:8].hex()}),)
+        told = Report("agent.enrolled", {"agent": agent, "key": public[:8].hex()})
+        return (told, self._logged(told, now))
 
     def margin_found(self, report: StabilityReport, now: Instant, read_us: int | None = None) -> Effects:
         """Take a report of the stability margin; the fleet is assessed at once where that is news.

@@ -17,7 +17,7 @@ from ripstop.core.node import Report
 from .audit.segments import segment_of
 
 try:
-    from sqlalchemy import Engine, ForeignKey, String, create_engine, event, select
+    from sqlalchemy import Engine, ForeignKey, String, create_engine, event, func, select
     from sqlalchemy.dialects.sqlite import insert
     from sqlalchemy.exc import SQLAlchemyError
     from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
@@ -114,9 +114,7 @@ class Records:
         with Session(self._engine) as session, session.begin():
             for item in items:
                 if isinstance(item, _Enrolled):
-                    session.merge(
-                        AgentRow(id=item.agent, public_key=item.public.hex(), enrolled_us=item.t_us)
-                    )
+                    _agent(session, item)
                 elif isinstance(item, bytes):
                     rows = list(decision_rows(segment_of(item)[1]))
                     if rows:
@@ -137,6 +135,15 @@ class Records:
             question = question.where(DecisionRow.verdict == verdict)
         with Session(self._engine) as session:
             return session.scalars(question).all()
+
+    def counts(self) -> dict[str, int]:
+        """Count what is in each table."""
+        tables = {"agents": AgentRow, "incidents": IncidentRow, "decisions": DecisionRow}
+        with Session(self._engine) as session:
+            return {
+                name: session.scalar(select(func.count()).select_from(table)) or 0
+                for name, table in tables.items()
+            }
 
     def close(self) -> None:
         """Write what is left and let go of the database."""
@@ -176,19 +183,27 @@ def decision_rows(segment: Segment) -> Iterator[dict[str, str | int]]:
             }
 
 
+def _agent(session: Session, enrolled: _Enrolled) -> None:
+    """Note an agent; one that is known under the same key stays enrolled since then."""
+    public = enrolled.public.hex()
+    row = session.get(AgentRow, enrolled.agent)
+    if row is None or row.public_key != public:
+        session.merge(AgentRow(id=enrolled.agent, public_key=public, enrolled_us=enrolled.t_us))
+
+
 def _incident(session: Session, report: Report, t_us: int) -> None:
     fields = report.fields
-    name = str(fields["incident"])
+    name = str(fields.get("incident", ""))
     row = session.get(IncidentRow, name)
     if row is None:
         row = IncidentRow(id=name, opened_us=t_us)
         session.add(row)
     match report.name:
         case "incident.opened":
-            row.model, row.suspects = str(fields["model"]), str(fields["agent"])
-            probability = fields["probability"]
+            row.model, row.suspects = str(fields.get("model", "")), str(fields.get("agent", ""))
+            probability = fields.get("probability")
             row.probability = float(probability) if isinstance(probability, int | float) else 0.0
         case "mitigation.planned":
-            row.plan = str(fields["plan"])
+            row.plan = str(fields.get("plan", ""))
         case "incident.closed":
-            row.closed_us, row.reason = t_us, str(fields["reason"])
+            row.closed_us, row.reason = t_us, str(fields.get("reason", ""))

@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ripstop.core.clock import Clock, Instant, SystemClock
-from ripstop.core.errors import WireError, missing_extra
+from ripstop.core.errors import missing_extra
 from ripstop.core.files import write_whole
 from ripstop.core.messages import Admission
 from ripstop.core.node import Message, Report, Store
 from ripstop.core.vocabulary import Vocabulary
-from ripstop.core.wire.envelope import EnvelopeType, Keyring, open_envelope
+from ripstop.core.wire.envelope import Keyring
 from ripstop.core.wire.record import pack
 from ripstop.links.departures import Departures
 from ripstop.links.driver import NodeDriver
@@ -30,8 +30,9 @@ from ripstop.links.permissions import enrol_subject
 from ripstop.links.server import NatsServer
 from ripstop.links.tasks import end
 
-from .audit.files import AuditFiles, read_log
-from .audit.segments import heads_of
+from .audit.epochs import LastEpoch
+from .audit.files import AuditFiles
+from .audit.segments import ChainHeads
 from .audit.trust import Trust
 from .audit.verify import VOCABULARY
 from .metrics import Metrics, MetricsServer
@@ -132,7 +133,9 @@ class ControlService:
             options.data, fleet, port=options.port, mqtt_port=options.mqtt_port, agents=agents,
             mqtt_devices=options.mqtt_devices,
         )  # fmt: skip
+        self.is_prepared = asyncio.Event()
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="control")
+        self._compiler = ThreadPoolExecutor(1, thread_name_prefix="kernels")
         self._ended = contextlib.AsyncExitStack()
         self._last_error = self._store_error = ""
 
@@ -141,11 +144,15 @@ class ControlService:
     async def start(self) -> None:
         """Start everything, in the order in which it is needed.
 
+        The kernels of the risk engine are compiled, or loaded, meanwhile and after: `is_prepared` tells when
+        an incident need not wait for them any more.
+
         Raises:
             ConfigurationError: C0502 where another control plane holds the folder, C0503 where the server
                 does not start, and what the files, keys and policies of the folder are refused with.
         """
         self._ended.callback(self._pool.shutdown)
+        self._ended.callback(self._compiler.shutdown, wait=False, cancel_futures=True)
         try:
             await self.server.start()
             self._ended.push_async_callback(self.server.stop)
@@ -177,7 +184,9 @@ class ControlService:
             self.server, self.keys.trusted(), on_enrolled=self._enrolled, clock=self.clock
         )
         self.agents = {**self.desk.signing_keys, **{a: d.signing_key for a, d in options.devices.items()}}
-        files = AuditFiles(data / "audit")
+        ring = Keyring.of(self.keys.trusted())
+        chains, epochs = ChainHeads(), LastEpoch(ring, fleet, data / "audit")
+        files = AuditFiles(data / "audit", {"segments": chains.read, "intents": epochs.read})
         self._ended.callback(files.close)
         self.records = Records(options.database or f"sqlite:///{data / 'records.db'}")
         self._ended.callback(self.records.close)
@@ -187,11 +196,10 @@ class ControlService:
         for damage in files.torn:
             log.warning("log.torn", stream=damage.stream, record=damage.number)
         self._save_trust()
-        heads = heads_of(read_log(data / "audit", "segments").records)
         unsigned = dict.fromkeys(self.server.mqtt_passwords, b"")
         self.node = ControlNode(
             options.settings, options.playbook, self.keys.command,
-            Fleet(options.vocabulary, {**unsigned, **self.agents}, heads, self._used_epoch()),
+            Fleet(options.vocabulary, {**unsigned, **self.agents}, chains.heads, epochs.epoch()),
         )  # fmt: skip
         repository = PolicyRepository(options.policies)
         self._ended.callback(repository.close)
@@ -201,15 +209,6 @@ class ControlService:
             stop_keys=(self.keys.stop.public,),
         )  # fmt: skip
         self._disk = IndexedDisk(files, self.records)
-
-    def _used_epoch(self) -> int:
-        """Give the epoch of the last intent on file, 0 where there is none that holds."""
-        ring = Keyring.of(self.keys.trusted())
-        issued = read_log(self.options.data / "audit", "intents").records
-        for record in reversed(issued):
-            with contextlib.suppress(WireError):
-                return open_envelope(ring, self.options.settings.fleet, EnvelopeType.INTENT, record).epoch
-        return 0
 
     async def _connect(self) -> None:
         self.link = NatsLink(self.server.address, self.server.login("control"))
@@ -222,10 +221,7 @@ class ControlService:
         self._ended.push_async_callback(self.driver.close)
         if current is not None:
             self._publish(current)
-        loop = asyncio.get_running_loop()
-        await asyncio.gather(
-            self.link.connected(), loop.run_in_executor(self._pool, warmup)
-        )  # a first incident must not wait for a compiler
+        await self.link.connected()
         await self.link.provision()
         departures = Departures(self.server, self._departed)
         self._ended.push_async_callback(departures.close)
@@ -234,7 +230,10 @@ class ControlService:
         self._page = MetricsServer(self.metrics, self.health, self.options.metrics_port)
         self._ended.callback(self._page.close)
         await self._look()
-        for name, work in (("store", self._watch_store()), ("records", self._keep_records())):
+        going_on = (
+            ("store", self._watch_store()), ("records", self._keep_records()), ("kernels", self._prepare()),
+        )  # fmt: skip
+        for name, work in going_on:
             task = asyncio.create_task(work, name=f"control {name}")
             self._ended.push_async_callback(end, task)
 
@@ -246,11 +245,16 @@ class ControlService:
         return f"http://127.0.0.1:{self._page.port}/metrics"
 
     def health(self) -> dict[str, object]:
-        """Tell whether the control plane commands its fleet, and what is in force."""
+        """Tell whether the control plane commands its fleet, and what is in force.
+
+        `ready` is more than `healthy`: an incident would find the kernels compiled, too.
+        """
         authority = self.node.authority
         release = authority.will.release
+        is_healthy = self.link.is_connected and authority.is_active
         return {
-            "healthy": self.link.is_connected and authority.is_active,
+            "healthy": is_healthy,
+            "ready": is_healthy and self.is_prepared.is_set(),
             "connected": self.link.is_connected,
             "epoch": authority.position.epoch,
             "release": release.counter,
@@ -308,6 +312,15 @@ class ControlService:
         log.error("control.failed", part=part, error=str(error))
 
     # ---- what goes on ---------------------------------------------------------------------------------
+
+    async def _prepare(self) -> None:
+        """Have the kernels ready before the first incident asks for them."""
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._compiler, warmup)
+        except Exception as error:  # noqa: BLE001 - what they are needed for will fail, and say so
+            self._failed("kernels", error)
+        else:
+            self.is_prepared.set()
 
     async def _watch_store(self) -> None:
         while True:

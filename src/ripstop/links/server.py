@@ -52,6 +52,25 @@ def server_binary() -> Path:
     return Path(found)
 
 
+def hold(folder: Path) -> IO[str]:
+    """Take a server's folder for as long as the lock that this gives is open.
+
+    Raises:
+        ConfigurationError: C0502 where a control plane holds it.
+    """
+    lock = (folder / "lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        lock.close()
+        raise ConfigurationError(
+            f"`{folder.parent}` is in use by another control plane",
+            code="C0502",
+            hint="one control plane at a time; choose another folder with `--data`",
+        ) from error
+    return lock
+
+
 class NatsServer:
     """A NATS server in a data folder, for one fleet.
 
@@ -145,7 +164,7 @@ class NatsServer:
                 does not start (a port that is taken, a broken configuration).
         """
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._hold_folder()
+        self._lock = hold(self.folder)
         try:
             self._load()
             self._write_configuration()
@@ -202,19 +221,6 @@ class NatsServer:
                 await self._reload()
 
     # ---- folder ---------------------------------------------------------------------------------------
-
-    def _hold_folder(self) -> None:
-        lock = (self.folder / "lock").open("w")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            lock.close()
-            raise ConfigurationError(
-                f"`{self.folder.parent}` is in use by another control plane",
-                code="C0502",
-                hint="one control plane at a time; choose another folder with `--data`",
-            ) from error
-        self._lock = lock
 
     def _load(self) -> None:
         self._secrets = self._read("secrets.json")

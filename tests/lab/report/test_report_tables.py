@@ -69,3 +69,11 @@ def test_the_summary_names_what_missed_its_bar(report):
     assert "Missed: fault to last acknowledgement." in tables.summary(slow)
     assert "Missed" not in tables.summary(report)
     assert "the last acknowledgement 2.01 s after the fault" in tables.summary(slow)
+
+
+@pytest.mark.parametrize("width", [30, 44, 71, 72, 76, 83, 84, 99, 100, 139, 140])
+def test_nothing_is_cut_however_narrow_the_terminal(report, width):
+    text = shown(report, width, terminal=True)
+    assert "…" not in text
+    assert text.count("Restricted") == (len(report.outcome.arms) if width < 72 else width >= 84)
+    assert text.count("Grounded:") == (len(report.outcome.arms) if width < 72 else 0)

@@ -13,14 +13,15 @@ not fit is left as it is and reported: evidence is never repaired.
 from __future__ import annotations
 
 import errno
+import io
 import os
 import struct
 import threading
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeAlias
 
 from ripstop.core.errors import ConfigurationError
 from ripstop.core.wire.chain import genesis, link
@@ -28,6 +29,7 @@ from ripstop.core.wire.chain import genesis, link
 MAGIC = b"RSLOG1\n\x00"
 _HEAD = struct.Struct("<II32s")
 _MOST = 1 << 26
+Reader: TypeAlias = Callable[[bytes], object]
 STREAMS = ("segments", "receipts", "intents", "bundles", "messages", "incidents", "forks")
 
 
@@ -58,34 +60,51 @@ class LogScan:
 
 def scan(stream: str, raw: bytes) -> LogScan:
     """Read a log's bytes as far as they are sound."""
-    head = genesis(stream)
-    if not raw:
-        return LogScan((), head, 0, None)
-    if raw[: len(MAGIC)] != MAGIC:
-        return LogScan((), head, 0, Damage(stream, 0, 1, "not a log of this version"))
     records: list[bytes] = []
-    at = len(MAGIC)
-    while at < len(raw):
-        number = len(records) + 1
-        if len(raw) - at < _HEAD.size:
-            return LogScan(tuple(records), head, at, Damage(stream, at, number, "torn", is_torn=True))
-        length, crc, linked = _HEAD.unpack_from(raw, at)
+    end = _walk(stream, io.BytesIO(raw), records.append)
+    return LogScan(tuple(records), end.head, end.size, end.damage)
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """Where what is sound of a log ends: bytes, records, the last link, and what follows."""
+
+    size: int
+    number: int
+    head: bytes
+    damage: Damage | None = None
+
+
+def _walk(stream: str, file: BinaryIO, take: Reader) -> _End:
+    """Hand on record after record as far as they are sound; one at a time is in memory."""
+    head, number, at = genesis(stream), 0, len(MAGIC)
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    if size == 0:
+        return _End(0, 0, head)
+    if file.read(len(MAGIC)) != MAGIC:
+        return _End(0, 0, head, Damage(stream, 0, 1, "not a log of this version"))
+
+    def damaged(reason: str, *, is_torn: bool = False) -> _End:
+        return _End(at, number, head, Damage(stream, at, number + 1, reason, is_torn=is_torn))
+
+    while at < size:
+        if size - at < _HEAD.size:
+            return damaged("torn", is_torn=True)
+        length, crc, linked = _HEAD.unpack(file.read(_HEAD.size))
         end = at + _HEAD.size + length
         if length > _MOST:
-            return LogScan(tuple(records), head, at, Damage(stream, at, number, "length out of bounds"))
-        if end > len(raw):
-            return LogScan(tuple(records), head, at, Damage(stream, at, number, "torn", is_torn=True))
-        payload = raw[at + _HEAD.size : end]
+            return damaged("length out of bounds")
+        if end > size:
+            return damaged("torn", is_torn=True)
+        payload = file.read(length)
         if zlib.crc32(payload, zlib.crc32(linked)) != crc:
-            is_last = end == len(raw)
-            return LogScan(
-                tuple(records), head, at, Damage(stream, at, number, "checksum does not fit", is_torn=is_last)
-            )
-        if linked != link(head, number, payload):
-            return LogScan(tuple(records), head, at, Damage(stream, at, number, "chain broken"))
-        records.append(payload)
-        head, at = linked, end
-    return LogScan(tuple(records), head, at, None)
+            return damaged("checksum does not fit", is_torn=end == size)
+        if linked != link(head, number + 1, payload):
+            return damaged("chain broken")
+        take(payload)
+        head, number, at = linked, number + 1, end
+    return _End(at, number, head)
 
 
 @dataclass(slots=True)
@@ -104,14 +123,19 @@ class AuditFiles:
     receipt leaves for what is not on disk. `append` and `sync` may be called from different threads.
     """
 
-    def __init__(self, folder: Path) -> None:
-        """Open the folder and its logs.
+    def __init__(self, folder: Path, readers: Mapping[str, Reader] | None = None) -> None:
+        """Open the folder and its logs; what they hold is checked, and read only this once.
+
+        Args:
+            folder: made where it is missing.
+            readers: by stream, given each of its records in order.
 
         Raises:
             AuditError: C0221 where a log cannot be opened, C0222 where one is damaged before its end.
         """
         self.folder = folder
         self.torn: list[Damage] = []
+        self._readers = dict(readers or {})
         self._logs: dict[str, _Log] = {}
         self._lock = threading.Lock()
         self._failure: OSError | None = None
@@ -120,7 +144,7 @@ class AuditFiles:
         try:
             for stream in sorted({path.stem for path in folder.glob("*.log")}.union(STREAMS)):
                 self._logs[stream] = self._open(stream)
-        except AuditError:
+        except BaseException:  # a reader's refusal, too
             self.close()
             raise
 
@@ -130,7 +154,8 @@ class AuditFiles:
     def _open(self, stream: str) -> _Log:
         path = self._path(stream)
         try:
-            found = scan(stream, path.read_bytes() if path.exists() else b"")
+            with path.open("a+b") as log_file:
+                found = _walk(stream, log_file, self._readers.get(stream, lambda _: None))
             if found.damage is not None and not found.damage.is_torn:
                 raise AuditError(
                     f"log `{path.name}` is damaged at byte {found.damage.offset}: {found.damage.reason}",
@@ -140,9 +165,9 @@ class AuditFiles:
             file = path.open("ab", buffering=0)
             if found.damage is not None:
                 self.torn.append(found.damage)
-                file.truncate(found.end)
-            log = _Log(file, found.end, len(found.records), found.head)
-            if found.end == 0:
+                file.truncate(found.size)
+            log = _Log(file, found.size, found.number, found.head)
+            if found.size == 0:
                 log.size = file.write(MAGIC)
         except OSError as error:
             raise AuditError(f"log `{path}` cannot be opened: {error.strerror}", code="C0221") from error
@@ -212,6 +237,22 @@ class AuditFiles:
 def _write_whole(file: BinaryIO, raw: bytes) -> None:
     if file.write(raw) != len(raw):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def read_through(folder: Path, stream: str, take: Reader) -> Damage | None:
+    """Hand on a stream's records one by one, as far as they are sound; gives what follows that is not.
+
+    Raises:
+        AuditError: C0221 where the log is there and cannot be read.
+    """
+    path = folder / f"{stream}.log"
+    try:
+        with path.open("rb") as file:
+            return _walk(stream, file, take).damage
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise AuditError(f"log `{path}` cannot be opened: {error.strerror}", code="C0221") from error
 
 
 def read_log(folder: Path, stream: str) -> LogScan:

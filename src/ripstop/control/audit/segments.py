@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from ripstop.core.errors import WireError
 from ripstop.core.messages import Segment
 from ripstop.core.wire.cbor import decode
@@ -41,14 +39,17 @@ def segment_of(record: bytes) -> tuple[str, Segment]:
     raise WireError("not a segment on file", code="W0404")
 
 
-def heads_of(records: Iterable[bytes]) -> dict[str, ChainHead]:
-    """Give how far each agent's chain is on file.
+class ChainHeads:
+    """Reads the log record by record; `heads` tells how far each agent's chain is on file."""
 
-    Raises:
-        WireError: W0404 for a record that is no segment.
-    """
-    heads: dict[str, ChainHead] = {}
-    for record in records:
+    def __init__(self) -> None:
+        self.heads: dict[str, ChainHead] = {}
+
+    def read(self, record: bytes) -> None:
+        """Take the log's next record.
+
+        Raises:
+            WireError: W0404 for one that is no segment.
+        """
         agent, segment = segment_of(record)
-        heads[agent] = ChainHead(segment.incarnation, segment.last, segment.head, segment.first)
-    return heads
+        self.heads[agent] = ChainHead(segment.incarnation, segment.last, segment.head, segment.first)

@@ -33,6 +33,8 @@ from .segments import owner_of
 from .trust import FILE, Trust
 
 VOCABULARY = "vocabulary.json"
+_BEGUN = "every run has this log, if only its first bytes"
+_MISSING = {"forks": "it was removed, unless the run is from before forked ledgers were kept: such have none"}
 _Take = Callable[[bytes, str], None]
 
 
@@ -128,7 +130,7 @@ def _logs(folder: Path, result: Verification) -> dict[str, LogScan]:
     for stream in STREAMS:
         path = folder / f"{stream}.log"
         if not path.is_symlink() and not (path.exists() and path.stat().st_size):
-            result.find("log.missing", path.name, "every run has this log, if only its first bytes")
+            result.find("log.missing", path.name, _MISSING.get(stream, _BEGUN))
     return logs
 
 

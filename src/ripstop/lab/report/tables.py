@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from rich import box
+from rich.console import Group
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -15,9 +17,14 @@ from ripstop.lab.report.schema import ArmSummary, Interval, Live, Outcome, Repor
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-# Columns of the terminal from which on an interval stands beside its mean, and all figures have room.
-_WIDE: Final = 110
-_ROOMY: Final = 80
+# Columns of the terminal from which on an interval stands beside its mean, and a table has room at all
+# (below, what would be a row is a paragraph); the figures, and from how many columns on each has room.
+_WIDE: Final = 140
+_NARROW: Final = 72
+_FIGURES: Final = {
+    "Grounded": _NARROW, "Cascaded": _NARROW, "Deliveries": _NARROW, "Vetoes": _NARROW, "Restricted": 84,
+    "Speed": 100,
+}  # fmt: skip
 _STYLES: Final = {
     State.MET: "green",
     State.MISSED: "bold red",
@@ -75,8 +82,8 @@ def arms_table(outcome: Outcome, *, width: int = _WIDE, plain: bool = False) -> 
     seeds = wording.plural(len(outcome.seeds), "seed")
     table = _table(f"The shift, arm by arm: mean and interval over {seeds}", plain=plain)
     table.add_column("Arm", no_wrap=True, min_width=10)
-    for name in ("Grounded", "Cascaded", "Deliveries", "Vetoes", "Restricted", "Speed"):
-        if width >= _ROOMY or name not in ("Restricted", "Speed"):
+    for name, least in _FIGURES.items():
+        if width >= least:
             table.add_column(name, justify="right", no_wrap=True)
     for arm in outcome.arms:
         table.add_row(*_arm_row(arm, width)[: len(table.columns)])
@@ -102,6 +109,21 @@ def _figure(mean: str, interval: Interval, between: str, scale: float = 1.0) -> 
     if interval.low != interval.high:
         text.append(f"{between}{wording.spread(interval, scale)}", style="not bold dim")
     return text
+
+
+def _paragraphs(table: Table) -> Group:
+    """Lay a table out for a narrow terminal: a paragraph a row, which begins with its first named cell."""
+    heads = [str(column.header) for column in table.columns]
+    named = next(at for at, head in enumerate(heads) if head)
+    parts: list[RenderableType] = [Text(str(table.title), style="bold")]
+    for row in zip(*(column.cells for column in table.columns), strict=True):
+        first, rest = row[: named + 1], zip(heads[named + 1 :], row[named + 1 :], strict=True)
+        parts.append(Text(" ").join(cell for cell in first if isinstance(cell, Text)))
+        for head, cell in rest:
+            if isinstance(cell, Text) and cell.plain:
+                line = Text.assemble((f"{head}: " if head else "", "dim"), cell)
+                parts.append(Padding(line, (0, 0, 0, 4)))
+    return Group(*parts)
 
 
 def figures_table(report: Report, *, plain: bool = False) -> Table:
@@ -137,11 +159,15 @@ def summary(report: Report) -> str:
 def show(report: Report, console: Console) -> None:
     """Print all tables and the summary; without colours and box drawing where the console is no terminal."""
     plain = not console.is_terminal
+    is_narrow = console.width < _NARROW
     if report.live is not None:
-        console.print(steps_table(report.live, plain=plain))
+        table = steps_table(report.live, plain=plain)
+        console.print(_paragraphs(table) if is_narrow else table)
     if report.outcome is not None:
-        console.print(arms_table(report.outcome, width=console.width, plain=plain))
+        table = arms_table(report.outcome, width=_WIDE if is_narrow else console.width, plain=plain)
+        console.print(_paragraphs(table) if is_narrow else table)
         for sentence in report.outcome.harm:
             console.print(Text(f"Harm: {wording.clean(sentence)}"))
-    console.print(figures_table(report, plain=plain))
+    table = figures_table(report, plain=plain)
+    console.print(_paragraphs(table) if is_narrow else table)
     console.print(Text(summary(report), style="bold"))
