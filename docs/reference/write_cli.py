@@ -13,12 +13,20 @@ PAGE = Path(__file__).with_name("cli.md")
 
 HEAD = """# The command line
 
-This page is written by `make docs` from the commands' own help. Exit codes are the same everywhere: 0 fine,
-1 finding, 2 usage or configuration (a missing extra, for example), 130 interrupted. An error is one line on
-stderr; with a bare `--json` it is `{"error": {...}}` on stdout, with code, place and hint apart. Every code
-has an entry in [errors.md](errors.md).
+This page is written by `make docs` from the commands' own help. The examples run in a checkout.
 
-Tab completion: `pip install 'ripstop[tools]'`, then `eval "$(register-python-argcomplete ripstop)"`.
+- **Exit codes** are the same everywhere: 0 fine, 1 a finding (of a policy, a graph, a record), 2 usage,
+  configuration or no answer (a missing file or extra, a server that is not there), 130 interrupted.
+- **Errors** are one line on stderr; with a bare `--json` they are `{"error": {...}}` on stdout, with code,
+  place and hint apart. Every code has an entry in [errors.md](errors.md).
+- **`--json`** prints one object (commands that run on print an object a line) with the keys that the table
+  names.
+- **Files**: `-` stands for standard input where a policy, a graph, a log or a series is read.
+- **Tables** become a block of lines for each row where the terminal is too narrow; into a pipe each row is
+  one line. There are no colours but in the demo's progress, which keeps to `NO_COLOR`.
+- **Completion**: `pip install 'ripstop[tools]'`, then in bash or zsh
+  `eval "$(register-python-argcomplete ripstop)"`, in fish
+  `register-python-argcomplete --shell fish ripstop | source`.
 """
 
 
@@ -47,7 +55,11 @@ def section(parser: argparse.ArgumentParser) -> str:
     """Describe one command line: what it does, its words, its options, its examples."""
     actions = [action for action in parser._actions if action.help != argparse.SUPPRESS]
     words = wrapped([parser.prog, *(usage(action) for action in actions if action.dest != "help")])
-    rows = [f"| `{spelled(action)}` | {meaning(action)} |" for action in actions if action.dest != "help"]
+    rows = [
+        f"| `{escaped(spelled(action))}` | {escaped(meaning(action))} |"
+        for action in actions
+        if action.dest != "help"
+    ]
     table = ["| word | meaning |", "|---|---|", *rows, ""] if rows else []
     epilog = [line.rstrip() for line in (parser.epilog or "").strip().splitlines()]
     parts = [
@@ -106,9 +118,12 @@ def argument(action: argparse.Action) -> str:
 def meaning(action: argparse.Action) -> str:
     """Give an action's help with its default filled in."""
     text = action.help or ""
-    return " ".join(
-        text.replace("%(default)s", str(action.default)).replace("%%", "%").replace("|", "\\|").split()
-    )
+    return " ".join(text.replace("%(default)s", str(action.default)).replace("%%", "%").split())
+
+
+def escaped(text: str) -> str:
+    """Give a text as a table's cell may hold it."""
+    return text.replace("|", "\\|")
 
 
 if __name__ == "__main__":

@@ -89,7 +89,7 @@ def test_after_a_kill_it_starts_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "code"),
     [
-        (("--policy", "nowhere.json"), "E0101"),
+        (("--policy", "nowhere.json"), "C0008"),
         (("--slow-s", "-1"), "C0301"),
         (("--call-s", "nan"), "C0385"),
         (("--token-file", "/dev/null", "--port", "0"), "C0384"),

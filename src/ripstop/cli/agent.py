@@ -23,12 +23,13 @@ if TYPE_CHECKING:
     from ripstop.links import Identity
 
 _EPILOG = """examples:
-  ripstop agent drone-42 --server nats://127.0.0.1:4222 --token TOKEN     (`ripstop up` prints both)
-  ripstop agent drone-42                                                  (it has joined before)
+  ripstop agent drone-42 --server nats://127.0.0.1:4222 --token TOKEN
+  ripstop agent drone-42
   ripstop agent drone-42 --fault-after 20 --repair-after 30
   ripstop agent drone-42 --seconds 60 --json
 
-The drone drains its battery at one reading a second, is offered a delivery now and then, and asks its
+`ripstop up` prints the address and the token; once a drone has joined, its name is enough. It drains its
+battery at one reading a second, is offered a delivery now and then, and asks its
 policies before it takes one. Its keys and its ledger lie in DIR/NAME. Ctrl-C ends it.
 
 exit codes: 0 ended, 2 usage or configuration

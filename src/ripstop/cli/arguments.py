@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import textwrap
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from ripstop.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from ripstop.cli.root import Subparsers
 
 STDIN = "/dev/stdin"
+
+
+class HelpFormatter(argparse.HelpFormatter):
+    """Wrap a help text's paragraphs to the terminal; lines that are indented stay as they are."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        paragraphs = text.strip().split("\n\n")
+        return "\n\n".join(each if "\n  " in each else textwrap.fill(each, width) for each in paragraphs)
 
 
 def add_command(
@@ -25,7 +37,7 @@ def add_command(
         help=help,
         description=description or f"{help[0].upper()}{help[1:]}.",
         epilog=epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
     )
 
 
@@ -53,6 +65,18 @@ def add_top(parser: argparse.ArgumentParser, what: str, default: int = 20) -> No
 def source(text: str) -> str:
     """Read a file's name; `-` stands for standard input."""
     return STDIN if text == "-" else text
+
+
+def existing(text: str) -> str:
+    """Read the name of a file or folder that is there; `-` stands for standard input.
+
+    Raises:
+        ConfigurationError: C0008, it is not there.
+    """
+    file = source(text)
+    if not Path(file).exists():
+        raise ConfigurationError(f"`{file}` cannot be read, no such file or directory", code="C0008")
+    return file
 
 
 def whole(least: int, most: int | None = None) -> Callable[[str], int]:

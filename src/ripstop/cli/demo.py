@@ -64,7 +64,11 @@ def add_parser(subparsers: Subparsers) -> None:
         "--seeds", type=_seeds, metavar="LIST", help="of the outcome, as 7,8,9 or 100-104 (default 100-102)"
     )
     drones.add_argument(
-        "--arm", action="append", choices=_ARMS, help="an arm of the outcome; repeat for more (default: all)"
+        "--arm",
+        action="append",
+        choices=_ARMS,
+        metavar="ARM",
+        help=f"an arm of the outcome: {', '.join(_ARMS)}; repeat for more (default: all)",
     )
     drones.add_argument(
         "--live", action=argparse.BooleanOptionalAction, default=True, help="play the window in real time"

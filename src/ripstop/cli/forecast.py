@@ -27,10 +27,9 @@ if TYPE_CHECKING:
     )
 
 _EPILOG = """examples:
-  ripstop forecast train battery.csv --out battery.onnx --limit 20 --side below
-  ripstop forecast train monday.csv tuesday.csv --column cpu --out cpu.onnx --horizon 12
-  ripstop forecast eval battery.csv --limit 20 --side below
-  ripstop forecast eval battery.csv --model battery.onnx --json
+  ripstop forecast eval examples/battery.csv --limit 30 --side below
+  ripstop forecast train examples/battery.csv --out battery.onnx --limit 30 --side below
+  ripstop forecast eval examples/battery.csv --model battery.onnx --json
 
 A file is CSV with a header: a column of times (t_s, time, timestamp ...) if there is one, and a column for
 each series of the metric. An empty cell is a missing sample.

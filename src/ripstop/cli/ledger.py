@@ -36,7 +36,9 @@ def add_parser(subparsers: Subparsers) -> None:
     verbs = add_verbs(add_command(subparsers, "ledger", "read and verify an agent's ledger", _EPILOG))
     show = add_command(verbs, "show", "print a ledger's records, oldest first", _EPILOG)
     show.add_argument("folder", type=Path, metavar="FOLDER", help="the ledger's folder")
-    show.add_argument("--kind", choices=_KINDS, help="only records of this kind")
+    show.add_argument(
+        "--kind", choices=_KINDS, metavar="KIND", help=f"only records of this kind: {', '.join(_KINDS)}"
+    )
     show.add_argument(
         "--last", type=whole(0), default=0, metavar="N", help="only the last N, 0 for all (default)"
     )

@@ -21,24 +21,21 @@ if TYPE_CHECKING:
     from ripstop.risk import Graph, RiskReport
 
 _EPILOG = """examples:
-  ripstop risk fleet.json
-  ripstop risk fleet.json --theta 0.2 --trials 10000 --expected --top 10
-  ripstop risk fleet.json --threshold 0.3 --json
-  ripstop risk fleet.json --trials 100000 --budget 2
-  ripstop risk grid.json --model load --tolerance 0.3
-  ripstop risk fleet.csv --why drone-7 drone-12
-  ripstop risk fleet.json --plot fleet.png
-  ripstop risk fleet.json --rare drone-7 --theta 0.8
-  ripstop risk whatif fleet.json --isolate hub
-  ripstop risk learn incidents.jsonl
-  ripstop risk stability grid.json
-  ripstop risk fleet.json --trials 1000000 --queue nats://127.0.0.1:4222
+  ripstop risk examples/fleet.json
+  ripstop risk examples/fleet.json --theta 0.2 --trials 10000 --expected --top 10
+  ripstop risk examples/fleet.json --threshold 0.3 --json
+  ripstop risk examples/fleet.json --trials 100000 --budget 2
+  ripstop risk examples/fleet.json --model load --tolerance 0.3
+  ripstop risk examples/fleet.json --why hub drone-7
+  ripstop risk examples/fleet.json --plot fleet.png
+  ripstop risk examples/fleet.json --rare drone-6 --theta 0.8
+  ripstop risk examples/fleet.json --trials 1000000 --queue nats://127.0.0.1:4222
 
 A graph is {"directed": false, "nodes": [...], "edges": [["a", "b", 0.4], ...]}; the form that networkx's
 node_link_data gives is read too. A weight is the probability that a failure at one end causes one at the
 other.
 
-exit codes: 0 fine, 1 a node lies above --threshold, 2 usage
+exit codes: 0 fine, 1 a node lies above --threshold, 2 usage or no answer
 """
 
 

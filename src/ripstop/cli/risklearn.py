@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from ripstop.cli.root import Subparsers
 
 _EPILOG = """examples:
-  ripstop risk learn incidents.jsonl
-  ripstop risk learn incidents.jsonl --graph prior.json --out learned.json
-  ripstop risk learn incidents.jsonl --graph prior.json --held-out 0.3 --plot reliability.png --json
+  ripstop risk learn examples/incidents.jsonl
+  ripstop risk learn examples/incidents.jsonl --graph examples/fleet.json --out learned.json
+  ripstop risk learn examples/incidents.jsonl --held-out 0.3 --plot reliability.png --json
 
 A log holds one incident a line: {"failures": {"a": 0, "b": 12.5}, "causes": {"b": "a"}}. Times are in any
 unit; causes may be left out. The last incidents are held out to see how well the weights predict.

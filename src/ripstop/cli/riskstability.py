@@ -13,9 +13,8 @@ if TYPE_CHECKING:
     from ripstop.risk import Identified, StabilityReport, SwingModel
 
 _EPILOG = """examples:
-  ripstop risk stability grid.json
-  ripstop risk stability telemetry.json --confidence 0.9 --json
-  ripstop risk stability grid.json --direction south=1 --damping 0.05 --headroom 0.2
+  ripstop risk stability examples/grid.json
+  ripstop risk stability examples/grid.json --direction south=1 --damping 0.05 --headroom 0.2 --json
 
 A file is {"buses": [{"id": "a", "inertia": 0.1, "damping": 0.05, "power": 1, "reserve": 0.5}, ...],
 "lines": [["a", "b", 2.0], ...]}; without inertia a bus is a load. With {"telemetry": {"t_s": [...],
@@ -101,17 +100,14 @@ def _identified(found: Identified) -> dict[str, object]:
 def _print_report(report: StabilityReport) -> None:
     state = "stable" if report.is_stable else "NOT stable"
     print(f"{state}; {report.islands} island(s)")
-    rows = [
-        ["least damping ratio", f"{report.damping:.4f}", _range(report.damping_low, report.damping_high)],
-        ["headroom, p.u.", f"{report.headroom:.4f}", _range(report.headroom_low, report.headroom_high)],
-    ]
-    sure = f"{100 * report.confidence:g} % interval" if report.draws else "interval (model as given)"
-    print_table(f"margin, limited by {report.limit}", ["figure", "value", sure], rows)
+    header = ["figure", "value"]
+    rows = [["least damping ratio", f"{report.damping:.4f}"], ["headroom, p.u.", f"{report.headroom:.4f}"]]
+    if report.draws:
+        header.append(f"{100 * report.confidence:g} % interval")
+        rows[0].append(f"{report.damping_low:.4f} .. {report.damping_high:.4f}")
+        rows[1].append(f"{report.headroom_low:.4f} .. {report.headroom_high:.4f}")
+    print_table(f"margin, limited by {report.limit}", header, rows)
     swings = [[str(i), f"{m.frequency_hz:.4f}", f"{m.damping:.4f}"] for i, m in enumerate(report.modes(), 1)]
     if swings:
         print_table("swings", ["#", "frequency, Hz", "damping ratio"], swings)
     print_notes(report.notes)
-
-
-def _range(low: float, high: float) -> str:
-    return f"{low:.4f} .. {high:.4f}"

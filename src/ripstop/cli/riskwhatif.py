@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from ripstop.risk import Chosen, Graph, GraphMitigation, RiskReport
 
 _EPILOG = """examples:
-  ripstop risk whatif fleet.json --isolate hub
-  ripstop risk whatif fleet.json --cut drone-1 drone-2 --add drone-1 hub 0.1
-  ripstop risk whatif fleet.json --shed load=0.5 --star hub
-  ripstop risk whatif fleet.json --target 0.1 --by cut --max-measures 5
-  ripstop risk whatif fleet.json --critical 5 --json
+  ripstop risk whatif examples/fleet.json --isolate hub
+  ripstop risk whatif examples/fleet.json --cut drone-1 drone-2 --add drone-1 drone-3 0.1
+  ripstop risk whatif examples/fleet.json --shed load=0.5 --star hub
+  ripstop risk whatif examples/fleet.json --target 0.1 --by cut --max-measures 5
+  ripstop risk whatif examples/fleet.json --critical 5 --json
 
 The measures given are one set; it is tried in the same sampled worlds as doing nothing. With --target the
 cheapest set of isolations or cuts is searched instead; with --critical the nodes or links that matter most.

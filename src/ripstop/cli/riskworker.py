@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from ripstop.cli.root import Subparsers
 
 _EPILOG = """examples:
-  nats-server -js &
   ripstop risk worker --nats nats://127.0.0.1:4222
-  ripstop risk fleet.json --trials 1000000 --queue nats://127.0.0.1:4222
+  ripstop risk examples/fleet.json --trials 1000000 --queue nats://127.0.0.1:4222
 
-Start as many workers as there are cores, on as many machines as there are. What they count does not depend on
-who counts it: the report has the same bytes. A worker that dies loses nothing, its unit goes to another after
-five seconds. It ends by Ctrl-C or SIGTERM, when the unit at hand is done.
+The server is `nats-server -js`, for example. Start as many workers as there are cores, on as many machines as
+there are. What they count does not depend on who counts it: the report has the same bytes. A worker that dies
+loses nothing, its unit goes to another after five seconds. It ends by Ctrl-C or SIGTERM, when the unit at
+hand is done.
 
 exit codes: 0 ended, 2 usage, or no server
 """

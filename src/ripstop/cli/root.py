@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 import ripstop
+from ripstop.cli.arguments import HelpFormatter
 from ripstop.cli.output import print_json
 from ripstop.core.errors import ConfigurationError, PolicyError, RipstopError, missing_extra
 
@@ -55,10 +56,11 @@ COMMANDS = {
 
 _EPILOG = """examples:
   ripstop policy check policies/payload_limit.json
+  ripstop risk examples/fleet.json --theta 0.3
   ripstop demo drones --agents 20
-  ripstop risk --help
+  ripstop risk whatif --help
 
-exit codes: 0 fine, 1 finding, 2 usage or configuration, 130 interrupted
+exit codes: 0 fine, 1 finding, 2 usage, configuration or no answer, 130 interrupted
 """
 
 
@@ -72,7 +74,7 @@ def build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
         prog="ripstop",
         description=ripstop.__doc__,
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"ripstop {ripstop.__version__}")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND")

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ripstop.cli.arguments import add_command, port
+from ripstop.cli.arguments import add_command, existing, port
 from ripstop.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
 _EPILOG = """examples:
   ripstop sidecar drone-42 --policy policies/payload_limit.json
-  ripstop sidecar pump-1 pump-2 --policy pumps.yaml --vocabulary pump.yaml --durable      (a gateway)
+  ripstop sidecar drone-1 drone-2 --policy policies/drones/admission.yaml --durable
   ripstop sidecar drone-42 --policy policies/payload_limit.json --port 8642 --json
   curl --unix-socket ripstop-agents/sidecar.sock http://localhost/v1/decide \\
     -d '{"action": "accept_task", "context": {"battery_percent": 80, "payload_kg": 0.5}}'
 
-The socket has mode 0600. The port is one of 127.0.0.1 and takes only requests that bear the token, which is
-drawn and written to the token file where there is none. Each agent's ledger lies in DIR/NAME/ledger; a second
-sidecar on one is refused. Ctrl-C or SIGTERM ends it: what came in is answered, the ledgers are synced, the
-socket is removed.
+Several names make a gateway. The socket has mode 0600. The port is one of 127.0.0.1 and takes only requests
+that bear the token, which is drawn and written to the token file where there is none. Each agent's ledger
+lies in DIR/NAME/ledger; a second sidecar on one is refused. Ctrl-C or SIGTERM ends it: what came in is
+answered, the ledgers are synced, the socket is removed.
 
 exit codes: 0 ended, 1 a policy does not load, 2 usage or configuration
 """
@@ -47,13 +47,13 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("names", metavar="NAME", nargs="+", help="ids of the agents")
     parser.add_argument(
         "--policy",
-        type=Path,
+        type=existing,
         action="append",
         required=True,
         metavar="FILE",
         help="a policy; may be repeated",
     )
-    parser.add_argument("--vocabulary", type=Path, metavar="FILE", help="by default that of the policies")
+    parser.add_argument("--vocabulary", type=existing, metavar="FILE", help="by default that of the policies")
     parser.add_argument(
         "--data", type=Path, default=Path("ripstop-agents"), metavar="DIR", help="data folder"
     )

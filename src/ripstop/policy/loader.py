@@ -109,7 +109,7 @@ def _text_of(path: Path, findings: Findings) -> str | None:
 
 
 def _read(text: str, path: Path, findings: Findings) -> Node | None:
-    is_json = path.suffix or text.lstrip()[:1] in ("", "{", "[")
+    is_json = path.suffix or text.lstrip()[:1] in ("", "{", "[", "/")
     if path.suffix in (".yaml", ".yml") or not is_json:  # a pipe has no name that tells
         from ripstop.policy.yaml_source import read_yaml
 

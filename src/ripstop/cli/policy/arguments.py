@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ripstop.cli.arguments import source
+from ripstop.cli.arguments import existing, source
 from ripstop.core.canonical import Json
 from ripstop.core.errors import ConfigurationError
 from ripstop.policy import Policy, load
@@ -77,18 +77,6 @@ def read_situation(args: argparse.Namespace) -> Situation:
     trace = read_trace(args.trace)
     t_us = args.t_us if args.t_us is not None else max((moment for moment, _ in trace), default=0)
     return Situation(read_context(args.context), trace, t_us)
-
-
-def existing(text: str) -> str:
-    """Read the name of a file or folder that is there; `-` stands for standard input.
-
-    Raises:
-        ConfigurationError: C0008, it is not there.
-    """
-    file = source(text)
-    if not Path(file).exists():
-        raise ConfigurationError(f"`{file}` cannot be read, no such file or directory", code="C0008")
-    return file
 
 
 def expanded(files: Sequence[str]) -> list[Path]:

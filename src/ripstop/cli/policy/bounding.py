@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _EPILOG = """examples:
   ripstop policy bounds policies/drones
-  ripstop policy bounds mine.yaml --json
+  ripstop policy bounds policies/payload_limit.json --json
 
 `operations` and `on a sample` are operator applications in the worst case, with lists unrolled to their
 declared size; `-` where a list has none. Memory does not depend on how many samples there are.

@@ -20,7 +20,7 @@ _EPILOG = """examples:
   ripstop policy check policies/payload_limit.json
   ripstop policy check policies/drones --json
   ripstop policy check policies --format sarif > findings.sarif
-  ripstop policy check mine.yaml --vocabulary vocabularies/drone.yaml --strict
+  ripstop policy check policies/payload_limit.json --vocabulary vocabularies/drone.yaml --strict
 
 exit codes: 0 fine, 1 a file does not load (or, with --strict, has a lint), 2 usage
 """

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from ripstop.cli.arguments import add_command, add_json
+from ripstop.cli.arguments import add_command, add_json, existing
 from ripstop.cli.output import print_json
-from ripstop.cli.policy.arguments import add_situation, add_vocabulary, existing, read_situation
+from ripstop.cli.policy.arguments import add_situation, add_vocabulary, read_situation
 from ripstop.core.canonical import Json
 from ripstop.core.decision import Decision
 from ripstop.policy import Policy, load
@@ -21,7 +21,8 @@ _EPILOG = """examples:
   ripstop policy eval policies/payload_limit.json --context '{"battery_percent": 25, "payload_kg": 0.5}'
   ripstop policy eval policies/drones/admission.yaml --action accept_task \\
       --context '{"margin_after_wh": 4, "reserve_wh": 5}' --json
-  ripstop policy eval mine.json --context @context.json --action start --trace observed.jsonl
+  ripstop policy eval policies/drones/payload-limit.yaml --action take_off \\
+      --context @examples/context.json --trace examples/observed.jsonl
 
 Without --action the rule alone is evaluated: allow, deny or unknown. With it the whole policy is: ranges,
 limits, what UNKNOWN means, what was observed.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _EPILOG = """examples:
   ripstop policy explain policies/payload_limit.json --context '{"battery_percent": 25, "payload_kg": 2}'
-  ripstop policy explain policies/drones --action accept_task --context @context.json --trace observed.jsonl
+  ripstop policy explain policies/drones --action accept_task --context @examples/context.json
 
 Every change that is proposed has been evaluated: with it the decision is allow. Signals inside temporal
 operators are what was observed, and are not changed.

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ripstop.cli.arguments import add_command, add_json
+from ripstop.cli.arguments import add_command, add_json, existing
 from ripstop.cli.output import print_json
-from ripstop.cli.policy.arguments import existing, expanded
+from ripstop.cli.policy.arguments import expanded
 from ripstop.core.canonical import Json
 from ripstop.core.errors import ConfigurationError
 from ripstop.policy.diagnostics import Findings
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _EPILOG = """examples:
   ripstop policy fmt policies
   ripstop policy fmt policies --check
-  ripstop policy fmt mine.yaml --diff
+  ripstop policy fmt policies/payload_limit.json --diff
 
 Comments stay, and so does what a file says. Without --check or --diff files are written in place.
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _EPILOG = """examples:
   ripstop policy bench policies/payload_limit.json --context '{"battery_percent": 25.0, "payload_kg": 0.5}'
-  ripstop policy bench policies/drones --action accept_task --context @context.json --rounds 50
+  ripstop policy bench policies/drones --action accept_task --context @examples/context.json --rounds 50
 
 The figures are medians over rounds in which everything that is measured takes its turn. Write numbers with a
 decimal point where the agent has floats: integers are slower.
