@@ -25,6 +25,7 @@ import ast
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
+from ripstop.backends.python.assemble import assemble
 from ripstop.backends.python.branches import MOST_LEAVES, Brancher, assign, collect, leaves
 from ripstop.backends.python.lowering import Emitter
 from ripstop.backends.python.slots import Slot, Unsupported, assign_slots, name
@@ -94,7 +95,10 @@ def compile_group(policies: tuple[Policy, ...], action: str, vocabulary: Vocabul
         ast.Tuple([name("m"), *(name(f"e{index}") for index in range(len(policies)))], ast.Load())
     )
     body = [*fetches, assign("m", ast.Constant(0)), *bodies, result]
-    return Group(policies, build(["c", "s", "t", "r"], body, ast.Return(ast.Constant(None))))
+    try:
+        return Group(policies, build(["c", "s", "t", "r"], body, ast.Return(ast.Constant(None))))
+    except Unsupported as reason:
+        return Group(policies, None, str(reason))
 
 
 def compile_groups(policies: tuple[Policy, ...], action: str, vocabulary: Vocabulary) -> tuple[Group, ...]:
@@ -110,15 +114,15 @@ def compile_groups(policies: tuple[Policy, ...], action: str, vocabulary: Vocabu
 
 
 def build_any(arguments: Sequence[str], body: list[ast.stmt], otherwise: ast.stmt) -> Callable[..., object]:
-    """Make a function of statements; on a surprise it does something else."""
+    """Make a function of statements; on a surprise it does something else.
+
+    Raises:
+        Unsupported: CPython compiles it wrongly.
+    """
     guarded = ast.Try(body, [ast.ExceptHandler(name("_surprises"), None, [otherwise])], [], [])
     parameters = ast.arguments([], [ast.arg(each) for each in arguments], None, [], [], None, [])
-    function = ast.FunctionDef("generated", parameters, [guarded], [], lineno=0)
-    module = ast.fix_missing_locations(ast.Module([function], []))
-    space: dict[str, object] = {**HELPERS, "_surprises": SURPRISES, "_absent": object()}
-    exec(compile(module, "<ripstop policy>", "exec"), space)  # noqa: S102 (a tree that this package built)
-    made: Callable[..., object] = space["generated"]  # type: ignore[assignment]  # exec gives no type
-    return made
+    function = ast.FunctionDef("generated", parameters, [guarded], [])
+    return assemble(function, {**HELPERS, "_surprises": SURPRISES, "_absent": object()})
 
 
 def build(arguments: Sequence[str], body: list[ast.stmt], otherwise: ast.stmt) -> Function:

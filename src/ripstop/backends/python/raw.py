@@ -28,9 +28,9 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Mapping
 from dataclasses import field
-from types import FunctionType
 from typing import Protocol, TypeAlias
 
+from ripstop.backends.python.assemble import assemble
 from ripstop.backends.python.branches import Brancher, Leaf, assign, either, leaves
 from ripstop.backends.python.lowering import Emitter
 from ripstop.backends.python.plan import SURPRISES
@@ -97,25 +97,21 @@ def _build(body: list[ast.stmt], ends: Mapping[object, Verdict], slow: RawVerdic
     fallback = ast.Return(ast.Call(name("_slow"), [name("c"), name("t")], []))
     guarded = ast.Try(body, [ast.ExceptHandler(name("_surprises"), None, [ast.Pass()])], [], [])
     parameters = ast.arguments([], [ast.arg("c"), ast.arg("t")], None, [], [], None, [ast.Constant(0)])
-    function = ast.FunctionDef("verdict", parameters, [guarded, fallback], [], lineno=0)
-    module = ast.Module([function], [])
-    constants: dict[object, object] = {**ends, ...: _class_as_constant(module)}
-    ast.fix_missing_locations(module)
-    space: dict[str, object] = {**HELPERS, "_surprises": SURPRISES, "_slow": slow}
-    exec(compile(module, "<ripstop rule>", "exec"), space)  # noqa: S102 (a tree that this package built)
-    made: FunctionType = space["verdict"]  # type: ignore[assignment]  # exec gives no type
+    function = ast.FunctionDef("verdict", parameters, [guarded, fallback], [])
+    constants: dict[object, object] = {**ends, ...: _class_as_constant(function)}
+    made = assemble(function, {**HELPERS, "_surprises": SURPRISES, "_slow": slow})
     code = made.__code__
     made.__code__ = code.replace(co_consts=tuple(constants.get(each, each) for each in code.co_consts))
     return made
 
 
-def _class_as_constant(module: ast.Module) -> type | None:
+def _class_as_constant(function: ast.FunctionDef) -> type | None:
     """Put `...`, the one constant that `is` may meet, for the first class that is asked for; give the class.
 
     A constant is loaded in a fraction of the time that a built-in name takes.
     """
     chosen: str | None = None
-    for node in ast.walk(module):
+    for node in ast.walk(function):
         match node:
             case ast.Compare(ast.Attribute(attr="__class__"), comparators=[ast.Name(id=asked)]):
                 chosen = chosen or asked

@@ -79,13 +79,13 @@ def compile_condition(expr: Expr, vocabulary: Vocabulary, exact: Condition) -> C
             return exact
         emitter = Emitter(slots, ranged=True)
         test = emitter.test(expr)
+        body = [statement for slot in slots.values() for statement in observed(slot)]
+        for inner, variable in emitter.recalled.values():
+            body += fetch_recalled(key_of(rule_of(inner), vocabulary), variable)
+        body.append(ast.Return(ast.IfExp(test, ast.Constant(True), ast.Constant(False))))
+        fast = build_any(["s", "t", "r"], body, ast.Return(ast.Constant(None)))
     except Unsupported:
         return exact
-    body = [statement for slot in slots.values() for statement in observed(slot)]
-    for inner, variable in emitter.recalled.values():
-        body += fetch_recalled(key_of(rule_of(inner), vocabulary), variable)
-    body.append(ast.Return(ast.IfExp(test, ast.Constant(True), ast.Constant(False))))
-    fast = build_any(["s", "t", "r"], body, ast.Return(ast.Constant(None)))
 
     def condition(readings: Readings, t_us: int, recalled: Recalled) -> Truth:
         truth = fast(readings, t_us, recalled.get)
