@@ -133,6 +133,7 @@ def _configure_logging(*, as_json: bool) -> None:
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso" if as_json else "%Y-%m-%d %H:%M:%SZ", utc=True),
+            structlog.processors.format_exc_info,
             structlog.processors.JSONRenderer() if as_json else _line,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
@@ -141,9 +142,10 @@ def _configure_logging(*, as_json: bool) -> None:
 
 
 def _line(logger: object, method: str, event: MutableMapping[str, object]) -> str:
-    """Lay one event out for people: when, how grave, what, and its fields."""
+    """Lay one event out for people: when, how grave, what, and its fields; a traceback on lines of its own."""
     at, level, name = event.pop("timestamp"), event.pop("level"), event.pop("event")
-    return f"{at} {level:7} {name:24} {words(event)}".rstrip()
+    trace = f"\n{event.pop('exception')}" if "exception" in event else ""
+    return f"{at} {level:7} {name:24} {words(event)}".rstrip() + trace
 
 
 async def _serve(options: ServiceOptions, *, as_json: bool) -> bool:
