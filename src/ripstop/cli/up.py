@@ -142,7 +142,7 @@ def _configure_logging(*, as_json: bool) -> None:
 
 
 def _line(logger: object, method: str, event: MutableMapping[str, object]) -> str:
-    """Lay one event out for people: when, how grave, what, and its fields; a traceback on lines of its own."""
+    """Lay one event out for people: when, how grave, what, its fields; a traceback on lines of its own."""
     at, level, name = event.pop("timestamp"), event.pop("level"), event.pop("event")
     trace = f"\n{event.pop('exception')}" if "exception" in event else ""
     return f"{at} {level:7} {name:24} {words(event)}".rstrip() + trace
