@@ -124,14 +124,14 @@ def test_an_example_of_a_help_runs_as_printed(
         words = re.split(r" [|&>]", line)[0]
         build_parser(shlex.split(words)[1:]).parse_args(shlex.split(words)[1:])
         return
-    if "ripstop-agents" in line or "audit verify" in line or "6e3c" in line:
+    if "ripstop-agents" in line or "ripstop audit" in line or "6e3c" in line:
         with Agent(
             "drone-42", "policies/payload_limit.json", ledger="ripstop-agents/drone-42/ledger"
         ) as agent:
             agent.decide("take_off")
     code = run(shlex.split(line.partition(" > ")[0])[1:])
     said = capfd.readouterr()
-    fails = "audit verify" in line or "6e3c" in line  # they name a run and a head of somebody's own
+    fails = "ripstop audit" in line or "6e3c" in line  # they name a run and a head of somebody's own
     assert code in ((1, 2) if fails else (0, 1)), said.err
     assert "\x1b" not in said.out + said.err
 

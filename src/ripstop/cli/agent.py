@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ripstop.cli.arguments import add_command
+from ripstop.cli.output import words
 
 if TYPE_CHECKING:
     from ripstop.agent.runtime import AgentRuntime
@@ -202,12 +203,7 @@ class _Drone:
         if self.args.json:
             print(json.dumps({"event": name, **shown}, ensure_ascii=False), flush=True)
         else:
-            words = "  ".join(f"{key}={_shown(value)}" for key, value in shown.items() if value != "")
-            print(f"{self.flown_s:6.0f} s  {name:22} {words}", flush=True)
-
-
-def _shown(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+            print(f"{self.flown_s:6.0f} s  {name:22} {words(shown)}", flush=True)
 
 
 async def _identity(args: argparse.Namespace) -> Identity:

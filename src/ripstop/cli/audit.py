@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ripstop.cli.arguments import add_command, add_json, add_top, add_verbs
-from ripstop.cli.output import print_json
+from ripstop.cli.output import counted, print_json, print_notes
 
 if TYPE_CHECKING:
     from ripstop.cli.root import Subparsers
@@ -115,6 +115,5 @@ def _print(result: Verification, top: int) -> None:
     shown = result.findings[: top or None]
     for finding in shown:
         print(finding)
-    if len(shown) < len(result.findings):
-        print(f"{len(result.findings) - len(shown)} more: --top 0 shows all")
-    print("everything holds" if result.is_sound else f"{len(result.findings)} findings")
+    print_notes((), len(shown), len(result.findings))
+    print("everything holds" if result.is_sound else counted(len(result.findings), "finding"))

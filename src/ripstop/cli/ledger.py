@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ripstop.cli.arguments import add_command, add_json, add_verbs, whole
-from ripstop.cli.output import print_json
+from ripstop.cli.output import counted, print_json, words
 
 if TYPE_CHECKING:
     from ripstop.agent.inspection import LedgerReport
@@ -23,7 +23,8 @@ _EPILOG = """examples:
   ripstop ledger verify ripstop-agents/drone-42/ledger --head 6e3c...
 
 FOLDER is what `Agent(..., ledger=FOLDER)` was given. It is read without a lock and nothing in it is changed,
-so an agent may be running on it: what it is writing just then shows as a torn tail. A head that was kept
+so an agent may be running on it: what it is writing just then shows as a torn tail. In a fleet the agent
+keeps what has no receipt yet; the ground has the rest (`ripstop audit verify`). A head that was kept
 elsewhere (--head) shows what was cut off or exchanged as a whole.
 
 exit codes: 0 everything holds, 1 findings, 2 usage or configuration
@@ -86,7 +87,7 @@ def run_verify(args: argparse.Namespace) -> int:
     print(f"head       {head}")
     for finding in findings:
         print(finding)
-    print(f"{len(findings)} findings" if findings else "everything holds")
+    print(counted(len(findings), "finding") if findings else "everything holds")
     return 1 if findings else 0
 
 
@@ -114,5 +115,4 @@ def _plain(value: object) -> object:
 
 def _as_line(number: int, entry: Entry) -> str:
     at = datetime.fromtimestamp(entry.t_us / 1e6, UTC).isoformat(sep=" ", timespec="milliseconds")
-    body = json.dumps(entry.body, ensure_ascii=False, default=_plain)
-    return f"{number:8} {at.removesuffix('+00:00')} {entry.kind.value:8} {body}"
+    return f"{number:8} {at.removesuffix('+00:00')} {entry.kind.value:8} {words(entry.body)}".rstrip()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 _GAP = "  "
+_DIGEST = re.compile(r"[0-9a-f]{40,}")
 
 
 def print_json(record: object) -> None:
@@ -56,6 +58,30 @@ def printable(name: object) -> str:
     """Give a name as a terminal may show it."""
     text = str(name)
     return text if text.isprintable() else ascii(text)
+
+
+def counted(number: int, one: str) -> str:
+    """Give `1 finding`, `2 findings`."""
+    return f"{number} {one}" if number == 1 else f"{number} {one}s"
+
+
+def words(fields: Mapping[str, object]) -> str:
+    """Give an event's fields for people, `name=value`; empty ones are left out, figures and digests cut."""
+    return _GAP.join(
+        f"{name}={_brief(value)}" for name, value in fields.items() if value not in ("", None, [], {})
+    )
+
+
+def _brief(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, bytes):
+        return _brief(value.hex())
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {_brief(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_brief, value))}]"
+    return _DIGEST.sub(lambda digest: f"{digest[0][:12]}...", printable(value))
 
 
 def _is_figure(cell: str) -> bool:

@@ -14,7 +14,7 @@ from ripstop.cli.arguments import (
     add_verbs,
     source,
 )
-from ripstop.cli.output import print_json, print_notes, print_table, printable
+from ripstop.cli.output import counted, print_json, print_notes, print_table, printable
 
 if TYPE_CHECKING:
     from ripstop.cli.root import Subparsers
@@ -218,7 +218,7 @@ def _print_rare(graph: Graph, args: argparse.Namespace) -> int:
         return 0
     print(
         f"{printable(found.node)}: P(share > {found.theta:g}) = {found.probability:.3g} "
-        f"({found.low:.3g} .. {found.high:.3g} at 95 %), split at {len(found.levels)} level(s), "
+        f"({found.low:.3g} .. {found.high:.3g} at 95 %), split at {counted(len(found.levels), 'level')}, "
         f"{found.particles} particles"
     )
     return 0

@@ -7,7 +7,7 @@ import math
 from typing import TYPE_CHECKING
 
 from ripstop.cli.arguments import add_command, add_json, source
-from ripstop.cli.output import print_json, print_notes
+from ripstop.cli.output import counted, print_json, print_notes
 
 if TYPE_CHECKING:
     from ripstop.cli.root import Subparsers
@@ -83,12 +83,16 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json(facts | {"held_out": None if checked is None else checked.to_json()})
         return 0
-    print(", ".join(f"{value} {name}" for name, value in facts.items()))
+    print(
+        f"{counted(learned.incidents, 'incident')}, {counted(facts['nodes'], 'node')}, "
+        f"{counted(facts['edges'], 'edge')}, {counted(learned.unexplained, 'failure')} unexplained, "
+        f"{counted(learned.rounds, 'round')}"
+    )
     if checked is not None:
         area = "no ranking" if checked.auc is None else f"area under the curve {checked.auc:.3f}"
         print(
-            f"held out {len(held_out)} incidents, {checked.count} predictions: Brier {checked.brier:.4f} "
-            f"(base rate alone {checked.reference:.4f}), {area}"
+            f"held out {counted(len(held_out), 'incident')}, {counted(checked.count, 'prediction')}: "
+            f"Brier {checked.brier:.4f} (base rate alone {checked.reference:.4f}), {area}"
         )
         if not checked.brier < checked.reference:
             print_notes(["the weights predict no better than the base rate; more incidents are needed"])

@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from ripstop.cli.arguments import add_command, add_json, source
-from ripstop.cli.output import print_json, print_notes, print_table
+from ripstop.cli.output import counted, print_json, print_notes, print_table
 
 if TYPE_CHECKING:
     from ripstop.cli.root import Subparsers
@@ -99,7 +99,7 @@ def _identified(found: Identified) -> dict[str, object]:
 
 def _print_report(report: StabilityReport) -> None:
     state = "stable" if report.is_stable else "NOT stable"
-    print(f"{state}; {report.islands} island(s)")
+    print(f"{state}; {counted(report.islands, 'island')}")
     header = ["figure", "value"]
     rows = [["least damping ratio", f"{report.damping:.4f}"], ["headroom, p.u.", f"{report.headroom:.4f}"]]
     if report.draws:

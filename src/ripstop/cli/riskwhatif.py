@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ripstop.cli import risk as shared
 from ripstop.cli.arguments import add_command, add_json, add_top, whole
-from ripstop.cli.output import print_json, print_notes, print_table, printable
+from ripstop.cli.output import counted, print_json, print_notes, print_table, printable
 
 if TYPE_CHECKING:
     from ripstop.cli.root import Subparsers
@@ -194,7 +194,7 @@ def _print_chosen(chosen: Chosen, args: argparse.Namespace) -> None:
     print(f"target {args.target:g} {verdict}: the largest upper end of an interval is {chosen.risk:.4f}")
     for measure in chosen.measures:
         print(f"  {printable(measure.name)}")
-    print(f"{len(chosen.measures)} measure(s), {chosen.evaluations} sets tried")
+    print(f"{counted(len(chosen.measures), 'measure')}, {counted(chosen.evaluations, 'set')} tried")
 
 
 def _name_critical(graph: Graph, args: argparse.Namespace) -> int:

@@ -8,7 +8,7 @@ import signal
 from typing import TYPE_CHECKING
 
 from ripstop.cli.arguments import add_command, add_json
-from ripstop.cli.output import print_json
+from ripstop.cli.output import counted, print_json
 
 if TYPE_CHECKING:
     from ripstop.cli.root import Subparsers
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json({"units": units})
     else:
-        print(f"{units} units counted")
+        print(f"{counted(units, 'unit')} counted")
     return 0
 
 

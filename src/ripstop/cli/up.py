@@ -11,11 +11,13 @@ import os
 import shutil
 import signal
 import sys
+from collections.abc import MutableMapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ripstop.cli.arguments import add_command, port
+from ripstop.cli.output import words
 
 if TYPE_CHECKING:
     from ripstop.cli.root import Subparsers
@@ -127,16 +129,23 @@ def _own_policies(data: Path) -> Path:
 def _configure_logging(*, as_json: bool) -> None:
     import structlog
 
-    show = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(colors=False)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            show,
+            structlog.processors.TimeStamper(fmt="iso" if as_json else "%Y-%m-%d %H:%M:%SZ", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer() if as_json else _line,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.PrintLoggerFactory(sys.stdout if as_json else sys.stderr),
     )
+
+
+def _line(logger: object, method: str, event: MutableMapping[str, object]) -> str:
+    """Lay one event out for people: when, how grave, what, its fields; a traceback on lines of its own."""
+    at, level, name = event.pop("timestamp"), event.pop("level"), event.pop("event")
+    trace = f"\n{event.pop('exception')}" if "exception" in event else ""
+    return f"{at} {level:7} {name:24} {words(event)}".rstrip() + trace
 
 
 async def _serve(options: ServiceOptions, *, as_json: bool) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import ripstop
 from ripstop.cli.arguments import add_command, add_json
-from ripstop.cli.output import print_json
+from ripstop.cli.output import counted, print_json
 from ripstop.cli.policy.arguments import add_policies, expanded
 from ripstop.core.canonical import Json
 from ripstop.policy import Checked, Policy, check, load_vocabulary
@@ -74,8 +74,7 @@ def _print_file(path: Path, checked: Checked) -> None:
     for finding in checked.findings:
         print(finding.rendered(checked.source))
     if checked.policy is None:
-        count = len(checked.findings)
-        print(f"{path}: {count} finding{'s' if count != 1 else ''}")
+        print(f"{path}: {counted(len(checked.findings), 'finding')}")
     else:
         print(f"{path}: fine, {_summary(checked.policy)}")
 
