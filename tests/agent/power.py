@@ -11,7 +11,7 @@ class PowerCutError(BaseException):
 class Power:
     """Counts what is written, byte by byte and call by call, and fails at a chosen count.
 
-    A write is cut after any of its bytes; a sync or a rename happens or not.
+    A write is cut after any of its bytes; a sync, a rename or a change of length happens or not.
     """
 
     def __init__(self, patch, last=None):
@@ -22,6 +22,10 @@ class Power:
         patch.setattr(os, "fdopen", lambda handle, *a, **k: _File(self._fdopen(handle, *a, **k), self))
         patch.setattr(Path, "replace", lambda path, target: self._replaced(path, target))
         patch.setattr(os, "fsync", self._synced)
+        self._pwrite, self._ftruncate, self._fdatasync = os.pwrite, os.ftruncate, os.fdatasync
+        patch.setattr(os, "pwrite", self._written_at)
+        patch.setattr(os, "ftruncate", self._truncated)
+        patch.setattr(os, "fdatasync", self._data_synced)
 
     def left(self, wanted):
         """Give how much of something may still happen; cut the power where it is nothing at all."""
@@ -40,6 +44,24 @@ class Power:
         self.calls.append("sync")
         self.left(1)
         return self._fsync(handle)
+
+    def _written_at(self, handle, raw, offset):
+        self.calls.append("write")
+        given = self.left(len(raw))
+        self._pwrite(handle, raw[:given], offset)
+        if given < len(raw):
+            raise PowerCutError
+        return given
+
+    def _truncated(self, handle, length):
+        self.calls.append("truncate")
+        self.left(1)
+        return self._ftruncate(handle, length)
+
+    def _data_synced(self, handle):
+        self.calls.append("sync")
+        self.left(1)
+        return self._fdatasync(handle)
 
 
 class _File:

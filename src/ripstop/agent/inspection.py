@@ -61,7 +61,7 @@ class LedgerReport:
     def findings(self) -> list[str]:
         """Everything that is wrong, each with its place."""
         found = [f"{stream.stream}: {text}" for stream in self.streams for text in stream.findings]
-        found += [f"{name}: holds something else than the bundle put there" for name in self.damaged_slots]
+        found += [f"{name}: holds no whole bundle: damaged, or cut off" for name in self.damaged_slots]
         return found + [
             f"{name}: was set aside as damaged when the ledger was opened" for name in self.set_aside
         ]

@@ -13,7 +13,7 @@ A record that cannot be written (disk full, gone, read-only) is chained all the 
 chained it, too. It waits in memory and goes first when the disk works again; until then `sync` fails, so that
 nothing counts as acknowledged that is not on the disk.
 
-The stream `bundle` holds whole contents, of which the last counts: it is kept in two slots that take turns
+The stream `bundle` holds whole contents, of which the last counts: they are kept in slots that take turns
 (`agent.slots`), and `append` syncs it. The stream `personal` is a table of its own (`agent.personal`), from
 which values can be erased.
 

@@ -1,8 +1,9 @@
-"""Two files that take turns: the last two contents of something that must outlive a power cut at any byte.
+"""Three files that take turns: the last two contents of something that must outlive a power cut at any byte.
 
-A new content goes to the slot of the older one: written beside it, synced, renamed over it, the folder
-synced. So at every moment the newest content that was acknowledged lies whole in one slot and its predecessor
-in the other; a cut leaves at most a file beside them, which nobody reads. Layout, little-endian:
+A new content is written over the oldest of three, and synced once: a slot that is there needs no rename and
+no sync of its folder. So at every moment the newest content that was acknowledged lies whole in one slot and
+its predecessor in another; a cut leaves at most a third that does not verify, and is the next to be written.
+Layout, little-endian:
 
     magic `RSS1`, u64 number, u32 length, 32 bytes SHA-256 of number and content; then the content
 """
@@ -13,12 +14,13 @@ import struct
 from hashlib import sha256
 from pathlib import Path
 
-from ripstop.core.files import write_whole
+from ripstop.core.files import write_over, write_whole
 from ripstop.core.value import dataclass
 
 _MAGIC = b"RSS1"
 _HEAD = struct.Struct("<4sQI32s")
-_SUFFIXES = (".a", ".b")
+_SUFFIXES = (".a", ".b", ".c")
+_COUNTED = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +32,9 @@ class Content:
 
 
 class Slots:
-    """The two slots `<name>.a` and `<name>.b` of a folder.
+    """The slots `<name>.a`, `<name>.b` and `<name>.c` of a folder.
 
-    `damaged` names the files that hold something else than what was written.
+    `damaged` names the files that do not verify: changed behind our back, or cut off while they were written.
     """
 
     def __init__(self, folder: Path, name: str) -> None:
@@ -52,20 +54,25 @@ class Slots:
 
     @property
     def contents(self) -> tuple[Content, ...]:
-        """The sound contents, older first."""
-        return tuple(sorted((held for held in self._held if held), key=lambda held: held.number))
+        """The last two sound contents, older first."""
+        sound = sorted((held for held in self._held if held), key=lambda held: held.number)
+        return tuple(sound[-_COUNTED:])
 
     def put(self, data: bytes) -> None:
         """Keep a content; when this returns it survives a power cut.
 
         Raises:
-            OSError: it could not be written; what was held is held as before.
+            OSError: it could not be written; the last two contents are held as before.
         """
         numbers = [held.number if held else 0 for held in self._held]
         at = numbers.index(min(numbers))
         content = Content(max(numbers) + 1, data)
-        path = self._paths[at]
-        write_whole(path, _head(content) + data)
+        self._held[at] = None  # INVARIANT: it is none of the last two
+        raw = _head(content) + data
+        try:
+            write_over(self._paths[at], raw)
+        except FileNotFoundError:
+            write_whole(self._paths[at], raw)
         self._held[at] = content
 
 

@@ -1,7 +1,8 @@
-"""Files that are there whole or not at all, whatever happens while they are written."""
+"""Files that are there whole, or tell that they are not, whatever happens while they are written."""
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -21,6 +22,26 @@ def write_whole(path: Path, raw: bytes, mode: int = 0o666) -> None:
     _write(beside, raw, mode)
     beside.replace(path)
     _sync_folder(path.parent)
+
+
+def write_over(path: Path, raw: bytes) -> None:
+    """Write over a file that is there, and sync it once: several times as fast as `write_whole`.
+
+    A power cut before this returns leaves any mixture of old bytes and new ones, so it is for contents that
+    tell by a checksum whether they are whole.
+
+    Raises:
+        OSError: it cannot be written, or (`FileNotFoundError`) is not there; what it holds now is unknown.
+    """
+    handle = os.open(path, os.O_WRONLY)
+    try:
+        if os.pwrite(handle, raw, 0) != len(raw):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if os.fstat(handle).st_size != len(raw):
+            os.ftruncate(handle, len(raw))
+        os.fdatasync(handle)
+    finally:
+        os.close(handle)
 
 
 def write_once(path: Path, raw: bytes, mode: int = 0o666) -> None:
