@@ -6,13 +6,13 @@ import argparse
 import asyncio
 import importlib
 import json
-import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ripstop.cli.arguments import add_command
+from ripstop.cli.signals import told_to_stop
 
 if TYPE_CHECKING:
     from ripstop.agent.runtime import AgentRuntime
@@ -106,10 +106,7 @@ class _Drone:
         runtime = AgentRuntime(identity, settings=settings, ledger=self.args.data / identity.agent / "ledger")
         runtime.on_report = self._reported
         runtime.on_offer = lambda message, now: self._offered(runtime, message)
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for name in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(name, stop.set)
+        stop = told_to_stop()
         async with runtime:
             self._say(
                 "agent.started",
