@@ -213,13 +213,14 @@ async def _identity(args: argparse.Namespace) -> Identity:
     from ripstop.links import enrol
 
     path = args.data / args.name / "identity.json"
-    if args.token or not path.exists():
-        if not (args.server and args.token):
-            raise ConfigurationError(
-                f"`{args.name}` has not joined a fleet yet",
-                code="C0306",
-                hint="give --server and --token as `ripstop up` prints them",
-            )
-        print(f"joining {args.server}", file=sys.stderr)
-        return await enrol(args.server, args.token, args.name, path)
-    return Known.load(path)
+    known = Known.load(path) if path.exists() else None
+    if known is not None and known.is_enrolled and not args.token:
+        return known
+    if not (args.server and args.token):
+        raise ConfigurationError(
+            f"`{args.name}` has not joined a fleet yet",
+            code="C0306",
+            hint="give --server and --token as `ripstop up` prints them",
+        )
+    print(f"joining {args.server}", file=sys.stderr)
+    return await enrol(args.server, args.token, args.name, path)
