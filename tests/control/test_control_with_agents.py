@@ -104,6 +104,18 @@ def test_no_agent_refuses_what_a_restarted_ground_takes_over(level):
     assert not told & {"intent.refused", "mitigation.lapsed", "mitigation.lifted"}
 
 
+def test_an_agent_that_comes_later_reads_what_is_in_force_and_refuses_nothing():
+    fleet = GovernedFleet([drone(row, 3) for row in range(3)])
+    fleet.timeline.run_until(fleet.timeline.now_us + 100_000)
+    fleet.network.disconnect("d002")
+    fleet.run(6)
+    assert fleet.agents["d002"].position.epoch == 0
+    fleet.network.reconnect("d002")
+    fleet.run(6)
+    assert fleet.agents["d002"].position == fleet.agents["d000"].position
+    assert not any(report.name == "intent.refused" for _, report in fleet.reports)
+
+
 def test_a_run_verifies_with_every_decision_made_again(run_folder, capsys):
     assert main(["audit", "verify", str(run_folder)]) == 0
     assert "5 of 5 come out the same" in capsys.readouterr().out
