@@ -16,6 +16,7 @@ import ripstop
 from ripstop.cli import main
 from ripstop.cli.root import COMMANDS
 from ripstop.core.errors import ConfigurationError, PolicyError
+from ripstop.links import Identity
 
 
 @pytest.fixture
@@ -168,3 +169,21 @@ def test_a_missing_module_of_our_own_is_a_bug_and_not_hidden(
     command(fail(ModuleNotFoundError("No module named `ripstop.gone`", name="ripstop.gone")))
     with pytest.raises(ModuleNotFoundError):
         main(["policy"])
+
+
+def test_what_is_wrong_with_a_document_for_a_command_that_serves_is_configuration(tmp_path, capsys):
+    cut = tmp_path / "playbook.json"
+    cut.write_text('{"playbook": 1,')
+    assert main(["up", "--data", str(tmp_path / "data"), "--playbook", str(cut)]) == 2
+    assert f"{cut}:1:16: E0104" in capsys.readouterr().err
+    assert main(["policy", "check", str(cut)]) == 1
+
+
+def test_an_agent_that_could_not_join_says_so_the_next_time_too(tmp_path, capsys):
+    data = ["--data", str(tmp_path)]
+    assert main(["agent", "x", *data, "--server", "nats://127.0.0.1:1", "--token", "mistyped"]) == 2
+    assert "C0508" in capsys.readouterr().err
+    assert not (tmp_path / "x" / "identity.json").exists()
+    Identity.make("x", "nats://127.0.0.1:1").save(tmp_path / "x" / "identity.json")
+    assert main(["agent", "x", *data]) == 2
+    assert "C0306: `x` has not joined a fleet yet" in capsys.readouterr().err

@@ -25,6 +25,25 @@ def test_what_makes_no_sense_is_a_usage_error(words, capsys):
     assert caught.value.code == 2
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--seeds", "abc"], "expected seeds as 7,8,9 or 100-104, at most 1000 of them, got `abc`"),
+        (["--seeds", "1,,2"], "got `1,,2`"),
+        (["--seeds", "1-1000000"], "at most 1000 of them"),
+        (["--seeds", "1-600,1000-1600"], "at most 1000 of them"),
+        (["--seeds", "\u0663"], "got `\u0663`"),
+        (["--agents", "1e3"], "expected a whole number, 1 to 10000, got `1e3`"),
+        (["--seed", "x"], "expected a whole number, 0 to 9223372036854775807, got `x`"),
+    ],
+)
+def test_a_number_that_is_none_is_told_in_words(words, expected, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["demo", "drones", *words])
+    assert caught.value.code == 2
+    assert expected in capsys.readouterr().err
+
+
 def test_a_folder_that_holds_another_run_is_refused(tmp_path, capsys):
     (tmp_path / "report.json").write_text("{}")
     assert main(["demo", "drones", "--no-live", "--out", str(tmp_path)]) == 2

@@ -6,12 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from control.governed_fleet import FLEET, KEYS, GovernedFleet, release
+from control.governed_fleet import FLEET, KEYS, VOCABULARY, GovernedFleet, release
 from control.scripted_fleet import drone
 from ripstop.cli.root import main
 from ripstop.control.audit.files import read_log, write_logs
 from ripstop.control.audit.trust import Trust
 from ripstop.control.audit.verify import verify_run
+from ripstop.control.node import ControlNode, Fleet
 from ripstop.core.commitment import Opening
 from ripstop.core.decision import Verdict
 from ripstop.core.journal import RecordKind, read_entry, write_entry
@@ -75,6 +76,44 @@ def test_nothing_was_refused_in_a_clean_run(fleet):
         "peer.rejected",
         "computation.failed",
     }
+
+
+@pytest.mark.parametrize("level", [80.0, 12.0])
+def test_no_agent_refuses_what_a_restarted_ground_takes_over(level):
+    fleet = GovernedFleet([drone(row, 14) for row in range(14)])
+    fleet.run(8)
+    fleet.level[SUSPECT] = level
+    fleet.run(6)
+    held = {name: agent.standing.statuses for name, agent in fleet.agents.items()}
+    assert any(held.values()) is (level < 20)
+    already = len(fleet.reports)
+    disk = fleet.network.crash("control")
+    fleet.network.stop_server()
+    fleet.run(1)
+    before = fleet.control
+    known = Fleet(VOCABULARY, fleet.keys, before.intake.heads)
+    again = ControlNode(before.settings, before.playbook, KEYS.command, known)
+    fleet.network.start_server()
+    fleet.network.attach("control", again, disk=disk)
+    now = fleet.network.now("control")
+    fleet.network.perform("control", again.publish(release().release, release().sealed, now))
+    fleet.run(8)
+    assert {agent.position.epoch for agent in fleet.agents.values()} == {2}
+    assert {name: agent.standing.statuses for name, agent in fleet.agents.items()} == held
+    told = {report.name for _, report in fleet.reports[already:]}
+    assert not told & {"intent.refused", "mitigation.lapsed", "mitigation.lifted"}
+
+
+def test_an_agent_that_comes_later_reads_what_is_in_force_and_refuses_nothing():
+    fleet = GovernedFleet([drone(row, 3) for row in range(3)])
+    fleet.timeline.run_until(fleet.timeline.now_us + 100_000)
+    fleet.network.disconnect("d002")
+    fleet.run(6)
+    assert fleet.agents["d002"].position.epoch == 0
+    fleet.network.reconnect("d002")
+    fleet.run(6)
+    assert fleet.agents["d002"].position == fleet.agents["d000"].position
+    assert not any(report.name == "intent.refused" for _, report in fleet.reports)
 
 
 def test_a_run_verifies_with_every_decision_made_again(run_folder, capsys):

@@ -50,7 +50,8 @@ def test_up_tells_how_to_join_refuses_a_second_one_and_leaves_nothing_behind(tmp
     assert json.loads(verified.stdout)["counts"]["log.bundles"] == 1
 
 
-def test_up_tells_its_address_while_kernels_are_compiled_and_ctrl_c_does_not_wait_for_them(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_up_tells_its_address_while_kernels_are_compiled_and_its_end_does_not_wait_for_them(tmp_path, number):
     cold = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
     up = subprocess.Popen(
         command("up", "--data", tmp_path / "data"), stdout=subprocess.PIPE, text=True, env=cold
@@ -61,7 +62,7 @@ def test_up_tells_its_address_while_kernels_are_compiled_and_ctrl_c_does_not_wai
         lines = iter(up.stdout)
         assert next(lines).startswith("ripstop is up: fleet `fleet` at nats://127.0.0.1:")
         next(line for line in lines if line.startswith("preparing the risk kernels"))
-        up.send_signal(signal.SIGINT)
+        up.send_signal(number)
         assert "stopped; the data stay in" in up.stdout.read()
         assert up.wait(timeout=10) == 0
     finally:

@@ -14,6 +14,7 @@ from ripstop.core.journal import RecordKind, write_decision, write_entry
 from ripstop.core.messages import Receipt
 from ripstop.core.node import Effect, Report, Scalar, SetTimer, Sync
 from ripstop.core.sample import SampleTable
+from ripstop.core.seldom import Seldom
 from ripstop.core.value import dataclass
 from ripstop.core.wire.envelope import EnvelopeType, Header, Signer, seal
 from ripstop.core.wire.record import pack, unpack
@@ -26,7 +27,6 @@ from .shortage import Shortage
 from .voice import Voice
 
 Body: TypeAlias = Callable[[], Mapping[str, Json]]
-_SELDOM_US = 1_000_000
 _SOON_US = 200_000
 _SUMMARY_US = 60_000_000
 _PROBE_US = 1_000_000
@@ -71,7 +71,7 @@ class Chronicle:
         self._settings = settings
         self._open = opener
         self._signer = signer
-        self._told_us: dict[str, int] = {}
+        self._seldom = Seldom()
         self._sync_us = round(settings.sync_s * 1e6)
         self._sync_armed = self._segment_armed = self._summary_armed = False
         self._soon: list[tuple[RecordKind, Body]] = []
@@ -204,12 +204,10 @@ class Chronicle:
         out.append(Report(name, fields))
 
     def tell_seldom(self, name: str, fields: Mapping[str, Scalar], now: Instant, out: list[Effect]) -> None:
-        """Tell it at most once a second by its name and code: a storm of bad messages makes no other."""
-        key = f"{name}/{fields.get('code', '')}"
-        last_us = self._told_us.get(key)
-        if last_us is None or now.mono_us - last_us >= _SELDOM_US:
-            self._told_us[key] = now.mono_us
-            self.tell(name, fields, now, out)
+        """Tell it, by its name and code, ever more seldom while it goes on; `times` is how often it was."""
+        times = self._seldom.take(f"{name}/{fields.get('code', '')}", now.mono_us)
+        if times:
+            self.tell(name, {**fields, "times": times} if times > 1 else fields, now, out)
 
     # ---- segments ---------------------------------------------------------------------------------------
 

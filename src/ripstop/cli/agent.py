@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import importlib
 import json
-import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from ripstop.cli.arguments import add_command
 from ripstop.cli.output import words
+from ripstop.cli.signals import told_to_stop
 
 if TYPE_CHECKING:
     from ripstop.agent.runtime import AgentRuntime
@@ -107,10 +107,7 @@ class _Drone:
         runtime = AgentRuntime(identity, settings=settings, ledger=self.args.data / identity.agent / "ledger")
         runtime.on_report = self._reported
         runtime.on_offer = lambda message, now: self._offered(runtime, message)
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for name in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(name, stop.set)
+        stop = told_to_stop()
         async with runtime:
             self._say(
                 "agent.started",
@@ -212,13 +209,14 @@ async def _identity(args: argparse.Namespace) -> Identity:
     from ripstop.links import enrol
 
     path = args.data / args.name / "identity.json"
-    if args.token or not path.exists():
-        if not (args.server and args.token):
-            raise ConfigurationError(
-                f"`{args.name}` has not joined a fleet yet",
-                code="C0306",
-                hint="give --server and --token as `ripstop up` prints them",
-            )
-        print(f"joining {args.server}", file=sys.stderr)
-        return await enrol(args.server, args.token, args.name, path)
-    return Known.load(path)
+    known = Known.load(path) if path.exists() else None
+    if known is not None and known.is_enrolled and not args.token:
+        return known
+    if not (args.server and args.token):
+        raise ConfigurationError(
+            f"`{args.name}` has not joined a fleet yet",
+            code="C0306",
+            hint="give --server and --token as `ripstop up` prints them",
+        )
+    print(f"joining {args.server}", file=sys.stderr)
+    return await enrol(args.server, args.token, args.name, path)

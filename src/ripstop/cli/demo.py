@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import re
 import secrets
 import sys
 from collections.abc import Iterator
@@ -35,6 +36,7 @@ exit codes: 0 done, 1 the record does not verify, 2 usage or configuration, 130 
 """
 _ARMS = ("no-fault", "ungoverned", "local", "global", "both")
 _SEED = whole(0, (1 << 63) - 1)
+_MOST_SEEDS = 1000
 _STAGES = {
     "prepare": "Shift up to the window",
     "live": "Live window",
@@ -88,14 +90,19 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def _seeds(text: str) -> tuple[int, ...]:
     """Read `7,8,9` or `100-104`, or both mixed."""
+    form = f"expected seeds as 7,8,9 or 100-104, at most {_MOST_SEEDS} of them, got `{text}`"
+    if not all(re.fullmatch(r"[0-9]+(-[0-9]+)?", part) for part in text.split(",")):
+        raise argparse.ArgumentTypeError(form)
     found: dict[int, None] = {}
     for part in text.split(","):
         first, _, last = part.partition("-")
         low = _SEED(first)
         high = _SEED(last) if last else low
-        if high < low or high - low > 10_000:
-            raise argparse.ArgumentTypeError(f"expected seeds as 7,8,9 or 100-104, got `{text}`")
+        if high < low or high - low >= _MOST_SEEDS:
+            raise argparse.ArgumentTypeError(form)
         found.update(dict.fromkeys(range(low, high + 1)))
+    if len(found) > _MOST_SEEDS:
+        raise argparse.ArgumentTypeError(form)
     return tuple(found)
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import signal
 from typing import TYPE_CHECKING
 
 from ripstop.cli.arguments import add_command, add_json
 from ripstop.cli.output import counted, print_json
+from ripstop.cli.signals import told_to_stop
 
 if TYPE_CHECKING:
     from ripstop.cli.root import Subparsers
@@ -58,7 +58,5 @@ def run(args: argparse.Namespace) -> int:
 async def _serve(url: str) -> int:
     from ripstop.control.riskqueue import serve
 
-    ends = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, ends.set)
+    ends = told_to_stop()
     return await serve(url, ends=ends)

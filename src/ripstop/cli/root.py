@@ -64,6 +64,10 @@ exit codes: 0 fine, 1 finding, 2 usage, configuration or no answer, 130 interrup
 """
 
 
+# They look for nothing, so what is wrong with a document that they are given is configuration.
+_SERVING = frozenset({"up", "agent", "sidecar", "demo"})
+
+
 def build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
     """Build the root parser, with only the command that `words` names loaded.
 
@@ -107,7 +111,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _show_help(parser, words)
         return int(args.func(args))
     except RipstopError as error:
-        return _report(error, as_json=_wants_json(args, words))
+        code = _report(error, as_json=_wants_json(args, words))
+        return 2 if words and words[0] in _SERVING else code
     except ModuleNotFoundError as error:
         command = COMMANDS.get(words[0]) if words else None
         if command is None or (error.name or "").partition(".")[0] == "ripstop":

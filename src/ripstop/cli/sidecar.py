@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import signal
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ripstop.cli.arguments import add_command, existing, port
+from ripstop.cli.signals import told_to_stop
 from ripstop.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -128,10 +128,7 @@ def _agents(args: argparse.Namespace) -> Iterator[Agent]:
 async def _serve(agents: Sequence[Agent], settings: SidecarSettings, *, as_json: bool) -> None:
     from ripstop.agent.sidecar import Sidecar
 
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+    stop = told_to_stop()
     async with Sidecar(agents, settings) as sidecar:
         names = [agent.name for agent in agents]
         _tell(names, settings, sidecar.address, as_json=as_json)

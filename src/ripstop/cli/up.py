@@ -9,7 +9,6 @@ import json
 import logging
 import os
 import shutil
-import signal
 import sys
 from collections.abc import MutableMapping
 from dataclasses import replace
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from ripstop.cli.arguments import add_command, port
 from ripstop.cli.output import words
+from ripstop.cli.signals import told_to_stop
 
 if TYPE_CHECKING:
     from ripstop.cli.root import Subparsers
@@ -153,10 +153,7 @@ async def _serve(options: ServiceOptions, *, as_json: bool) -> bool:
     from ripstop.control.service import ControlService
     from ripstop.links.tasks import end
 
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for name in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(name, stop.set)
+    stop = told_to_stop()
     async with ControlService(options) as service:
         service.on_enrolled = lambda agent: _tell_next(service, agent, as_json=as_json)
         _tell(service, as_json=as_json)

@@ -49,7 +49,8 @@ class Will:
 class Authority:
     """Issues ticks and intents under one epoch; `position` is the last intent's.
 
-    Epochs up to `used_epoch` were in use before, whatever the durable key says.
+    Epochs up to `used_epoch` were in use before, whatever the durable key says. `echoed` holds the nonces
+    that the last tick had, by agent.
     """
 
     subjects: Subjects
@@ -59,6 +60,7 @@ class Authority:
     will: Will = field(default_factory=Will)
     position: Position = field(default_factory=Position)
     tick_number: int = 0
+    echoed: dict[str, bytes] = field(default_factory=dict)
     is_lost: bool = False
     adopted: Intent | None = None
     last_intent: bytes = b""
@@ -162,6 +164,7 @@ class Authority:
             return []
         self.tick_number += 1
         self._ticked_us = now.mono_us
+        self.echoed = nonces
         body = pack(Tick(self.tick_number, self.position, now.wall_us, nonces))
         return [Send(self.subjects.tick, seal(self.signer, EnvelopeType.TICK, self._header(), body))]
 

@@ -47,6 +47,7 @@ class Dispatch:
     authority: Authority
     registry: Registry
     lease_s: float
+    _addressed: frozenset[str] = frozenset()  # to whom the tick proves something that the last intent cites
     _campaigns: dict[Purpose, Campaign] = field(default_factory=dict)
 
     def campaign(self, purpose: Purpose) -> Campaign | None:
@@ -90,6 +91,7 @@ class Dispatch:
 
     def _sent(self, will: Will, now: Instant, *, tick_age_us: int = 0) -> list[Effect]:
         out = self.authority.issue(will, self.registry.nonces(), now, tick_age_us=tick_age_us)
+        self._addressed = frozenset(self.authority.echoed)
         out.append(Append("intents", self.authority.last_intent))
         if will.has_lease:
             out.append(SetTimer("renew", now.mono_us + self.renew_us))
@@ -102,11 +104,15 @@ class Dispatch:
         return self._sent(self.authority.will, now)
 
     def tick(self, now: Instant) -> list[Effect]:
-        """Send a tick, and the intent once more where somebody present has missed it."""
+        """Send a tick, and the intent once more where somebody present has missed it.
+
+        Who came later cannot prove it fresh: the tick tells them that they are behind, and they read its key.
+        """
         out = self.authority.tick(self.registry.nonces(), now)
         position = self.authority.position
         answered = self._answered(now)
-        present = (m for m in self.registry if m.presence is Presence.PRESENT and m.id not in answered)
+        waited_for = self._addressed - answered
+        present = (m for m in self.registry if m.presence is Presence.PRESENT and m.id in waited_for)
         is_behind = any(member.position < position for member in present)
         if out and not self.authority.will.has_lease and is_behind:
             out += self.authority.resend()

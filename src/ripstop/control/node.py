@@ -90,6 +90,7 @@ class ControlNode:
         self.intake = LedgerIntake(self.names, signer, dict(fleet.heads))
         self.intake.trust(fleet.agents)
         self._has_begun = False
+        self._to_issue: Purpose | None = None  # what was taken over waits for the first tick
         self._late: set[str] = set()  # timers whose work has given way to a command
         self.reception = Reception(
             self.names, self.registry, self.telemetry, self.evidence, self.dispatch, self.intake,
@@ -142,7 +143,11 @@ class ControlNode:
                 return []
 
     def _begin(self, now: Instant) -> list[Effect]:
-        """Once, as soon as the epoch is held: take over what is in force, and issue it under this epoch."""
+        """Once, as soon as the epoch is held: take over what is in force.
+
+        It is issued under this epoch with the first tick, which waits for the beats of agents that come back:
+        an intent that cites no nonce of theirs proves nothing to them, and would be refused as stale.
+        """
         if self._has_begun or not self.authority.is_active:
             return []
         self._has_begun = True
@@ -153,9 +158,11 @@ class ControlNode:
             release = earlier.release
         adopted = bool(self.desk.mitigations or self.desk.topologies)
         self.authority.will = Will(release)
-        purpose = Purpose.MITIGATION if adopted else Purpose.RELEASE
-        out += self._issue(purpose, now)
-        out.append(SetTimer("tick", now.mono_us + round(self.settings.tick_s * 1e6)))
+        self._to_issue = Purpose.MITIGATION if adopted else Purpose.RELEASE
+        wait_us = round(self.settings.tick_s * 1e6)
+        out.append(
+            SetTimer("tick", now.mono_us + (min(wait_us, self.dispatch.renew_us) if adopted else wait_us))
+        )
         if self.settings.survey_s > 0.0:
             out.append(SetTimer("survey", now.mono_us + round(self.settings.survey_s * 1e6)))
         if self.identifier is not None:
@@ -183,7 +190,8 @@ class ControlNode:
             return [SetTimer("tick", now.mono_us + wait_us)]
         self._return_tokens(now)
         again = SetTimer("tick", now.mono_us + tick_us)
-        return [*self.dispatch.tick(now), *self.registry.sweep(now.mono_us), again]
+        first = self._issue(self._to_issue, now) if self._to_issue is not None else self.dispatch.tick(now)
+        return [*first, *self.registry.sweep(now.mono_us), again]
 
     def _renew(self, now: Instant) -> list[Effect]:
         wait_us = self.dispatch.renew_us // 2
@@ -320,6 +328,7 @@ class ControlNode:
         return out
 
     def _issue(self, purpose: Purpose, now: Instant) -> list[Effect]:
+        self._to_issue = None
         will = replace(
             self.authority.will, mitigations=self.desk.mitigations, topologies=self.desk.topologies
         )

@@ -19,6 +19,7 @@ from ripstop.core.errors import missing_extra
 from ripstop.core.files import write_whole
 from ripstop.core.messages import Admission
 from ripstop.core.node import Message, Report, Store
+from ripstop.core.seldom import Seldom
 from ripstop.core.vocabulary import Vocabulary
 from ripstop.core.wire.envelope import Keyring
 from ripstop.core.wire.record import pack
@@ -58,6 +59,7 @@ _ALARMING = (
     "authority.lost", "ledger.forked", "ledger.lost", "mitigation.incomplete", "agent.duplicated",
     "commit.refused", "computation.failed", "fleet.partitioned", "message.refused", "segment.refused",
 )  # fmt: skip
+_REFUSALS = frozenset({"message.refused", "segment.refused", "peer.rejected", "agent.ahead"})
 OnReport = Callable[[Report, Instant], None]
 
 
@@ -91,6 +93,10 @@ class ServiceOptions:
     admission_per_s: float = 2000.0
     database: str = ""
     poll_s: float = 1.0
+
+
+def _kind(report: Report) -> str:
+    return "/".join((report.name, *(str(report.fields.get(key, "")) for key in ("agent", "sender", "code"))))
 
 
 class IndexedDisk:
@@ -138,6 +144,7 @@ class ControlService:
         self._compiler = ThreadPoolExecutor(1, thread_name_prefix="kernels")
         self._ended = contextlib.AsyncExitStack()
         self._last_error = self._store_error = ""
+        self._refusals = Seldom()
 
     # ---- life -----------------------------------------------------------------------------------------
 
@@ -299,12 +306,15 @@ class ControlService:
     def _reported(self, report: Report, now: Instant) -> None:
         self.metrics.note(report)
         self.records.reported(report, now.wall_us)
+        if self.on_report is not None:
+            self.on_report(report, now)
+        times = self._refusals.take(_kind(report), now.mono_us) if report.name in _REFUSALS else 1
+        if not times:
+            return
         level = "warning" if report.name in _ALARMING else "debug" if report.name in _QUIET else "info"
         # `event` is structlog's own word for the event's name.
         fields = {("cue" if key == "event" else key): value for key, value in report.fields.items()}
-        getattr(log, level)(report.name, **fields)
-        if self.on_report is not None:
-            self.on_report(report, now)
+        getattr(log, level)(report.name, **fields, **({"times": times} if times > 1 else {}))
 
     def _failed(self, part: str, error: BaseException) -> None:
         self._last_error = f"{part}: {error}"

@@ -195,10 +195,11 @@ async def enrol(address: str, token: str, agent: str, path: Path) -> Identity:
         ConfigurationError: C0501 where the server cannot be reached or knows no such door, C0508 where the
             ground refuses (its reason in the text) or the token does not have the form of one.
     """
-    identity = _own(path, agent, address)
-    if identity.is_enrolled:
-        return identity
-    fleet, door, secret = _parse(token)
+    known = _held(path, agent)
+    if known is not None and known.is_enrolled:
+        return known
+    fleet, door, secret = _parse(token)  # before keys are made: a mistyped one leaves nothing behind
+    identity = known or _made(path, agent, address)
     key = _key(secret)
     request = Request(_number(key), agent, identity.public_nkey(), identity.signer().public)
     link = NatsLink(address, Login("enrol", user="enrol", password=door))
@@ -222,15 +223,20 @@ async def enrol(address: str, token: str, agent: str, path: Path) -> Identity:
     return identity
 
 
-def _own(path: Path, agent: str, address: str) -> Identity:
-    """Give the identity in a file, or a new one written there."""
+def _held(path: Path, agent: str) -> Identity | None:
+    """Give the identity in a file, None where there is no file."""
     if not path.exists():
-        identity = Identity.make(agent, address)
-        identity.save(path)
-        return identity
+        return None
     identity = Identity.load(path)
     if identity.agent != agent:
         raise ConfigurationError(f"`{path}` belongs to agent `{identity.agent}`", code="C0508")
+    return identity
+
+
+def _made(path: Path, agent: str, address: str) -> Identity:
+    """Give a new identity, written to a file."""
+    identity = Identity.make(agent, address)
+    identity.save(path)
     return identity
 
 
