@@ -403,3 +403,22 @@ def test_what_is_no_number_of_json_is_of_the_wrong_type_wherever_it_stands(value
         assert bool(compiled.decide("go", sound, 1, tracker.state)) is (
             "a" not in bad or isinstance(value, float | int)
         )
+
+
+@pytest.mark.parametrize("level", [0, 1, 2, 3, True, 2.0, -0.0, 2**53 - 1, 2**53, 1e300, "2", None])
+def test_a_number_that_is_compared_often_may_be_an_integer(level):
+    rules = [{"<": [{"var": "level"}, bound]} for bound in (1, 2, 3)]
+    whole = {"===": [{"%": [{"var": "level"}, 2]}, 0]}
+    choice = {"in": [{"max": [{"var": "level"}, 1]}, [1, 2, 3]]}
+    vocabulary = {"name": "v", "signals": {"level": {}, "spare": {}}, "actions": {"go": {}}}
+    policies = [
+        load({"ripstop": 1, "id": f"p{index}", "vocabulary": vocabulary, "guards": ["go"], "rule": rule})
+        for index, rule in enumerate([*rules, whole, choice, {"!=": [{"/": [1, {"var": "level"}]}, 1]}])
+    ]
+    compiled = compile_policies(policies)
+    context = {"level": level}
+    state = compiled.observe(compiled.start(), {"level": level}, 5)
+    expected = reference.decide(compiled.bundle, "go", context, 5)
+    assert compiled.decide("go", context, 5).to_json() == expected.to_json()
+    observed = reference.decide(compiled.bundle, "go", {}, 5, state)
+    assert compiled.decide("go", {}, 5, state).to_json() == observed.to_json()

@@ -146,3 +146,34 @@ def test_a_signature_is_seen_before_anything_was_made():
     assert str(inspect.signature(Unmade)) == "(first: int, second: str = 'b') -> None"
     assert Unmade.__init__ is Unmade.__init__
     assert Unmade(1) == Unmade(first=1, second="b")
+
+
+@dataclass(frozen=True, slots=True)
+class Wide:
+    """One of many fields, which are written another way."""
+
+    a: int
+    b: int = 1
+    c: int = 2
+    d: int = 3
+    e: list[int] = field(default_factory=list)
+    f: int = field(default=5, kw_only=True)
+
+
+class Wider(Wide):
+    """One that has room for more, and is made by the same `__init__`."""
+
+    __slots__ = ("more",)
+
+
+@pytest.mark.parametrize("kind", [Wide, Wider])
+def test_a_class_of_many_fields_is_frozen_once_it_is_made(kind):
+    made = kind(0, 7, f=9)
+    assert type(made) is kind
+    assert [getattr(made, each.name) for each in fields(made)] == [0, 7, 2, 3, [], 9]
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        made.a = 1
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        del made.a
+    assert isinstance(made, Wide)
+    assert pickle.loads(pickle.dumps(made)) == made  # noqa: S301 - our own

@@ -2,9 +2,9 @@
 
 `dataclasses.dataclass` compiles six functions for a frozen class, and sets the fields of an instance by name
 through `object.__setattr__`. Defining them was most of what `from ripstop import Agent` took. Here `__init__`
-alone is compiled, when it is first asked for, and writes each slot directly; comparison, hash, text and
-pickling are closures over the fields. `dataclasses.fields`, `replace` and `is_dataclass` take these classes
-like any other.
+alone is compiled, when it is first asked for, and writes each slot directly; where they are many, as a class
+of the same layout that is not frozen. Comparison, hash, text and pickling are closures over the fields.
+`dataclasses.fields`, `replace` and `is_dataclass` take these classes like any other.
 """
 
 from __future__ import annotations
@@ -43,6 +43,9 @@ else:
         return make if kind is None else make(kind)
 
 
+_MANY_FIELDS = 6  # from here on it takes less time to change an instance's class twice
+
+
 class _Unwritten:
     """Stands for a class's `__init__` until somebody asks for it: most classes are defined and never made."""
 
@@ -64,11 +67,18 @@ def _init(kind: type) -> Callable[..., None]:
         s2(self, boot)
         s3(self, f3() if seen is M else seen)
         self.__post_init__()
+
+    A frozen class of many fields begins with
+
+        if self.__class__ is K:
+            turn(self, Open)
+            self.wall_us = wall_us; self.mono_us = mono_us; ...
+            self.__class__ = K
     """
     space: dict[str, object] = {"__name__": kind.__module__, "M": dataclasses.MISSING}
     given: list[str] = ["self"]
     keywords: list[str] = []
-    lines: list[str] = []
+    lines: list[tuple[str, str, str]] = []  # what writes a field, its name, its value
     for n, field in enumerate(dataclasses.fields(kind)):
         name, has_default = field.name, field.default is not dataclasses.MISSING
         has_factory = field.default_factory is not dataclasses.MISSING
@@ -82,18 +92,45 @@ def _init(kind: type) -> Callable[..., None]:
             value = f"f{n}()" if has_factory else f"d{n}"
         else:
             continue
-        lines.append(f"    s{n}(self, {value})")
+        lines.append((f"s{n}", name, value))
     if keywords:
         given += ["*", *keywords]
+    body = [f"{setter}(self, {value})" for setter, _, value in lines]
+    opened = _opened(kind) if len(lines) >= _MANY_FIELDS else None
+    if opened is not None:
+        space |= {"K": kind, "Open": opened, "turn": object.__dict__["__class__"].__set__}
+        direct = [
+            "turn(self, Open)",
+            *(f"self.{name} = {value}" for _, name, value in lines),
+            "self.__class__ = K",
+        ]
+        body = [
+            "if self.__class__ is K:",
+            *(f"    {line}" for line in direct),
+            "else:",
+            *(f"    {line}" for line in body),
+        ]
     if hasattr(kind, "__post_init__"):
-        lines.append("    self.__post_init__()")
-    source = "\n".join([f"def __init__({', '.join(given)}):", *(lines or ["    pass"])])
+        body.append("self.__post_init__()")
+    source = "\n    ".join([f"def __init__({', '.join(given)}):", *(body or ["pass"])])
     exec(source, space)  # noqa: S102 (text that holds numbers and the names of a class's fields, nothing else)
     init: Callable[..., None] = space["__init__"]  # type: ignore[assignment]  # that is what was generated
     init.__qualname__ = f"{kind.__qualname__}.__init__"
     init.__annotations__ = {field.name: field.type for field in dataclasses.fields(kind) if field.init}
     init.__annotations__["return"] = None
     return init
+
+
+def _opened(kind: type) -> type | None:
+    """Give a class of a frozen one's layout whose instances can be written to; None where there is none."""
+    fields = [getattr(kind, field.name, None) for field in dataclasses.fields(kind)]
+    own = {name for base in kind.__mro__[:-1] for name in vars(base)}
+    is_plain = type(kind) is type and "__init_subclass__" not in own
+    is_slotted = all(isinstance(field, MemberDescriptorType) for field in fields)
+    if not (is_plain and is_slotted and "__setattr__" in own):
+        return None
+    writing = {"__setattr__": object.__setattr__, "__delattr__": object.__delattr__}
+    return type(kind.__name__, (kind,), {"__slots__": (), "__module__": kind.__module__, **writing})
 
 
 def _setter(kind: type, name: str) -> Callable[[object, object], None]:

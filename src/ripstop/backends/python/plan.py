@@ -22,13 +22,14 @@ was absent, invalid or unexpected: the reference semantics decide then.
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 from ripstop.backends.python.assemble import assemble
 from ripstop.backends.python.branches import MOST_LEAVES, Brancher, assign, collect, leaves
 from ripstop.backends.python.lowering import Emitter
-from ripstop.backends.python.slots import Slot, Unsupported, assign_slots, name
+from ripstop.backends.python.slots import Held, Slot, Unsupported, assign_slots, class_of, name
 from ripstop.backends.python.surprises import HELPERS, Deopt
 from ripstop.core.canonical import Json
 from ripstop.core.decision import Verdict
@@ -36,7 +37,7 @@ from ripstop.core.value import dataclass
 from ripstop.core.vocabulary import Vocabulary
 from ripstop.policy.bundle import Outcome
 from ripstop.policy.document import Policy
-from ripstop.policy.ir import rule_of
+from ripstop.policy.ir import Expr, rule_of
 from ripstop.policy.lower import Lowered, lower
 from ripstop.policy.reference import denial
 from ripstop.policy.state import Reading
@@ -47,6 +48,7 @@ Function: TypeAlias = Callable[
     [Mapping[str, Json], Mapping[str, Reading], int, Recall], "tuple[int, ...] | None"
 ]
 
+_OFTEN = 3  # comparisons with an integer that take more than making a float of it
 SURPRISES = (Deopt, ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
 
@@ -84,6 +86,7 @@ def compile_group(policies: tuple[Policy, ...], action: str, vocabulary: Vocabul
     except Unsupported as reason:
         return Group(policies, None, str(reason))
     fetches = [statement for slot in slots.values() for statement in fetch(slot)]
+    fetches += [_as_float(slot) for slot in _often_compared(roots, slots)]
     fetches += [
         statement
         for expr, variable in emitter.recalled.values()
@@ -146,6 +149,23 @@ def fetch(slot: Slot) -> list[ast.stmt]:
     if slot.is_checked_when_observed:
         return [assign(slot.variable, get), ast.If(is_absent, _reading(slot), checks)]
     return [assign(slot.variable, get), ast.If(is_absent, _reading(slot), []), *checks]
+
+
+def _often_compared(roots: Sequence[Expr], slots: Mapping[str, Slot]) -> list[Slot]:
+    """Give the numbers that are read so often that it pays to make floats of integers.
+
+    CPython (3.11 on) compares two floats several times faster than an integer with a float.
+    """
+    reads = Counter(expr.path[0] for root in roots for expr in root.walk() if expr.op == "read")
+    numbers = (Held.NUMBER, Held.STRICT_NUMBER)
+    return [slot for slot in slots.values() if slot.held in numbers and reads[slot.name] >= _OFTEN]
+
+
+def _as_float(slot: Slot) -> ast.stmt:
+    """Make a float of a checked number that is an integer: binary64 holds it."""
+    value = name(slot.variable)
+    is_int = ast.Compare(class_of(value), [ast.Is()], [name("int")])
+    return ast.If(is_int, [assign(slot.variable, ast.BinOp(value, ast.Add(), ast.Constant(0.0)))], [])
 
 
 def _fetch_optional(slot: Slot) -> list[ast.stmt]:
