@@ -19,7 +19,7 @@ REFERENCE = ROOT / "docs" / "reference"
 GENERATED = sorted(path.stem.removeprefix("write_") for path in REFERENCE.glob("write_*.py"))
 CODE = re.compile(r"[A-Z]\d{4}")
 LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)(#[^)\s]*)?\)")
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").glob("*.md")])
 
 
 def codes_in_source() -> set[str]:
