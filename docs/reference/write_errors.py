@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 from ripstop.policy import CODES
 
 PAGE = Path(__file__).with_name("errors.md")
+KNOWN = Path(__file__).with_name("errors.toml")  # causes that the source does not say by itself, and cures
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 CODE = re.compile(r"[A-Z]\d{4}")
 LISTED = re.compile(r"([A-Z]\d{4}) ([^;:.()]+)[;.]")
@@ -46,12 +48,15 @@ TITLES = {
 
 def page() -> str:
     """Give the whole page."""
-    meanings = {**found(), **CODES}
+    known = tomllib.loads(KNOWN.read_text())
+    meanings, cures = {**found(), **CODES, **known["causes"]}, known["cures"]
     parts = [HEAD]
     for letter in [*TITLES, *sorted({code[0] for code in meanings} - set(TITLES))]:
-        rows = [f"| {code} | {meanings[code]} |" for code in sorted(meanings) if code[0] == letter]
+        codes = [code for code in sorted(meanings) if code[0] == letter]
+        rows = [f"| {code} | {meanings[code]} | {cures.get(code, '')} |" for code in codes]
         if rows:
-            parts += [f"## {TITLES.get(letter, letter)}", "", "| code | meaning |", "|---|---|", *rows, ""]
+            head = ["| code | cause | what to do |", "|---|---|---|"]
+            parts += [f"## {TITLES.get(letter, letter)}", "", *head, *rows, ""]
     return "\n".join(parts)
 
 

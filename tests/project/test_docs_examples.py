@@ -25,7 +25,7 @@ import structlog
 import ripstop
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").glob("*.md")])
 FENCE = re.compile(r"^```(?P<language>python|console|yaml)(?P<note>[^\n]*)\n(?P<body>.*?)^```$", re.M | re.S)
 
 

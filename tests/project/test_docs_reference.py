@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import re
+import tomllib
 from pathlib import Path
 from types import ModuleType
 
@@ -18,7 +19,7 @@ REFERENCE = ROOT / "docs" / "reference"
 GENERATED = sorted(path.stem.removeprefix("write_") for path in REFERENCE.glob("write_*.py"))
 CODE = re.compile(r"[A-Z]\d{4}")
 LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)(#[^)\s]*)?\)")
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").glob("*.md")])
 
 
 def codes_in_source() -> set[str]:
@@ -52,6 +53,13 @@ def test_every_error_code_has_an_entry() -> None:
 
 def test_no_entry_speaks_of_an_error_that_is_gone() -> None:
     assert sorted(set(codes_in_reference()) - codes_in_source()) == []
+
+
+def test_every_error_code_has_a_cause_and_a_cure() -> None:
+    known = tomllib.loads((REFERENCE / "errors.toml").read_text())
+    assert sorted(set(codes_in_reference()) - set(known["cures"])) == [], "add a line to errors.toml"
+    assert sorted(set(known["cures"]) - set(codes_in_reference())) == []
+    assert "| see `ripstop/" not in (REFERENCE / "errors.md").read_text(), "say the cause in errors.toml"
 
 
 def test_an_error_code_has_one_entry() -> None:

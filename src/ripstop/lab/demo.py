@@ -190,7 +190,7 @@ def _timeline(run: LiveRun) -> tuple[Happening, ...]:
 
 
 def _shown(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) and abs(value) < 1e4 else str(value)
 
 
 def _maps(fleet: LiveFleet, run: LiveRun) -> tuple[Map, ...]:

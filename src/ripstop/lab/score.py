@@ -87,8 +87,10 @@ def harm(arms: Sequence[ArmSummary]) -> tuple[str, ...]:
                 )
         lost = [no_fault[seed].deliveries - run.deliveries for seed, run in runs.items() if seed in no_fault]
         if lost and (mean := math.fsum(lost) / len(lost)) > 0.0:
+            whole = math.fsum(no_fault[seed].deliveries for seed in runs if seed in no_fault) / len(lost)
             said.append(
-                f"with {_layer(name)} {mean:.1f} deliveries a shift fewer were made than without the fault"
+                f"with {_layer(name)} {mean:.1f} of {whole:.0f} deliveries a shift "
+                f"({100 * mean / whole:.1f} %) were not made that the fleet makes without the fault"
             )
     return tuple(said)
 

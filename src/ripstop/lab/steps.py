@@ -131,7 +131,8 @@ def _shedding(evidence: Evidence) -> _Found:
     return _acknowledged(
         evidence,
         f"priorities above {planned.fields['keep']} pause within {_number(planned, 'radius_m') / 1e3:g} km "
-        f"of {planned.fields.get('centres')} places; tried {planned.fields.get('tried')}",
+        f"of {planned.fields.get('centres')} places; risk left by each rung tried: "
+        f"{planned.fields.get('tried')}",
     )
 
 

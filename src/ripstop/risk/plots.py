@@ -21,6 +21,16 @@ if TYPE_CHECKING:
 
 SHARES = tuple(k / 20 for k in range(20))
 MOST_DRAWN = 500  # nodes; a larger graph is a blot
+MOST_NAMED = 8  # nodes of the graph that bear their names, the riskiest
+# Okabe and Ito (2008), Color Universal Design: colours for all eyes; the dashes tell the lines apart in grey.
+_LINES = (
+    ("#0072b2", "-"),
+    ("#d55e00", "--"),
+    ("#009e73", "-."),
+    ("#cc79a7", ":"),
+    ("#56b4e9", (0, (6, 2, 1, 2, 1, 2))),
+)
+_RISK, _QUIET = _LINES[0][0], "0.45"
 
 
 def exceedance(
@@ -65,11 +75,13 @@ def plot_calibration(calibration: Calibration, path: str | Path) -> None:
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color="0.7", linewidth=1)
     for b in calibration.bins:
-        axes.plot([b.predicted] * 2, [b.observed_low, b.observed_high], color="tab:blue", linewidth=1)
-        axes.plot(b.predicted, b.observed, "o", color="tab:blue")
-        axes.annotate(str(b.count), (b.predicted, b.observed), (4, 4), textcoords="offset points", fontsize=7)
+        axes.plot([b.predicted] * 2, [b.observed_low, b.observed_high], color=_RISK, linewidth=1.5)
+        axes.plot(b.predicted, b.observed, "o", color=_RISK)
+        axes.annotate(str(b.count), (b.predicted, b.observed), (5, 5), textcoords="offset points", fontsize=9)
+    axes.text(0.99, 0.95, "as foretold", color=_QUIET, fontsize=9, ha="right", va="top", rotation=45)
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="predicted probability", ylabel="observed frequency")
-    axes.set_title(f"Brier {calibration.brier:.3f}, skill {calibration.skill:.2f}", fontsize=10)
+    title = f"Reliability: Brier {calibration.brier:.3f}, skill {calibration.skill:.2f}"
+    axes.set_title(f"{title}\na dot a bin, with its interval and its number of predictions", fontsize=10)
     _save(figure, path)
 
 
@@ -100,26 +112,33 @@ def _draw_ranking(axes: Axes, report: RiskReport, top: int) -> None:
     lines = report.ranking(top)
     place = np.arange(len(lines))
     for i, line in enumerate(lines):
-        axes.plot([line.low, line.high], [i, i], color="tab:red", linewidth=2, alpha=0.5)
-    axes.plot([line.probability for line in lines], place, "o", color="tab:red", markersize=4)
-    axes.set_yticks(place, [str(line.node) for line in lines], fontsize=7)
+        axes.plot([line.low, line.high], [i, i], color=_RISK, linewidth=3, alpha=0.35)
+    axes.plot([line.probability for line in lines], place, "o", color=_RISK, markersize=5)
+    axes.set_yticks(place, [_short(line.node) for line in lines], fontsize=9)
     axes.invert_yaxis()
     if report.threshold is not None:
-        axes.axvline(report.threshold, color="0.5", linestyle="--", linewidth=1)
+        axes.axvline(report.threshold, color=_QUIET, linestyle="--", linewidth=1)
     axes.set(xlim=(0, 1), xlabel=f"P(share lost > {report.theta:g})")
-    axes.set_title(f"Riskiest agents, {100 * report.confidence:g} % intervals", fontsize=10)
+    axes.grid(axis="x", color="0.9")
+    axes.set_title(
+        f"{len(lines)} of {len(report)} nodes, {100 * report.confidence:g} % intervals", fontsize=11
+    )
 
 
 def _draw_sizes(axes: Axes, report: RiskReport, graph: Graph) -> None:
     if not len(graph.nodes):
         return
     table = exceedance(graph, trials=min(report.trials, 1000), seed=report.seed, model=report.model)
-    for line in report.ranking(5):
-        axes.step(SHARES, table[:, graph.index(line.node)], where="post", label=str(line.node))
-    axes.axvline(report.theta, color="0.5", linestyle="--", linewidth=1)
+    for line, (colour, dashes) in zip(report.ranking(len(_LINES)), _LINES, strict=False):
+        sizes = table[:, graph.index(line.node)]
+        axes.step(SHARES, sizes, where="post", color=colour, linestyle=dashes, label=_short(line.node))
+    axes.axvline(report.theta, color=_QUIET, linewidth=1)
+    axes.annotate(
+        f"\u03b8 = {report.theta:g}", (report.theta, 0.02), (4, 0), textcoords="offset points", color=_QUIET
+    )
     axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="share lost x", ylabel="P(share lost > x)")
-    axes.legend(fontsize=7, title="first to fail", title_fontsize=7)
-    axes.set_title("Cascade sizes", fontsize=10)
+    axes.legend(fontsize=9, title="first to fail", title_fontsize=9)
+    axes.set_title("Cascade sizes of the riskiest", fontsize=11)
 
 
 def _draw_graph(axes: Axes, report: RiskReport, graph: Graph) -> None:
@@ -133,9 +152,27 @@ def _draw_graph(axes: Axes, report: RiskReport, graph: Graph) -> None:
     risk = [report.of(node).probability for node in drawn]
     nx.draw_networkx_edges(drawn, where, ax=axes, alpha=0.25, width=0.6, arrows=False)
     dots = nx.draw_networkx_nodes(
-        drawn, where, ax=axes, node_color=risk, cmap="inferno_r", vmin=0.0, vmax=1.0, node_size=40
+        drawn, where, ax=axes, node_color=risk, cmap="inferno_r", vmin=0.0, vmax=1.0, node_size=60
     )
+    dots.set_edgecolor(_QUIET)  # the lightest would be lost on the paper
+    for node in shown[:MOST_NAMED]:
+        x, y = where[node]
+        axes.annotate(
+            _short(node),
+            (x, y),
+            (0, 7),
+            textcoords="offset points",
+            ha="center",
+            fontsize=8,
+            bbox={"boxstyle": "round,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.75},
+        )
     if risk:
         axes.figure.colorbar(dots, ax=axes, label="P(cascade)")
     axes.set_axis_off()
-    axes.set_title(f"{len(shown)} of {len(graph.nodes)} agents by risk", fontsize=10)
+    axes.set_title(f"{len(shown)} of {len(graph.nodes)} nodes by risk", fontsize=11)
+
+
+def _short(node: object) -> str:
+    """Give a name as an axis has room for it; dollars are no formulas."""
+    text = str(node).replace("$", r"\$")
+    return text if len(text) <= 24 else f"{text[:23]}\u2026"

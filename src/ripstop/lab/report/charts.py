@@ -171,7 +171,7 @@ def draw_risk(axes: Axes, live: Live, enter: float, ink: Ink) -> None:
         )
     axes.set_ylim(-0.02, 1.02)
     low, high = axes.get_xlim()
-    axes.set_xlim(min(low, -0.5), max(high, 1.0))
+    axes.set_xlim(min(low, -0.6), max(high, 1.0))
     axes.yaxis.set_major_locator(MaxNLocator(5))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.grid(axis="y")
@@ -253,6 +253,10 @@ def draw_arms(
     axes.set_yticks(range(len(arms)), [arm.arm for arm in arms])
     axes.tick_params(axis="y", length=0, labelcolor=ink.text)
     axes.set_ylim(len(arms) - 0.5, -0.5)
+    if line is not None:
+        axes.text(
+            line, len(arms) - 0.55, f" a cascade from {wording.percent(line)}", color=ink.red, va="bottom"
+        )
     axes.spines["left"].set_visible(False)
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.grid(axis="x")
@@ -338,7 +342,9 @@ def draw_calibration(
     axes.grid()
     axes.set_xlabel("foretold probability of a cascade")
     axes.set_ylabel("grounded in the end")
-    axes.text(enter + 0.01, 1.0, f"acts from {wording.figure(enter)}", color=ink.red, va="top", ha="left")
+    # above the plot, clear of the marks of seeds
+    axes.text(enter, 1.035, f"acts from {wording.figure(enter)}", color=ink.red, va="bottom", ha="left")
+    axes.text(1.0, theta + 0.015, f"a cascade from {wording.percent(theta)}", color=ink.quiet, ha="right")
 
 
 def legend_of_models(live: Live, ink: Ink) -> list[Line2D]:

@@ -53,7 +53,7 @@ def _outcome(outcome: Outcome, scenario: Scenario) -> Iterator[tuple[str, str]]:
     size = (_ARMS_WIDTH, 40.0 + 38.0 * len(arms))
     for quantity, line in (("grounded_share", scenario.theta), ("deliveries", None)) if arms else ():
         name = quantity.replace("_", " ").capitalize()
-        means = "; ".join(f"{findings.ARM_TITLES[arm.arm]} {getattr(arm, quantity).mean:.3g}" for arm in arms)
+        means = "; ".join(f"{findings.ARM_TITLES[arm.arm]} {getattr(arm, quantity).mean:.4g}" for arm in arms)
         draw = partial(charts.draw_arms, arms=arms, quantity=quantity, ink=PAGE, line=line)
         yield _one(quantity, f"{name}, a dot a seed. Means: {means}", size, draw)
     for arm in arms:

@@ -224,23 +224,37 @@ def calibration_sentence(pairs: tuple[CalibrationPair, ...], model: str, enter: 
     caught = sum(f and h for f, h in zip(foretold, happened, strict=True))
     false = sum(f and not h for f, h in zip(foretold, happened, strict=True))
     quiet = len(happened) - sum(happened)
-    return (
-        f"above {wording.figure(enter)} before {caught} of {wording.plural(sum(happened), 'cascade')}, "
-        f"and in {false} of {wording.plural(quiet, 'seed')} without one"
+    told = []
+    if any(happened):
+        told.append(f"before {caught} of {wording.plural(sum(happened), 'cascade')}")
+    if quiet:
+        told.append(f"in {false} of {wording.plural(quiet, 'seed')} without one")
+    return f"above {wording.figure(enter)} {', and '.join(told)}"
+
+
+def price(outcome: Outcome) -> tuple[str, ...]:
+    """Say what each governed arm refused and held back a shift, in sentences."""
+    return tuple(
+        f"with {_with(arm.arm)} {wording.count(arm.vetoes.mean)} actions a shift were vetoed, and drones "
+        f"flew restricted for {wording.drone_time(arm.restricted_s.mean)} in all"
+        for arm in outcome.arms
+        if arm.arm in ("local", "global", "both")
     )
 
 
-def fault_free_price(outcome: Outcome) -> tuple[str, ...]:
-    """Say what each governed arm delivered against the fleet without the fault, in sentences."""
-    calm = outcome.arm("no fault")
-    if calm is None or not calm.deliveries.mean > 0:
-        return ()
-    sentences = []
-    for arm in outcome.arms:
-        if arm.arm == "no fault":
-            continue
-        change = arm.deliveries.mean / calm.deliveries.mean - 1
-        word = "fewer" if change < 0 else "more"
-        share = wording.percent(abs(change))
-        sentences.append(f"{ARM_TITLES[arm.arm]}: {share} {word} deliveries than without the fault")
-    return tuple(sentences)
+def measured_where(report: Report) -> str:
+    """Say on which machine, and in which time, the figures of the first screen were measured."""
+    machine = report.machine
+    told = []
+    if report.live is not None:
+        told.append(
+            f"Live figures are wall time on this one machine ({machine.cpu}, {machine.cores} cores): "
+            f"{wording.plural(report.live.agents, 'agent')} in one process, the ground in another, an "
+            "embedded message server between them."
+        )
+    if report.outcome is not None:
+        told.append(
+            "Grounded drones and deliveries are of a simulated fleet in virtual time, "
+            f"{wording.plural(len(report.outcome.seeds), 'seed')} an arm. No aircraft was flown."
+        )
+    return " ".join(told)

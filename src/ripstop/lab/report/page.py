@@ -46,6 +46,7 @@ def render(report: Report) -> str:
             report=report,
             headline=findings.headline(report),
             figures=findings.key_figures(report),
+            measured_where=findings.measured_where(report),
             drawn={name: own(drawing) for name, drawing in drawings.draw_all(report).items()},
             live=_live(report.live, report) if report.live else None,
             outcome=_outcome(report.outcome, report) if report.outcome else None,
@@ -136,7 +137,7 @@ def _outcome(outcome: Outcome, report: Report) -> dict[str, object]:
             (arm, findings.ARM_TITLES[arm.arm], ARM_MARKS[arm.arm], findings.collapses(arm))
             for arm in outcome.arms
         ],
-        "price": findings.fault_free_price(outcome),
+        "price": findings.price(outcome),
         "calibration": [
             (model, findings.calibration_sentence(pairs, model, report.scenario.enter))
             for model in ("percolation", "load")

@@ -77,9 +77,9 @@ def _draw_charts(
     panels = list(part.subplots(1, 2, width_ratios=(3, 2))) if both else [part.subplots()]
     if has_risk and live is not None:
         charts.draw_risk(panels[0], live, scenario.enter, PAPER)
-        panels[0].set_title("Risk of a cascade", **_TITLE)
+        panels[0].set_title("Risk of a cascade", pad=22, **_TITLE)  # the moments are named below it
         entries = charts.legend_of_models(live, PAPER)
         panels[0].legend(handles=entries, loc="upper right", bbox_to_anchor=(1, 0.9), edgecolor="none")
     if arms:
         charts.draw_arms(panels[-1], arms, "grounded_share", PAPER, scenario.theta)
-        panels[-1].set_title("Fleet grounded, a mark a seed", **_TITLE)
+        panels[-1].set_title("Fleet grounded, a mark a seed", pad=22, **_TITLE)
