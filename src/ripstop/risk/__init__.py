@@ -17,7 +17,7 @@ from ripstop.risk.calibration import Bin, Calibration, auc, brier, calibrate
 from ripstop.risk.errors import RiskInputError
 from ripstop.risk.files import graph_from_json, graph_to_json, parse_graph, read_graph, write_graph
 from ripstop.risk.fleet import AgentRisk, Budget, FleetReport, assess_within, fleet_risk
-from ripstop.risk.flow import FlowGrid, Outage, flow_graph, outage_factors, play_outage
+from ripstop.risk.flow import FlowGrid, Outage, flow_graph, outage_factors, outage_losses, play_outage
 from ripstop.risk.graph import Cause, Graph
 from ripstop.risk.identification import Identified, Telemetry, identify
 from ripstop.risk.incidents import Incident, read_incidents, split_incidents
@@ -114,6 +114,7 @@ __all__ = [
     "margin",
     "most_critical",
     "outage_factors",
+    "outage_losses",
     "parse_graph",
     "play_outage",
     "rare_probability",
@@ -142,6 +143,7 @@ def warmup() -> None:
     for model in ("threshold", "load"):
         assess(graph, theta=0.5, trials=1, model=model)
     rare_probability(graph, "a", theta=0.5, particles=10, repeats=2)
+    assess_flow(FlowGrid.from_arrays([[0, 1]], [0.1], [0.0, 1.0], [1.0, 0.0], [2.0]), trials=1)
     passage(np.zeros((1, 2)), np.zeros((1, 2, 2)), Limit(1.0))
     load = ItemLoad(
         nodes=("a", "b"),
