@@ -192,7 +192,7 @@ def main() -> None:
     parser.add_argument("--held-out", type=int, default=20)
     parser.add_argument("--train", type=int, default=20)
     parser.add_argument("--floor-mw", type=float, default=50.0, help="least capacity of a line")
-    parser.add_argument("--trials", type=int, default=60, help="worlds of `flow`")
+    parser.add_argument("--trials", type=int, default=300, help="worlds of `flow`")
     parser.add_argument("--demand-spread", type=float, default=0.12, help="what `flow` thinks of demands")
     parser.add_argument("--capacity-spread", type=float, default=0.1, help="and of capacities")
     parser.add_argument("--alpha", type=float, nargs="*", default=[0.5, 1.0])

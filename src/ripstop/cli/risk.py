@@ -31,7 +31,8 @@ _EPILOG = """examples:
   ripstop risk fleet.json --rare drone-7 --theta 0.8
   ripstop risk whatif fleet.json --isolate hub
   ripstop risk learn incidents.jsonl
-  ripstop risk stability grid.json
+  ripstop risk grid lines.csv --buses buses.csv
+  ripstop risk stability swings.json
   ripstop risk fleet.json --trials 1000000 --queue nats://127.0.0.1:4222
 
 A graph is {"directed": false, "nodes": [...], "edges": [["a", "b", 0.4], ...]}; the form that networkx's
@@ -42,12 +43,12 @@ exit codes: 0 fine, 1 a node lies above --threshold, 2 usage
 """
 
 
-VERBS = ("rank", "whatif", "learn", "stability", "worker")
+VERBS = ("rank", "whatif", "learn", "grid", "stability", "worker")
 
 
 def add_parser(subparsers: Subparsers) -> None:
     """Add the command to the root parser: `ripstop risk GRAPH` is short for `ripstop risk rank GRAPH`."""
-    from ripstop.cli import risklearn, riskstability, riskwhatif, riskworker
+    from ripstop.cli import riskgrid, risklearn, riskstability, riskwhatif, riskworker
 
     parser = add_command(
         subparsers,
@@ -69,6 +70,7 @@ def add_parser(subparsers: Subparsers) -> None:
     _add_rank(verbs)
     riskwhatif.add_parser(verbs)
     risklearn.add_parser(verbs)
+    riskgrid.add_parser(verbs)
     riskstability.add_parser(verbs)
     riskworker.add_parser(verbs)
 

@@ -19,6 +19,7 @@ from ripstop.risk.files import graph_from_json, graph_to_json, parse_graph, read
 from ripstop.risk.fleet import AgentRisk, Budget, FleetReport, assess_within, fleet_risk
 from ripstop.risk.flow import FlowGrid, Outage, flow_graph, outage_factors, outage_losses, play_outage
 from ripstop.risk.graph import Cause, Graph
+from ripstop.risk.gridfiles import read_grid
 from ripstop.risk.identification import Identified, Telemetry, identify
 from ripstop.risk.incidents import Incident, read_incidents, split_incidents
 from ripstop.risk.intervals import Standing, clopper_pearson, confidence_sequence, decide
@@ -119,6 +120,7 @@ __all__ = [
     "play_outage",
     "rare_probability",
     "read_graph",
+    "read_grid",
     "read_incidents",
     "read_swing",
     "shocks_by",
