@@ -41,6 +41,7 @@ READERS = (
     "risk",
     "risk whatif --isolate a",
     "risk learn",
+    "risk grid",
     "risk stability",
     "forecast eval",
     "forecast eval examples/battery.csv --model",

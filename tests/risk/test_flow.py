@@ -12,6 +12,7 @@ from ripstop.risk import (
     assess_flow,
     flow_graph,
     outage_factors,
+    outage_losses,
     play_outage,
 )
 
@@ -68,6 +69,30 @@ def test_an_outage_agrees_with_the_slow_twin(alpha: float, seed: int) -> None:
     grid = meshed(seed).with_capacity(alpha, 1.0)
     for k in range(len(grid.lines)):
         assert play_outage(grid, k).lost_mw == pytest.approx(slow_outage(grid, k), abs=1e-6)
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.5])
+@pytest.mark.parametrize("seed", range(6))
+def test_all_outages_at_once_are_the_single_ones(seed: int, alpha: float) -> None:
+    # Sparse, so that outages split the grid again and again; two parts from the start; a series capacitor.
+    grid = meshed(seed, n=14, m=16)
+    n, lines = len(grid.demand), len(grid.lines)
+    ends = np.stack([grid.source, grid.target], axis=1)
+    reactance = np.tile(1.0 / grid.susceptance, 2)
+    reactance[3] *= -0.1
+    twice = FlowGrid.from_arrays(
+        np.concatenate([ends, ends + n]), reactance, np.tile(grid.demand, 2), np.tile(grid.generation, 2)
+    )
+    twice = twice.balanced().with_capacity(alpha, 1.0)
+    alone = [play_outage(twice, k).lost_mw for k in range(2 * lines)]
+    assert outage_losses(twice) == pytest.approx(alone, abs=1e-7)
+
+
+def test_what_is_fed_in_below_nothing_is_demand() -> None:
+    grid = FlowGrid.from_arrays([[0, 1]], [0.1], [0.0, 3.0], [8.0, -5.0], [1.0])
+    assert grid.demand.tolist() == [0.0, 8.0]
+    assert grid.generation.tolist() == [8.0, 0.0]
+    assert outage_losses(grid).tolist() == [8.0]
 
 
 def test_outage_factors_predict_the_flows_after_an_outage() -> None:

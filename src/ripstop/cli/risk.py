@@ -39,12 +39,12 @@ exit codes: 0 fine, 1 a node lies above --threshold, 2 usage or no answer
 """
 
 
-VERBS = ("rank", "whatif", "learn", "stability", "worker")
+VERBS = ("rank", "whatif", "learn", "grid", "stability", "worker")
 
 
 def add_parser(subparsers: Subparsers) -> None:
     """Add the command to the root parser: `ripstop risk GRAPH` is short for `ripstop risk rank GRAPH`."""
-    from ripstop.cli import risklearn, riskstability, riskwhatif, riskworker
+    from ripstop.cli import riskgrid, risklearn, riskstability, riskwhatif, riskworker
 
     parser = add_command(
         subparsers,
@@ -66,6 +66,7 @@ def add_parser(subparsers: Subparsers) -> None:
     _add_rank(verbs)
     riskwhatif.add_parser(verbs)
     risklearn.add_parser(verbs)
+    riskgrid.add_parser(verbs)
     riskstability.add_parser(verbs)
     riskworker.add_parser(verbs)
 

@@ -17,8 +17,9 @@ from ripstop.risk.calibration import Bin, Calibration, auc, brier, calibrate
 from ripstop.risk.errors import RiskInputError
 from ripstop.risk.files import graph_from_json, graph_to_json, parse_graph, read_graph, write_graph
 from ripstop.risk.fleet import AgentRisk, Budget, FleetReport, assess_within, fleet_risk
-from ripstop.risk.flow import FlowGrid, Outage, flow_graph, outage_factors, play_outage
+from ripstop.risk.flow import FlowGrid, Outage, flow_graph, outage_factors, outage_losses, play_outage
 from ripstop.risk.graph import Cause, Graph
+from ripstop.risk.gridfiles import read_grid
 from ripstop.risk.identification import Identified, Telemetry, identify
 from ripstop.risk.incidents import Incident, read_incidents, split_incidents
 from ripstop.risk.intervals import Standing, clopper_pearson, confidence_sequence, decide
@@ -114,10 +115,12 @@ __all__ = [
     "margin",
     "most_critical",
     "outage_factors",
+    "outage_losses",
     "parse_graph",
     "play_outage",
     "rare_probability",
     "read_graph",
+    "read_grid",
     "read_incidents",
     "read_swing",
     "shocks_by",
@@ -142,6 +145,7 @@ def warmup() -> None:
     for model in ("threshold", "load"):
         assess(graph, theta=0.5, trials=1, model=model)
     rare_probability(graph, "a", theta=0.5, particles=10, repeats=2)
+    assess_flow(FlowGrid.from_arrays([[0, 1]], [0.1], [0.0, 1.0], [1.0, 0.0], [2.0]), trials=1)
     passage(np.zeros((1, 2)), np.zeros((1, 2, 2)), Limit(1.0))
     load = ItemLoad(
         nodes=("a", "b"),

@@ -76,8 +76,7 @@ def assess_flow(
         trials: worlds (at most, where `settings.threshold` lets sampling stop early).
         seed: the same seed gives the same bytes, whoever counts.
         demand_spread: standard deviation of a demand's logarithm; that of a capacity is `settings.spread`.
-        settings: confidence, threshold, workers and the like. The worlds are played in Python, so processes
-            or a queue help, threads hardly do.
+        settings: confidence, threshold, workers and the like.
 
     Raises:
         RiskInputError: C0711 to C0713, C0715, C0741 for a spread that is none, or a grid without demand.

@@ -24,14 +24,13 @@ from scipy.special import ndtr
 
 from ripstop.risk.errors import RiskInputError
 from ripstop.risk.graph import Graph
+from ripstop.risk.kernels.grid import ROUNDING, SLACK, Load, Wires, play_each
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
 Flags = NDArray[np.bool_]
 
-BRIDGE = 1e-8  # 1 - PTDF below which an outage splits the grid
-ROUNDING = 1e-9
-SLACK = 1e-9  # MW; loadings within it of the capacity are no overload
+BRIDGE = 1e-8  # size of 1 - PTDF below which an outage splits the grid
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,9 +66,9 @@ class FlowGrid:
 
         Args:
             ends: shape (lines, 2), positions of the buses.
-            reactance: of each line, p.u., above 0.
+            reactance: of each line, p.u., not 0; below 0 for a series capacitor, or in a transformer's star.
             demand: MW by bus, 0 or more.
-            generation: MW by bus.
+            generation: MW by bus; below 0 it is demand, such as a pump's or an export's.
             capacity: MW by line.
 
         Raises:
@@ -88,10 +87,11 @@ class FlowGrid:
         )
         if len(made) != n or len(x) != len(pairs) or len(limit) != len(pairs):
             raise RiskInputError("arrays by bus or by line differ in length", code="C0741")
-        if (x <= 0).any() or (wanted < 0).any() or (limit < 0).any():
+        if (x == 0).any() or (wanted < 0).any() or (limit < 0).any():
             raise RiskInputError(
-                "expected reactances above 0, demands and capacities of 0 or more", code="C0741"
+                "expected reactances other than 0, demands and capacities of 0 or more", code="C0741"
             )
+        wanted, made = wanted + np.maximum(-made, 0.0), np.maximum(made, 0.0)
         names = tuple(range(len(pairs)))
         whole = pairs.astype(np.int32)
         return cls(names, whole[:, 0], whole[:, 1], 1.0 / x, wanted, made, limit)
@@ -123,9 +123,10 @@ class FlowGrid:
                 code="C0741",
                 hint="expected bus, gen and branch",
             ) from None
-        # What a bus feeds in by a negative demand is generation.
-        demand = np.maximum(bus[:, 2], 0.0)
-        generation += np.maximum(-bus[:, 2], 0.0)
+        # What a bus feeds in by a negative demand is generation; shunts draw power, too.
+        drawn = bus[:, 2] + bus[:, 4]
+        demand = np.maximum(drawn, 0.0)
+        generation += np.maximum(-drawn, 0.0)
         capacity = np.where(rate > 0, rate, np.inf)
         grid = cls.from_arrays(ends.reshape(-1, 2), branch[on][:, 3] * tap, demand, generation, capacity)
         return replace(grid, lines=tuple(np.flatnonzero(on).tolist()))
@@ -173,22 +174,38 @@ def play_outage(grid: FlowGrid, first: int) -> Outage:
         order += over.tolist()
 
 
+def wires_of(grid: FlowGrid) -> Wires:
+    """Lay a grid's lines out for the kernels: flows by injection, and by power sent between a line's ends."""
+    n, lines = len(grid.demand), np.arange(len(grid.lines))
+    inverse = np.linalg.pinv(_laplacian(grid, np.ones(len(lines), np.bool_)), hermitian=True)
+    shift = grid.susceptance[:, None] * (inverse[grid.source] - inverse[grid.target])
+    transfer = np.ascontiguousarray((shift[:, grid.source] - shift[:, grid.target]).T)
+    return Wires(grid.source.copy(), grid.target.copy(), shift.reshape(len(lines), n), transfer)
+
+
+def outage_losses(grid: FlowGrid) -> Floats:
+    """Give the demand that each line's outage loses in a balanced grid, MW: `play_outage` for all at once."""
+    wires, lost = wires_of(grid), np.zeros(len(grid.lines))
+    load = Load(grid.demand.copy(), grid.generation.copy(), grid.capacity.copy())
+    play_each(wires, load, open_outages(grid, factors_of(wires)), lost)
+    return lost
+
+
 def outage_factors(grid: FlowGrid) -> Floats:
     """Give the LODF matrix: [l, k] is the share of line k's flow that moves to l when k trips.
 
     The diagonal is -1; the column of a line whose outage splits the grid is NaN.
     """
-    n, lines = len(grid.demand), np.arange(len(grid.lines))
-    laplacian = _laplacian(grid, np.ones(len(lines), np.bool_))
-    inverse = np.linalg.pinv(laplacian, hermitian=True)
-    incidence = np.zeros((n, len(lines)))
-    incidence[grid.source, lines] += 1.0
-    incidence[grid.target, lines] -= 1.0
-    transfer = (grid.susceptance[:, None] * incidence.T) @ inverse @ incidence
+    return factors_of(wires_of(grid))
+
+
+def factors_of(wires: Wires) -> Floats:
+    """Give the LODF matrix of lines laid out."""
+    transfer, lines = wires.transfer.T, np.arange(len(wires.source))
     rest = 1.0 - np.diag(transfer)
     with np.errstate(divide="ignore", invalid="ignore"):
-        factors = transfer / np.where(rest > BRIDGE, rest, np.nan)[None, :]
-    factors[lines, lines] = np.where(rest > BRIDGE, -1.0, np.nan)
+        factors = transfer / np.where(np.abs(rest) > BRIDGE, rest, np.nan)[None, :]
+    factors[lines, lines] = np.where(np.abs(rest) > BRIDGE, -1.0, np.nan)
     return np.asarray(factors, np.float64)
 
 

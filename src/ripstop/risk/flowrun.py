@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from ripstop.risk.errors import RiskInputError
-from ripstop.risk.flow import FlowGrid, open_outages, outage_factors, play_outage
+from ripstop.risk.flow import FlowGrid, factors_of, open_outages, wires_of
+from ripstop.risk.kernels.grid import Load, play_each
 from ripstop.risk.percolation import CountedRun
 
 FLOW = "flow"
@@ -34,7 +35,8 @@ class FlowRun(CountedRun):
             raise RiskInputError("the grid has no demand, expected some", code="C0741")
         super().__init__(len(grid.lines))
         self._grid, self._theta, self._seed, self._spreads = grid, theta, seed, spreads
-        self._factors = outage_factors(grid)
+        self._wires = wires_of(grid)
+        self._factors = factors_of(self._wires)
 
     @property
     def expected_share(self) -> np.typing.NDArray[np.float64]:
@@ -58,8 +60,8 @@ class FlowRun(CountedRun):
             demand=self._grid.demand * np.exp(of_demand * demand),
             capacity=self._grid.capacity * np.exp(of_capacity * capacity),
         ).balanced()
-        total = float(world.demand.sum())
-        for k in open_outages(world, self._factors):
-            share = play_outage(world, int(k)).lost_mw / total
-            self.tally.mass[k] += round(share * UNITS)
-            self.tally.hits[k] += share > self._theta
+        opened, lost = open_outages(world, self._factors), np.zeros(len(self._grid.lines))
+        play_each(self._wires, Load(world.demand, world.generation, world.capacity), opened, lost)
+        share = lost / float(world.demand.sum())
+        self.tally.mass[:] += np.rint(share * UNITS).astype(np.int64)
+        self.tally.hits[:] += share > self._theta
