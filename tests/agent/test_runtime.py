@@ -173,10 +173,12 @@ def test_an_offer_of_a_peer_reaches_the_application_and_its_answer_the_peer(tmp_
     with_agent(tmp_path, body)
 
 
-def test_a_ledger_that_cannot_be_written_denies_until_it_can(tmp_path, monkeypatch):
+def test_a_ledger_that_cannot_be_written_denies_until_it_can_and_says_so_once(tmp_path, monkeypatch, caplog):
     async def body(runtime, live, server):
         assert decide(runtime)
         disk = runtime.agent.disk
+        told = []
+        runtime.on_report = lambda report, now: told.append(report.name)
 
         def full(stream, data):
             raise OSError(28, "No space left on device")
@@ -185,9 +187,12 @@ def test_a_ledger_that_cannot_be_written_denies_until_it_can(tmp_path, monkeypat
             patch.setattr(disk, "append", full)
             runtime.agent.act("accept_task", dict, payload_kg=0.5)
             await live.until(lambda: not decide(runtime))
+            assert told.count("ledger.failed") == 1
         with pytest.raises(ActionVetoed):
             runtime.agent.act("accept_task", dict, payload_kg=0.5)
         await live.until(lambda: decide(runtime))
+        await live.until(lambda: "ledger.restored" in told)
+        assert all(record.exc_info is None for record in caplog.records)
 
     with_agent(tmp_path, body)
 

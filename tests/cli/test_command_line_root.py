@@ -15,24 +15,24 @@ import pytest
 import ripstop
 from ripstop.cli import main
 from ripstop.cli.root import COMMANDS
-from ripstop.core.errors import ConfigurationError, PolicyError
+from ripstop.core.errors import ConfigurationError, PolicyError, missing_extra
 from ripstop.links import Identity
 
 
 @pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], int]], None]:
-    """Put a command of the test's own in the place of `policy`."""
+def command(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Put a command of the test's own in the place of `policy`, or of another one."""
 
-    def install(body: Callable[[], int]) -> None:
-        module = ModuleType("ripstop.cli.policy")
+    def install(body: Callable[[], int], name: str = "policy") -> None:
+        module = ModuleType(f"ripstop.cli.{name}")
 
         def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-            parser = subparsers.add_parser("policy")
+            parser = subparsers.add_parser(name)
             parser.add_argument("--json", action="store_true")
             parser.set_defaults(func=lambda args: body())
 
         module.__dict__["add_parser"] = add_parser
-        monkeypatch.setitem(sys.modules, "ripstop.cli.policy", module)
+        monkeypatch.setitem(sys.modules, f"ripstop.cli.{name}", module)
 
     return install
 
@@ -160,6 +160,30 @@ def test_a_missing_package_names_the_extra_to_install(
     assert main(["policy"]) == 2
     assert capsys.readouterr().err == (
         "C0001: `ruamel` is not installed (hint: pip install 'ripstop[tools]')\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "package", "part", "whole"),
+    [
+        ("audit", "numba", "risk", "control"),
+        ("demo", "structlog", "control", "demo"),
+        ("risk", "matplotlib", "sim", "sim"),  # more than the command needs for most of what it does
+        ("sidecar", "ruamel.yaml", "tools", "tools"),
+    ],
+)
+def test_a_missing_part_of_what_a_command_needs_names_the_whole(
+    command: Callable[..., None],
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    package: str,
+    part: str,
+    whole: str,
+) -> None:
+    command(fail(missing_extra(package, part)), name)
+    assert main([name]) == 2
+    assert capsys.readouterr().err == (
+        f"C0001: `{package}` is not installed (hint: pip install 'ripstop[{whole}]')\n"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from itertools import pairwise
 
 from ripstop.core.clock import Instant, ManualClock, ShiftedClock, SystemClock
@@ -18,6 +19,18 @@ def test_the_systems_monotonic_clock_never_goes_back_and_its_boot_stays() -> Non
 
 def test_wall_time_is_in_microseconds_of_this_century() -> None:
     assert 1_700_000_000_000_000 < SystemClock().now().wall_us < 4_100_000_000_000_000
+
+
+def test_wall_time_goes_with_the_monotonic_clock_and_never_far_from_the_machines(monkeypatch) -> None:
+    clock = SystemClock()
+    apart = {reading.wall_us - reading.mono_us for reading in [clock.now() for _ in range(1000)]}
+    assert len(apart) < 100
+    true_ns = time.time_ns
+    for moved_us in (30, -30, 90, 250, -5_000, 40_000_000):
+        monkeypatch.setattr(time, "time_ns", lambda by=moved_us: true_ns() + 1000 * by)
+        before = time.time_ns() // 1000
+        wall_us = clock.now().wall_us
+        assert before - 100 <= wall_us <= time.time_ns() // 1000 + 100
 
 
 def test_a_manual_clock_moves_only_when_told() -> None:

@@ -220,9 +220,11 @@ class AgentRuntime:
     # A disk fails in the middle of carrying out effects, perhaps on another thread: the node hears it next.
     def _ledger_failed(self, reason: str) -> None:
         self._soon(lambda: self._perform(self.agent.node.ledger_failed(reason, self._driver.now())))
+        self._soon(lambda: self._report(Report("ledger.failed", {"reason": reason}), self._driver.now()))
 
     def _ledger_works(self) -> None:
         self._soon(lambda: self._perform(self.agent.node.ledger_recovered(self._driver.now())))
+        self._soon(lambda: self._report(Report("ledger.restored", {}), self._driver.now()))
 
     def _ledger_short(self, is_short: bool) -> None:
         self._soon(lambda: self._perform(self.agent.node.ledger_short(is_short, self._driver.now())))

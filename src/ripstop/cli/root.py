@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import re
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
@@ -111,7 +112,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _show_help(parser, words)
         return int(args.func(args))
     except RipstopError as error:
-        code = _report(error, as_json=_wants_json(args, words))
+        code = _report(_in_full(error, words), as_json=_wants_json(args, words))
         return 2 if words and words[0] in _SERVING else code
     except ModuleNotFoundError as error:
         command = COMMANDS.get(words[0]) if words else None
@@ -150,6 +151,27 @@ def _explain(error: ModuleNotFoundError, command: Command) -> ConfigurationError
     if package == "ripstop":
         raise error
     return missing_extra(package, command.extra)
+
+
+def _in_full(error: RipstopError, words: Sequence[str]) -> RipstopError:
+    """Name the command's own extra where a part of it is missing: one `pip install` is to be enough."""
+    command = COMMANDS.get(words[0]) if words else None
+    if error.code != "C0001" or command is None:
+        return error
+    part, whole = _required(error.hint.partition("[")[2].partition("]")[0]), _required(command.extra)
+    return missing_extra(error.message.split("`")[1], command.extra) if part and part < whole else error
+
+
+def _required(extra: str) -> set[str]:
+    """Give the packages that an extra brings; none where the metadata of the installation is not there."""
+    from importlib import metadata  # nobody else needs it
+
+    try:
+        every = metadata.requires("ripstop") or []
+    except metadata.PackageNotFoundError:
+        return set()
+    wanted = [line for line in every if f"extra == '{extra}'" in line.replace('"', "'")]
+    return {re.split(r"[^\w.-]", line)[0] for line in wanted}
 
 
 def _report(error: RipstopError, *, as_json: bool) -> int:

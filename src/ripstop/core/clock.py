@@ -41,17 +41,30 @@ def _boot_id() -> str:
         return f"{time.time_ns() - time.monotonic_ns():032x}"
 
 
+_JITTER_US = 100
+
+
 class SystemClock:
-    """The machine's clocks."""
+    """The machine's clocks.
+
+    Two clocks are never read at one moment. What this puts between them is taken out: wall time goes with the
+    monotonic one for as long as the machine's own is within a tenth of a millisecond of it.
+    """
 
     _monotonic_id = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
     def __init__(self) -> None:
         self._boot = _boot_id()
+        self._apart_us = 0
 
     def now(self) -> Instant:
         """Read wall time, monotonic time (CLOCK_BOOTTIME where there is one) and the boot id."""
-        return Instant(time.time_ns() // 1000, time.clock_gettime_ns(self._monotonic_id) // 1000, self._boot)
+        wall_us, mono_us = time.time_ns() // 1000, time.clock_gettime_ns(self._monotonic_id) // 1000
+        going_us = mono_us + self._apart_us
+        if -_JITTER_US <= wall_us - going_us <= _JITTER_US:
+            return Instant(going_us, mono_us, self._boot)
+        self._apart_us = wall_us - mono_us
+        return Instant(wall_us, mono_us, self._boot)
 
 
 class ManualClock:

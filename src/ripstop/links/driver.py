@@ -79,6 +79,7 @@ class NodeDriver:
         self.on_report: OnReport | None = None
         self.on_failure: OnFailure | None = None
         self.failures = 0
+        self._told: dict[str, str] = {}
         self._executor = executor
         self._rng = stream(int.from_bytes(os.urandom(8), "little"), "driver")
         self._timers: dict[str, tuple[int, asyncio.TimerHandle]] = {}
@@ -152,7 +153,12 @@ class NodeDriver:
 
     def _fail(self, what: str, error: BaseException) -> None:
         self.failures += 1
-        log.error("driver.failed", exc_info=error, extra={"what": what, "link": self.link.login.name})
+        fields = {"what": what, "link": self.link.login.name, "reason": str(error)}
+        if not isinstance(error, OSError):
+            log.error("driver.failed", exc_info=error, extra=fields)
+        elif self._told.get(what) != str(error):  # a full disk is no fault of the program, and lasts
+            self._told[what] = str(error)
+            log.error("driver.failed", extra=fields)
         if self.on_failure is not None:
             self.on_failure(what, error)
 

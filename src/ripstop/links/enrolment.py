@@ -216,7 +216,11 @@ async def enrol(address: str, token: str, agent: str, path: Path) -> Identity:
         await link.close()
     answer = unpack(Answer, body)
     if answer.reason:
-        raise ConfigurationError(f"enrolment of `{agent}` refused: {answer.reason}", code="C0508")
+        raise ConfigurationError(
+            f"enrolment of `{agent}` refused: {answer.reason}",
+            code="C0508",
+            hint="a token lets one device in; `ripstop up` prints the next one as soon as it is used",
+        )
     trusted = tuple(TrustedKey(item.public, item.role) for item in answer.keys)
     identity = replace(identity, fleet=answer.fleet, address=address, trusted=trusted)
     identity.save(path)
