@@ -6,8 +6,8 @@ Coming back is the link's business. What nats-py leaves to its callers is done h
 
 - `publish` is a plain function. What is published within a message's callback leaves with that callback, all
   else in batches, so that no task waits for each connection.
-- nats-py writes in a task of its own, whose turn comes after every callback that waits in the loop: with many
-  connections in one process nobody's answer would leave before everybody had worked. So a few work at a time.
+- nats-py writes in a task of its own, whose turn comes after every callback that waits in the loop: so a few
+  of them work in each of the loop's rounds (`links.turns`), and answers leave in between.
 - A line that the server does not read drops what is published now, rather than delivering it late.
 - Whoever waits for an answer is woken when the connection ends or the server refuses the question.
 - Where its last write meets a broken line, nats-py raises in the middle of closing, in a task that nobody
@@ -36,6 +36,7 @@ from ..core.errors import missing_extra
 from .errors import LinkDownError, LinkRefusedError
 from .permissions import writing_subject
 from .tasks import end
+from .turns import Turns
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -46,7 +47,6 @@ log = logging.getLogger(__name__)
 Hear: TypeAlias = Callable[[str, bytes, str], None]
 _REFUSED = re.compile(r"permissions violation.*\"([^\"]+)\"", re.IGNORECASE)
 _MAX_UNSENT = 8 << 20
-_AT_ONCE = 8
 _CLOSE_S = 1.0
 _WRONG_LAST_SEQUENCE = (10071, 10164)  # nats-server, server/errors.json
 _STREAM_EXISTS = 10058  # with another configuration
@@ -110,8 +110,8 @@ def client_class() -> type[Client]:
 
 
 @lru_cache(maxsize=4)
-def _turns(_loop: asyncio.AbstractEventLoop) -> asyncio.Semaphore:
-    return asyncio.Semaphore(_AT_ONCE)
+def _turns(loop: asyncio.AbstractEventLoop) -> Turns:
+    return Turns(loop)
 
 
 class Connection:
@@ -137,7 +137,7 @@ class Connection:
         self._waits: set[_Wait] = set()
         self._outbox: deque[tuple[str, bytes, str]] = deque()
         self._is_sending = False
-        self._sender: asyncio.Task[bool] | None = None
+        self._sender: asyncio.Task[None] | None = None
 
     # ---- life -----------------------------------------------------------------------------------------
 
@@ -251,26 +251,26 @@ class Connection:
         turns = _turns(asyncio.get_running_loop())
 
         async def on_message(message: Msg) -> None:
-            async with turns:
-                is_sender = not self._is_sending
-                self._is_sending = True
-                try:
-                    hear(message.subject, message.data, message.reply)
-                finally:
-                    if is_sender and await self._send_all():
-                        await asyncio.sleep(0)  # nats-py writes now
+            turn = turns.take()
+            if turn is not None:
+                await turn
+            is_sender = not self._is_sending
+            self._is_sending = True
+            try:
+                hear(message.subject, message.data, message.reply)
+            finally:
+                if is_sender:
+                    await self._send_all()
 
         return on_message
 
-    async def _send_all(self) -> bool:
-        """Hand what was published to nats-py; gives whether there was anything."""
-        is_any = bool(self._outbox)
+    async def _send_all(self) -> None:
+        """Hand what was published to nats-py."""
         try:
             while self._outbox:
                 await self._send(*self._outbox.popleft())
         finally:
             self._is_sending = False
-        return is_any
 
     async def _send(self, subject: str, data: bytes, reply: str) -> None:
         if self._client.pending_data_size > _MAX_UNSENT:
