@@ -158,9 +158,8 @@ def _explain(grid: FlowGrid, args: argparse.Namespace) -> int:
     if args.json:
         print_json({"line": args.why, "lost_mw": outage.lost_mw, "share": share, "down": down})
         return 0
-    print(
-        f"{printable(args.why)}: {outage.lost_mw:.2f} MW lost ({100 * share:.1f} %) in {outage.rounds} round(s)"
-    )
+    lost = f"{outage.lost_mw:.2f} MW lost ({100 * share:.1f} %)"
+    print(f"{printable(args.why)}: {lost} in {outage.rounds} round(s)")
     for name in down[1:]:
         print(f"  then {printable(name)}")
     return 0
