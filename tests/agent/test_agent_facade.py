@@ -410,3 +410,9 @@ def test_the_base_imports_no_third_party_package():
         "sys.exit(str(bad) if bad else 0)"
     )
     subprocess.run([sys.executable, "-I", "-c", code], check=True, timeout=60, cwd=ROOT)
+
+
+def test_what_is_no_function_or_no_context_is_refused_with_a_hint():
+    for given in ((accept_task, 0.8), ("accept_task", {"payload_kg": 0.8})):
+        with pytest.raises(ConfigurationError, match=r"C0307.*hint"):
+            agent().request_action(*given)
