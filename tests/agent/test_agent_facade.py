@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.payloads import BARE, LIMITED
 from ripstop.agent import (
     ActionVetoed,
     Agent,
@@ -25,31 +26,10 @@ from ripstop.core.clock import ManualClock
 from ripstop.core.decision import Verdict
 from ripstop.core.errors import ConfigurationError, PolicyError
 from ripstop.core.journal import read_entry
-from ripstop.core.vocabulary import ActionSpec, SignalSpec, Vocabulary
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = ROOT / "policies" / "payload_limit.json"
-BARE = {"if": [{"<": [{"var": "battery_percent"}, 30]}, {"<=": [{"var": "payload_kg"}, 1.0]}, True]}
 PERMIT = {"ripstop": 1, "id": "permit", "rule": True}
-VOCABULARY = Vocabulary(
-    "drone",
-    signals={"battery_percent": SignalSpec("battery_percent", unit="%", low=0, high=100, max_age_s=60)},
-    actions={
-        "accept_task": ActionSpec("accept_task", {"payload_kg": SignalSpec("payload_kg")}, clamp=True),
-        "take_off": ActionSpec("take_off", {"payload_kg": SignalSpec("payload_kg")}),
-        "land": ActionSpec("land", failsafe=0),
-    },
-)
-LIMITED = {
-    "ripstop": 1,
-    "id": "payload",
-    "vocabulary": VOCABULARY.to_json(),
-    "guards": ["accept_task", "take_off"],
-    "limits": [
-        {"when": {"<": [{"var": "battery_percent"}, 30]}, "limit": {"payload_kg": {"max": 1.0}}},
-        {"when": {"<": [{"var": "battery_percent"}, 20]}, "limit": {"payload_kg": {"max": 0.0}}},
-    ],
-}
 
 
 def agent(policies=BARE, **more):
