@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.payloads import BARE, LIMITED
 from ripstop.agent import (
     ActionVetoed,
     Agent,
@@ -25,31 +26,10 @@ from ripstop.core.clock import ManualClock
 from ripstop.core.decision import Verdict
 from ripstop.core.errors import ConfigurationError, PolicyError
 from ripstop.core.journal import read_entry
-from ripstop.core.vocabulary import ActionSpec, SignalSpec, Vocabulary
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = ROOT / "policies" / "payload_limit.json"
-BARE = {"if": [{"<": [{"var": "battery_percent"}, 30]}, {"<=": [{"var": "payload_kg"}, 1.0]}, True]}
 PERMIT = {"ripstop": 1, "id": "permit", "rule": True}
-VOCABULARY = Vocabulary(
-    "drone",
-    signals={"battery_percent": SignalSpec("battery_percent", unit="%", low=0, high=100, max_age_s=60)},
-    actions={
-        "accept_task": ActionSpec("accept_task", {"payload_kg": SignalSpec("payload_kg")}, clamp=True),
-        "take_off": ActionSpec("take_off", {"payload_kg": SignalSpec("payload_kg")}),
-        "land": ActionSpec("land", failsafe=0),
-    },
-)
-LIMITED = {
-    "ripstop": 1,
-    "id": "payload",
-    "vocabulary": VOCABULARY.to_json(),
-    "guards": ["accept_task", "take_off"],
-    "limits": [
-        {"when": {"<": [{"var": "battery_percent"}, 30]}, "limit": {"payload_kg": {"max": 1.0}}},
-        {"when": {"<": [{"var": "battery_percent"}, 20]}, "limit": {"payload_kg": {"max": 0.0}}},
-    ],
-}
 
 
 def agent(policies=BARE, **more):
@@ -410,3 +390,9 @@ def test_the_base_imports_no_third_party_package():
         "sys.exit(str(bad) if bad else 0)"
     )
     subprocess.run([sys.executable, "-I", "-c", code], check=True, timeout=60, cwd=ROOT)
+
+
+def test_what_is_no_function_or_no_context_is_refused_with_a_hint():
+    for given in ((accept_task, 0.8), ("accept_task", {"payload_kg": 0.8})):
+        with pytest.raises(ConfigurationError, match=r"C0307.*hint"):
+            agent().request_action(*given)

@@ -5,30 +5,13 @@ import stat
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from agent.payloads import BARE, LIMITED
 from agent.sidecar_stage import serving, talking
 from ripstop.agent import Agent, BreakerSettings, NodeSettings
 from ripstop.agent.inspection import inspect_ledger
 from ripstop.agent.sidecar import Sidecar, SidecarSettings
 from ripstop.core.errors import ConfigurationError
-from ripstop.core.vocabulary import ActionSpec, SignalSpec, Vocabulary
 
-BARE = {"if": [{"<": [{"var": "battery_percent"}, 30]}, {"<=": [{"var": "payload_kg"}, 1.0]}, True]}
-VOCABULARY = Vocabulary(
-    "drone",
-    signals={"battery_percent": SignalSpec("battery_percent", unit="%", low=0, high=100, max_age_s=60)},
-    actions={
-        "accept_task": ActionSpec("accept_task", {"payload_kg": SignalSpec("payload_kg")}, clamp=True),
-        "take_off": ActionSpec("take_off", {"payload_kg": SignalSpec("payload_kg")}),
-        "land": ActionSpec("land", failsafe=0),
-    },
-)
-LIMITED = {
-    "ripstop": 1,
-    "id": "payload",
-    "vocabulary": VOCABULARY.to_json(),
-    "guards": ["accept_task", "take_off"],
-    "limits": [{"when": {"<": [{"var": "battery_percent"}, 30]}, "limit": {"payload_kg": {"max": 1.0}}}],
-}
 QUICK = BreakerSettings(minimum_number_of_calls=2, slow_call_duration_s=5.0, wait_s=30.0)
 
 

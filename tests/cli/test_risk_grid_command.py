@@ -59,7 +59,7 @@ def test_a_line_is_judged_against_a_threshold(grid: str, capsys: pytest.CaptureF
 
 def test_why_lists_what_trips(grid: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert call("grid", grid, "--why", "north-south #2") == 0
-    assert capsys.readouterr().out.splitlines()[0] == "north-south #2: 80.00 MW lost (100.0 %) in 2 round(s)"
+    assert capsys.readouterr().out.splitlines()[0] == "north-south #2: 80.00 MW lost (100.0 %) in 2 rounds"
     assert call("grid", grid, "--why", "spur", "--json") == 0
     assert json.loads(capsys.readouterr().out)["lost_mw"] == pytest.approx(5.0)
     with pytest.raises(RiskInputError, match="there is no line `east`"):

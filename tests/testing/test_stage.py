@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from ripstop import Agent
 from ripstop.core.errors import ConfigurationError
 from ripstop.policy import load
 from ripstop.testing import Stage, assert_allowed, assert_limited, assert_vetoed
@@ -93,3 +94,10 @@ def test_a_limit_is_asserted_with_its_bounds(stage):
         assert_limited(agent, "go", to={"kg": (0, 1)}, kg=2)
     with pytest.raises(AssertionError, match="is allow"):
         assert_limited(agent, "go", to={}, kg=0.5)
+
+
+def test_a_stage_plays_to_its_own_agents_only_and_forwards_in_time(stage):
+    with Agent("other", POLICY) as other, pytest.raises(ConfigurationError, match=r"C0373.*of this stage"):
+        stage.play(other, {"x": [1]})
+    with pytest.raises(ConfigurationError, match="C0373"):
+        stage.wait(-1)

@@ -26,7 +26,7 @@ from ripstop.core.vocabulary import Vocabulary
 from ripstop.core.wire.envelope import open_envelope
 
 from .breaker import BreakerState, Transition
-from .calling import action_of, bound, clamped, is_json
+from .calling import action_of, bound, clamped, given, is_json
 from .circuit import CircuitBreaker, Circuits
 from .detect import Finding
 from .disk import Ledger, Store
@@ -180,7 +180,7 @@ class Agent:
 
     def request_action(self, fn: Callable[..., R], context: Mapping[str, Json] | None = None) -> R:
         """Take the action that `fn` is named for: `act` under the function's own name."""
-        return self._run(action_of(fn), fn, context or {})
+        return self._run(action_of(fn), fn, given(context))
 
     def request(self, action: str, context: Mapping[str, Json]) -> tuple[Decision, dict[str, Json]]:
         """Decide and record, for an action that is taken elsewhere; only ALLOW lets it be taken.

@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeAlias, TypeVar
 
 from ripstop.core.canonical import Json
 from ripstop.core.decision import Limit
+from ripstop.core.errors import ConfigurationError
 
 R = TypeVar("R")
 _Raised: TypeAlias = tuple[type[BaseException] | None, BaseException | None, TracebackType | None]
@@ -42,8 +43,29 @@ class Block(AbstractContextManager[None], AbstractAsyncContextManager[None]):
         return self._ends.__exit__(*raised)
 
 
+def given(context: Mapping[str, Json] | None) -> Mapping[str, Json]:
+    """Give a caller's context.
+
+    Raises:
+        ConfigurationError: C0307, it is no mapping.
+    """
+    if context is None or isinstance(context, Mapping):
+        return context or {}
+    raise ConfigurationError(
+        f"a context is values by name, got `{context}`", code="C0307", hint='{"payload_kg": 0.8}'
+    )
+
+
 def action_of(fn: Callable[..., object]) -> str:
-    """Give the action that a function stands for: its name."""
+    """Give the action that a function stands for: its name.
+
+    Raises:
+        ConfigurationError: C0307, it is no function.
+    """
+    if not callable(fn):
+        raise ConfigurationError(
+            f"expected a function, got `{fn}`", code="C0307", hint='agent.act("take_off", fn, payload_kg=0.8)'
+        )
     if isinstance(fn, partial):
         return action_of(fn.func)
     name = getattr(fn, "__name__", None)

@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from ripstop.cli.arguments import add_command, add_json, add_top, source
-from ripstop.cli.output import print_json, print_notes, print_table, printable
+from ripstop.cli.output import counted, print_json, print_notes, print_table, printable
 
 if TYPE_CHECKING:
     from ripstop.cli.root import Subparsers
@@ -159,7 +159,7 @@ def _explain(grid: FlowGrid, args: argparse.Namespace) -> int:
         print_json({"line": args.why, "lost_mw": outage.lost_mw, "share": share, "down": down})
         return 0
     lost = f"{outage.lost_mw:.2f} MW lost ({100 * share:.1f} %)"
-    print(f"{printable(args.why)}: {lost} in {outage.rounds} round(s)")
+    print(f"{printable(args.why)}: {lost} in {counted(outage.rounds, 'round')}")
     for name in down[1:]:
         print(f"  then {printable(name)}")
     return 0

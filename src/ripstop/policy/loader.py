@@ -92,6 +92,22 @@ def load_vocabulary(path_or_mapping: str | Path | Mapping[str, Json]) -> Vocabul
     return found
 
 
+def _hint_for(path: Path) -> str:
+    """Guess what was meant by a path at which there is no file."""
+    if _is_folder(path):
+        return "name its files, one by one"
+    if set(str(path)) & set("<>=(){}"):
+        return "a rule as text goes into a file that ends in .rule; a dict is taken as it is"
+    return "" if path.is_absolute() else "it is looked for from the working folder"
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
 def _text_of(path: Path, findings: Findings) -> str | None:
     try:
         if path.stat().st_size > MAX_BYTES:
@@ -101,9 +117,8 @@ def _text_of(path: Path, findings: Findings) -> str | None:
         content = path.read_bytes()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "no such path"
-        findings.error(
-            "E0101", f"`{shown(str(path), 120)}` cannot be read, {reason.lower()}", Place(str(path))
-        )
+        message = f"`{shown(str(path), 120)}` cannot be read, {reason.lower()}"
+        findings.error("E0101", message, Place(str(path)), _hint_for(path))
         return None
     return decode(content, str(path), findings)
 

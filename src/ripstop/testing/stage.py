@@ -43,7 +43,13 @@ class Stage:
         return made
 
     def wait(self, seconds: float) -> None:
-        """Let time pass."""
+        """Let time pass.
+
+        Raises:
+            ConfigurationError: C0373, time would run backwards.
+        """
+        if not seconds >= 0.0:
+            raise ConfigurationError(f"time passes forwards, got {seconds} s", code="C0373")
         self.clock.advance(seconds)
 
     def play(
@@ -57,8 +63,13 @@ class Stage:
             every_s: time between two steps; none passes before the first.
 
         Raises:
-            ConfigurationError: C0373, the signals have different numbers of values.
+            ConfigurationError: C0373, the signals have different numbers of values, or the agent does
+                not follow this stage's clock.
         """
+        if agent.clock is not self.clock:
+            raise ConfigurationError(
+                f"`{agent.name}` is not of this stage", code="C0373", hint="make it with `stage.agent(...)`"
+            )
         columns = {name: list(values) for name, values in script.items()}
         if len({len(values) for values in columns.values()}) > 1:
             counts = ", ".join(f"`{name}` {len(values)}" for name, values in columns.items())
