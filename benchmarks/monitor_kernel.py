@@ -17,6 +17,7 @@ MOST_SIGMA, FIRST_TESTED = 1000.0, 3
 _PARTS = (4, 6, 8)  # what there is room for in 64 bytes
 _DAY_US = 86_400_000_000
 _UNKNOWN = -128
+_LOOK_EVERY, _STILL_WEIGHT, _NEAR_SHARE, _USUAL_LOOKS, _MOST_LOOKS = 16, 15.0, 0.03, 4, 15
 
 
 def draw(rng: np.random.Generator) -> np.ndarray:
@@ -75,6 +76,7 @@ def _scores(values, t_us, c, out):  # type: ignore[no-untyped-def]  # compiled
     part_us = _DAY_US // int(c[12])
     turn_us = (t_us[0] // part_us + 1) * part_us
     codes, day = np.full(int(c[12]), _UNKNOWN, np.int64), np.array([x, 0.0, 0.0, 0.0])
+    looked, still, longest = np.nan, 0, 0
     out[0] = 0.0
     for i in range(1, len(values)):
         n, x = i, values[i]
@@ -100,6 +102,13 @@ def _scores(values, t_us, c, out):  # type: ignore[no-untyped-def]  # compiled
         level += gain * clipped
         for k, value in enumerate((x, fast, slow, unrest)):
             news += c[4 + k] * _beyond(value, ends[k], wide)
+        if n % _LOOK_EVERY == 0:
+            is_still = x == looked and abs(x - fast) < _NEAR_SHARE * np.sqrt(variance)
+            still = min(still + 1, _MOST_LOOKS) if is_still else 0
+            looked = x
+            if still > longest:
+                news += _STILL_WEIGHT * (still - longest) / max(longest, _USUAL_LOOKS)
+                longest = still
         out[i] = 0.0 if n < FIRST_TESTED else c[8] * sigma / peak + news * n / (n + c[3])
         variance = (1.0 - gain) * (variance + gain * clipped * clipped)
         peak += 0.002 * (6.0 - peak)

@@ -4,6 +4,8 @@
 #include <string.h>
 
 enum { UNKNOWN = -128, MOST_CODE = 127, FORGET_EVERY = 1024, MOST_SEEN = 255, FIRST_TESTED = 3 };
+enum { LOOK_EVERY = 16, USUAL_LOOKS = 4, MOST_LOOKS = 15 };
+static const float STILL_WEIGHT = 15.0f, NEAR_SHARE = 0.03f;
 static const int64_t PART_US = INT64_C(86400000000) / MONITOR_PARTS;
 static const float LEVEL_GAIN = 0.0081f, FAST_GAIN = 0.066f, SLOW_GAIN = 0.011f, MATURE = 3800.0f, CLIP = 2.3f;
 static const float WEIGHTS[4] = {40.0f, 48.0f, 72.0f, 65.0f}; /* of news of the value, the two means, the unrest */
@@ -123,6 +125,27 @@ static float beyond(monitor *self, int which, float value, float wide)
     return WEIGHTS[which] * news;
 }
 
+static uint8_t hashed(float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    bits *= UINT32_C(2654435769); /* Knuth, TAOCP 3, 6.4: multiplicative hashing */
+    return (uint8_t)(bits >> 24);
+}
+
+/* How much longer the signal has stood still than ever before, as a share of that. */
+static float look(monitor *self, float value, float deviation)
+{
+    int longest = self->looks >> 4, still = self->looks & 15, before = longest;
+    uint8_t hash = hashed(value);
+    int is_still = hash == self->looked && fabsf(value - self->fast) < NEAR_SHARE * deviation;
+    still = !is_still ? 0 : still < MOST_LOOKS ? still + 1 : MOST_LOOKS;
+    if (still > longest) { longest = still; }
+    self->looked = hash;
+    self->looks = (uint8_t)(longest << 4 | still);
+    return STILL_WEIGHT * (float)(longest - before) / (float)(before > USUAL_LOOKS ? before : USUAL_LOOKS);
+}
+
 static void forget(monitor *self)
 {
     for (int i = 0; i < 3; i++) {
@@ -155,6 +178,7 @@ float monitor_observe(monitor *self, float value, int64_t t_us)
         news += WEIGHTS[3] * (self->unrest - high(self, 3)) / greater(high(self, 3), wide);
         set_high(self, 3, self->unrest);
     }
+    if (self->count % LOOK_EVERY == 0) { news += look(self, value, deviation); }
     float score = self->count < FIRST_TESTED ? 0.0f : LEVEL_WEIGHT * sigma / self->peak + news * n / (n + MATURE);
     float limit = CLIP * usual, clipped = distance > limit ? copysignf(limit, away) : away;
     gain = greater(LEVEL_GAIN, fresh);

@@ -20,6 +20,7 @@ typedef struct {
     uint8_t seen;                          /* how many parts have ended */
     uint32_t turn;                         /* which part of a day since 1970 comes next */
     float level, variance, fast, slow, unrest, peak, anchor, greatest;
+    uint8_t looked, looks;    /* what was read at the last look, hashed; looks that found it still: longest, now */
     uint16_t low[3], high[4]; /* where the value, the fast and the slow mean, and the unrest (from 0) have been */
 } monitor;
 

@@ -142,6 +142,38 @@ def test_a_live_signal_that_stands_still_is_stuck():
     assert "exactly 12.4 V" in found[-1].explain("battery_v", "V")
 
 
+def stuck(before, length=100):
+    return [*before, *[before[-1]] * length]
+
+
+def test_a_signal_that_usually_moves_and_stands_still_is_remarkable_without_an_alarm():
+    monitor = Monitor()
+    findings = feed(monitor, stuck(noise(1500)))
+    assert max(finding.score for finding in findings[1500:]) > 0.8
+    assert not any(findings[1500:])
+
+
+def test_a_signal_that_often_stands_still_is_not_remarkable_when_it_does():
+    monitor, moved = Monitor(), noise(40)
+    for _ in range(20):
+        feed(monitor, stuck(moved, 80), monitor.last_us / SECOND + 1)
+    findings = feed(monitor, stuck(moved, 80), monitor.last_us / SECOND + 1)
+    assert max(finding.score for finding in findings[45:]) < 0.2
+
+
+def test_how_long_it_stood_still_is_known_after_a_restart():
+    monitor, values = Monitor(), stuck(noise(1500))
+    feed(monitor, values)
+    other = Monitor()
+    other.restore(monitor.state())
+    assert other.state() == monitor.state()
+    again = feed(other, stuck(noise(300, seed=2), 75), 5000)
+    fresh = feed(Monitor(), stuck(noise(1800, seed=2), 75))
+    assert (
+        max(finding.score for finding in again[305:]) < 0.3 < max(finding.score for finding in fresh[1805:])
+    )
+
+
 def test_a_step_that_no_sensor_can_make_is_diagnosed_as_such():
     monitor = Monitor(max_rate_per_s=2.0)
     found = feed(monitor, [10.0, 11.5, 10.0, 11.5, 40.0])

@@ -14,10 +14,16 @@ itself. Two questions are asked of it, each with its own memory:
   how far, as a share of the range. The longer a signal has been known the more such news counts,
   n / (n + n0); the ranges forget slowly.
 
-The score is the sum of the second and a little of the first, scaled so that 1 is what a rare and real anomaly
-reaches on the Numenta Anomaly Benchmark. benchmarks/bench_monitor.py chooses the constants and says what the
-choice comes to on data that it has not seen. Novelty is its own peak-hold: what was reached once is inside
-the range. The level's alarm has one too (agent.detect.peaks).
+A third question, asked at every sixteenth reading alone, is whether the signal **stands still** although it
+usually moves: it reads what it read sixteen readings ago, and the fast mean has come as near to that as only
+a long run of equal readings brings it. How many such looks in a row there have ever been is a range of its
+own. That counts in the score, for a sensor may be stuck; it alarms only where the signal is declared `live`,
+for a battery at its charger stands still, too.
+
+The score is the sum of the second, the third and a little of the first, scaled so that 1 is what a rare and
+real anomaly reaches on the Numenta Anomaly Benchmark. benchmarks/bench_monitor.py chooses the constants and
+says what the choice comes to on data that it has not seen. Novelty is its own peak-hold: what was reached
+once is inside the range. The level's alarm has one too (agent.detect.peaks).
 
 With `hold_s` a reading that alarms for its level is *not learned*, for so long: a fault does not become the
 usual while it lasts, and a sensor that is good again is recognised. Meanwhile the expectation goes on along
@@ -40,7 +46,7 @@ from ..reading import finite
 from .day import PART_US, PARTS, Day
 from .finding import Finding
 from .peaks import FIRST_TESTED, PeakHold
-from .state import Learned, pack_state, unpack_state
+from .state import MOST_LOOKS, Learned, pack_state, unpack_state
 
 # Chosen by the procedure that benchmarks/bench_monitor.py holds out by splits, from all series.
 _GAINS = (0.0081, 0.066, 0.011)  # of the level, of the fast mean and the unrest, of the slow mean
@@ -54,6 +60,9 @@ _CLIP = 2.3
 _RANGE_FLOOR = 0.05  # a range narrower than this share of |mean| counts as if it were so wide
 _PEAK_BASE, _PEAK_DECAY, _PEAK_GAIN = 6.0, 0.002, 0.5
 _FORGET_EVERY, _FORGET = 1024, 0.01  # the ranges close by 1e-5 a reading
+_LOOK_EVERY, _STILL_WEIGHT = 16, 15.0
+_NEAR_SHARE = 0.03  # of the deviation: the fast mean is there after some 50 equal readings
+_USUAL_LOOKS = 4
 
 _SMALL_SAMPLE = 8.0  # the deviation of n readings is inflated by 1 + 8/n (Student's wider quantiles)
 _STEP_GAIN, _LONGEST_PAUSE = 0.05, 64.0
@@ -115,8 +124,9 @@ class Monitor:
     """
 
     __slots__ = (
-        "_checks", "_day", "_floor", "_gate_us", "_high", "_hold_us", "_is_checked", "_last", "_low",
-        "_moving", "_near", "_peaks", "_ranges", "_repeat", "_tokens", "_turn_us", "late", "live",
+        "_checks", "_day", "_floor", "_gate_us", "_high", "_hold_us", "_is_checked", "_last", "_longest",
+        "_looked", "_low", "_moving", "_near", "_peaks", "_ranges", "_repeat", "_still", "_tokens",
+        "_turn_us", "late", "live",
     )  # fmt: skip
 
     def __init__(
@@ -148,7 +158,8 @@ class Monitor:
         self._gate_us = -1
         self._tokens = 0.0
         self._repeat = 0
-        self._last = math.nan
+        self._last = self._looked = math.nan
+        self._still = self._longest = 0
 
     @property
     def threshold(self) -> float:
@@ -224,7 +235,8 @@ class Monitor:
             and unrest <= unrest_high
         ):
             score += self._news(value, fast, slow, unrest) * n / (n + _MATURE)
-        score = 0.0 if n < FIRST_TESTED else score  # so little is known yet
+        if n < FIRST_TESTED:  # so little is known yet
+            score = 0.0
         limit = _CLIP * (usual if usual < _SQUARABLE else _SQUARABLE)
         if distance > limit:
             away = limit if away > 0.0 else -limit
@@ -233,13 +245,12 @@ class Monitor:
         if sigma > raised:
             raised += _PEAK_GAIN * (sigma - raised)
         self._moving = (n + 1, t_us, step_us, level + level_gain * away, variance, fast, slow, unrest, raised)
-        if not n % _FORGET_EVERY:
-            self._forget(level)
+        look = 0.0 if n % _LOOK_EVERY else self._look(value, level, deviation, n)
         if is_far or score >= self._checks.novel_score or self._is_checked:
             kind = self._diagnose(value, gap_us, score, n, is_far)
             may_alarm = kind != "quiet" and self._may_alarm(kind, t_us)
-            return _new(Finding, (score, may_alarm, kind, value, level, scale))
-        return _new(Finding, (score, False, "quiet", value, level, scale))
+            return _new(Finding, (score + look, may_alarm, kind, value, level, scale))
+        return _new(Finding, (score + look, False, "quiet", value, level, scale))
 
     def _carried_on(self, gap_us: int, level: float, step_us: float) -> tuple[float, float]:
         """Give the level had it gone on as it went while it was held, and by what the tolerance is wider.
@@ -316,6 +327,22 @@ class Monitor:
         self._ranges = (low, high, fast_low, fast_high, slow_low, slow_high, most)
         return news
 
+    def _look(self, value: float, level: float, deviation: float, n: int) -> float:
+        """Give the score of how much longer the signal has stood still than ever before."""
+        if not n % _FORGET_EVERY:
+            self._forget(level)
+        is_same, self._looked = value == self._looked, value
+        away = abs(value - self._moving[5])
+        if not is_same or away >= _NEAR_SHARE * deviation:  # what has never moved never stands still
+            self._still = 0
+            return 0.0
+        self._still = min(self._still + 1, MOST_LOOKS)
+        longer, before = self._still - self._longest, self._longest
+        if longer <= 0:
+            return 0.0
+        self._longest = self._still
+        return _STILL_WEIGHT * longer / max(before, _USUAL_LOOKS) * n / (n + _MATURE)
+
     def _forget(self, level: float) -> None:
         """Let the ranges close a little."""
         a, b, c, d, e, f = (end + _FORGET * (level - end) for end in self._ranges[:6])
@@ -366,7 +393,7 @@ class Monitor:
         """Give what it has learned, in 64 bytes: for a restart, or for another device."""
         n, last_us, _, *moving = self._moving
         held = self._peaks.state(n)
-        return pack_state(Learned(n, held, last_us, tuple(moving), self._ranges), self._day)
+        return pack_state(Learned(n, held, last_us, tuple(moving), self._ranges, self._longest), self._day)
 
     def restore(self, state: bytes, t_us: int | None = None) -> None:
         """Go on from what another monitor of the same signal has learned.
@@ -379,9 +406,10 @@ class Monitor:
             ConfigurationError: C0371, the bytes are no such state.
         """
         learned, self._day = unpack_state(state)
-        n, held, last_us, (level, variance, fast, slow, unrest, peak), ranges = learned
+        n, held, last_us, (level, variance, fast, slow, unrest, peak), ranges, self._longest = learned
         a, b, c, d, e, f, g = ranges
         self._ranges = (a, b, c, d, e, f, g)
+        self._still, self._looked = 0, math.nan
         self._peaks.restore(held, n)
         if t_us is not None:
             last_us = t_us

@@ -8,7 +8,8 @@ Layout, little-endian:
 | 4 | i64: time of the last reading, in microseconds |
 | 12 | 6 single floats: level, variance, fast mean, slow mean, unrest, anchor of the day |
 | 36 | 9 half-long floats: held score, then ends as distances >= 0, rounded up: the value's from the level (low, high), the fast mean's from itself, the slow mean's from itself, the unrest's (high), the day's greatest error |
-| 54 | 2 bytes: 0 |
+| 54 | u8: how many looks in a row have found the signal standing still, at most (up to 15) |
+| 55 | 1 byte: 0 |
 | 56 | 8 bytes: exponent of the day's step, its six parts (agent.detect.day), how many parts have ended |
 
 A half-long float is the upper half of a single one (bfloat16). Rounding up keeps what was seen inside its
@@ -25,8 +26,9 @@ from ripstop.core.errors import ConfigurationError
 
 from .day import PARTS, Day
 
-_LAYOUT = struct.Struct(f"<Iq6f9H2xb{PARTS}bB")
+_LAYOUT = struct.Struct(f"<Iq6f9HBxb{PARTS}bB")
 _MOST = 2**24 - 1
+MOST_LOOKS = 15
 _FLOAT_MAX = 3.4028234663852886e38
 _HALF_MAX = 0x7F7F
 
@@ -34,7 +36,8 @@ _HALF_MAX = 0x7F7F
 class Learned(NamedTuple):
     """What a monitor knows of its signal; `moving` is level, variance, fast, slow, unrest, held score.
 
-    `ranges` are the lowest and highest value, fast mean and slow mean, and the highest unrest.
+    `ranges` are the lowest and highest value, fast mean and slow mean, and the highest unrest; `looks` is for
+    how many looks the signal has stood still at most.
     """
 
     n: int
@@ -42,6 +45,7 @@ class Learned(NamedTuple):
     last_us: int
     moving: tuple[float, ...]
     ranges: tuple[float, ...]
+    looks: int = 0
 
 
 def pack_state(learned: Learned, day: Day) -> bytes:
@@ -56,7 +60,8 @@ def pack_state(learned: Learned, day: Day) -> bytes:
     )  # fmt: skip
     halves = [_half(number) for number in (peak, *ends)]
     first = min(learned.n, _MOST) | learned.held << 24
-    return _LAYOUT.pack(first, learned.last_us, *singles, *halves, day.exponent, *day.codes, day.seen)
+    days = (day.exponent, *day.codes, day.seen)
+    return _LAYOUT.pack(first, learned.last_us, *singles, *halves, learned.looks, *days)
 
 
 def unpack_state(raw: bytes) -> tuple[Learned, Day]:
@@ -71,21 +76,23 @@ def unpack_state(raw: bytes) -> tuple[Learned, Day]:
         )
     first, last_us, *rest = _LAYOUT.unpack(raw)
     singles, (peak, *ends) = rest[:6], [_whole(half) for half in rest[6:15]]
+    looks, *days = rest[15:]
     level, variance, fast, slow, unrest, anchor = singles
     if (
         not all(map(math.isfinite, (*singles, peak, *ends)))
         or variance < 0.0
         or not peak > 0.0
         or min(ends) < 0
+        or looks > MOST_LOOKS
     ):
         raise ConfigurationError("a monitor's state holds what no monitor learns", code="C0371")
     a, b, c, d, e, f, g, greatest = ends
     ranges = (level - a, level + b, fast - c, fast + d, slow - e, slow + f, unrest + g)
     day = Day()
     day.begin(anchor)
-    day.exponent, day.codes, day.seen, day.greatest = rest[15], rest[16:-1], rest[-1], greatest
+    day.exponent, day.codes, day.seen, day.greatest = days[0], days[1:-1], days[-1], greatest
     moving = (level, variance, fast, slow, unrest, peak)
-    return Learned(first & _MOST, first >> 24, last_us, moving, ranges), day
+    return Learned(first & _MOST, first >> 24, last_us, moving, ranges, looks), day
 
 
 def _single(number: float) -> float:
