@@ -164,3 +164,15 @@ def test_what_a_newcomer_meant_is_hinted_at(keys, codes, hint):
     found = [each for each in check(document).findings if each.code[0] == "E"]
     assert [each.code for each in found] == codes
     assert hint in found[0].hint
+
+
+def test_a_body_that_reaches_further_than_meant_is_told_once_with_a_hint():
+    near = {"type": "list", "size": 3, "fields": {"d": {}}}
+    vocabulary = {"name": "v", "signals": {"near": near, "ok": {"type": "boolean"}}, "actions": {"go": {}}}
+    rule = "all n in near: n.d > 2 and (once[4](not ok) or ok)"
+    document = {"ripstop": 1, "id": "x", "vocabulary": vocabulary, "guards": ["go"], "rule": rule}
+    (found,) = check(document).findings
+    assert found.code == "E0210"
+    assert "parentheses" in found.hint
+    document["rule"] = "(all n in near: n.d > 2) and (once[4](not ok) or ok)"
+    assert [finding.code for finding in check(document).findings] == ["L0504"]

@@ -173,14 +173,17 @@ class Findings:
     @property
     def lints(self) -> tuple[Finding, ...]:
         """The findings that do not; what an expression comes to is not told where an error stands in it."""
-        broken = [finding.place.pointer for finding in self.errors]
+        broken = [finding.place for finding in self.errors]
         return tuple(
             finding
             for finding in self.found
             if finding.severity is Severity.LINT
             and not (
                 finding.code == "L0502"
-                and any(pointer.startswith(f"{finding.place.pointer}/") for pointer in broken)
+                and any(
+                    place == finding.place or place.pointer.startswith(f"{finding.place.pointer}/")
+                    for place in broken
+                )
             )
         )
 

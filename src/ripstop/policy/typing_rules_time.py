@@ -33,7 +33,7 @@ def _stands_alone(checker: Checker, application: Application) -> bool:
             "E0210",
             f"`{application.operator.name}` stands inside an iterator",
             application,
-            "write it outside, over the whole list",
+            "write it outside; what follows `all ... :` belongs to it unless it stands in parentheses",
         )
     return not checker.frames
 
