@@ -3,8 +3,9 @@
     python examples/device_table.py policies/drones --target c99 --prefix drone -o device_table.h
     python examples/device_table.py policies/drones --target wasm -o device_table.json
 
-The policies and the vocabulary must be those that were compiled. A policy that remembers (a temporal
-operator, a budget) or looks at lists is refused: its inputs are more than the last reading of each signal.
+The policies and the vocabulary must be those that were compiled. A policy that looks at lists is refused, and
+for WebAssembly one that remembers (a temporal operator, a budget): its inputs are more than the last reading
+of each signal. In C the compiled policies remember by themselves.
 """
 
 from __future__ import annotations
@@ -12,12 +13,17 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from ripstop.backends.c99 import C99, CFunction, build_header
+from ripstop.backends.c99 import C99, CFunction, CHeader, build_header
 from ripstop.backends.c99.names import unique
 from ripstop.backends.edge import EdgeProgram, Engine, Input, actions_of, decision_program, texts_of
+from ripstop.backends.edge.device import programs_of
+from ripstop.backends.edge.memory import Memory
+from ripstop.backends.edge.program import costs_of
+from ripstop.backends.edge.spending import given
 from ripstop.backends.wasm.engine import WASM
 from ripstop.cli.policy.arguments import expanded
 from ripstop.core.decision import Verdict
@@ -30,7 +36,7 @@ LONGEST_TEXT = 254
 KINDS = ("number", "timestamp", "boolean", "string")
 VERDICTS = {Verdict.DENY: "deny", Verdict.LIMIT: "limit", Verdict.ALLOW: "allow"}
 VERDICT_NUMBERS = {"deny": 0, "limit": 1, "allow": 2}
-LOOKS = ("value", "present", "given", "filled", "now", "bounded")
+LOOKS = ("value", "present", "given", "filled", "now", "bounded", "cost")
 
 
 def names_of(program: EdgeProgram, bundle: Bundle) -> dict[str, SignalSpec | None]:
@@ -41,12 +47,11 @@ def names_of(program: EdgeProgram, bundle: Bundle) -> dict[str, SignalSpec | Non
     return {} if spec is None else dict(spec.parameters)
 
 
-def input_of(each: Input, program: EdgeProgram, bundle: Bundle) -> dict[str, object]:
+def input_of(each: Input, parameters: Collection[str], bundle: Bundle) -> dict[str, object]:
     """Describe one input: where it comes from, and how what is read there becomes a number."""
     kind = "number" if each.spec is None else each.spec.type
     if each.look.value not in LOOKS or each.index is not None or each.part or kind not in KINDS:
         raise SystemExit(f"`{each.label}` is more than the last reading of a signal")
-    parameters = names_of(program, bundle)
     if each.look.value != "now" and each.name not in {*parameters, *bundle.vocabulary.signals}:
         raise SystemExit(f"`{each.name}` is not declared in the vocabulary `{bundle.vocabulary.name}`")
     return {
@@ -75,17 +80,19 @@ def spec_of(name: str, spec: SignalSpec | None) -> dict[str, object]:
 
 def action_of(program: EdgeProgram, bundle: Bundle) -> dict[str, object]:
     """Describe one action; `verdict` is there where no policy has a say on it."""
-    settled = program.settled
+    settled, parameters = program.settled, names_of(program, bundle)
+    loads = given(program, has_memory=True)
     if any(len(text.encode()) > LONGEST_TEXT for text in program.texts):
         raise SystemExit(f"a text of the policies on `{program.action}` has more than {LONGEST_TEXT} bytes")
     return {
         "name": program.action,
         "verdict": None if settled is None else VERDICTS[settled],
         "is_failsafe": program.action in bundle.vocabulary.failsafes,
-        "parameters": [spec_of(*item) for item in names_of(program, bundle).items()],
-        "inputs": [input_of(each, program, bundle) for each in program.inputs],
+        "parameters": [spec_of(*item) for item in parameters.items()],
+        "inputs": [input_of(program.inputs[load], parameters, bundle) for load in loads],
         "texts": dict(program.texts),
         "bounded": [name for name, _ in program.bounded],
+        "costs": costs_of([each.policy for each in program.policies]),
         "words": [each.words for each in program.policies],
     }
 
@@ -96,14 +103,18 @@ def table_of(bundle: Bundle, engine: Engine) -> dict[str, object]:
     The action `` stands for any that is not named.
     """
     vocabulary, texts = bundle.vocabulary, texts_of(bundle)
-    for policy in bundle.policies:
+    for policy in bundle.policies if engine is WASM else ():
         if policy.program.windows or policy.budgets:
             raise SystemExit(f"`{policy.id}` remembers: it is more than the last reading of each signal")
-    names = dict.fromkeys([*vocabulary.actions, *actions_of(bundle), ""])
+    has_budgets = any(policy.budgets for policy in bundle.policies)
+    programs = {
+        name: decision_program(bundle, name, engine, texts, has_budgets=has_budgets)
+        for name in dict.fromkeys([*vocabulary.actions, *actions_of(bundle), ""])
+    }
     return {
         "vocabulary": vocabulary.digest,
         "signals": [spec_of(name, vocabulary.signals[name]) for name in sorted(vocabulary.signals)],
-        "actions": [action_of(decision_program(bundle, name, engine, texts), bundle) for name in names],
+        "actions": [action_of(program, bundle) for program in programs.values()],
     }
 
 
@@ -157,15 +168,18 @@ def c_action(
     texts = [f"{{{quoted(text)}, {code}}}" for text, code in action["texts"].items()]
     lines += c_array("device_text", f"texts_{index}", texts)
     lines += c_array("char *const", f"bounded_{index}", [quoted(each) for each in action["bounded"]] or ["0"])
+    known = [spec["name"] for spec in action["parameters"]]
+    lines += c_array("int", f"costs_{index}", [str(known.index(each)) for each in action["costs"]] or ["0"])
     if function is None:
         return lines
     lines += [
-        f"static void decide_{index}(const double *numbers, device_decision *out)",
+        f"static void decide_{index}(const double *numbers, int64_t t_us, device_decision *out)",
         "{",
         f"    {function.name}_inputs in = {{0}};",
         f"    {function.name}_result made;",
         f"    memcpy(&in, numbers, {len(function.fields)} * sizeof *numbers);",
-        f"    {function.name}(&in, &made);",
+        f"    {function.name}({'&kept, t_us, ' if function.takes_state else ''}&in, &made);",
+        *([] if function.takes_state else ["    (void)t_us;"]),
         "    out->verdict = made.verdict;",
     ]
     for number_, field in enumerate(unique(action["bounded"])):
@@ -174,35 +188,91 @@ def c_action(
     return [*lines, "}"]
 
 
-def c_header(table: dict[str, Any], functions: dict[str, CFunction], policy_header: str) -> str:
+def c_memory(memory: Memory, bundle: Bundle, table: dict[str, Any], made: CHeader) -> list[str]:
+    """Write what passes samples on to the memory that the policies keep."""
+    prefix, known = made.prefix, [spec["name"] for spec in table["signals"]]
+    bits = {each.name: bit for bit, each in enumerate(memory.signals)}
+    samples = [input_of(memory.inputs[load], (), bundle) for load in memory.samples]
+    action = {"parameters": []}
+    lines = [f"static {prefix}_state kept;"]
+    lines += c_array("int", "bits", [str(bits.get(name, -1)) for name in known] or ["-1"])
+    lines += c_array("device_input", "samples", [c_input(each, action, table) for each in samples])
+    texts = [f"{{{quoted(text)}, {code}}}" for text, code in memory.texts.items()]
+    lines += c_array("device_text", "memory_texts", texts)
+    return [
+        *lines,
+        f"static void start_memory(void) {{ {prefix}_start(&kept); }}",
+        "static int64_t observe_memory(const double *numbers, uint64_t sampled, int64_t t_us)",
+        "{",
+        f"    {prefix}_samples in;",
+        f"    memcpy(&in, numbers, {len(samples)} * sizeof *numbers);",
+        f"    return {prefix}_observe(&kept, &in, ({mask_type(memory)})sampled, t_us);",
+        "}",
+        f"static void save_memory(uint8_t *bytes) {{ {prefix}_save(&kept, bytes); }}",
+        "static int restore_memory(const uint8_t *bytes, size_t count)",
+        "{",
+        f"    return {prefix}_restore(&kept, bytes, count);",
+        "}",
+        "static const device_memory memory = {start_memory, observe_memory, save_memory, restore_memory,",
+        f"    {prefix.upper()}_SNAPSHOT_BYTES, bits, samples, memory_texts, {len(samples)}, {len(texts)}}};",
+    ]
+
+
+def mask_type(memory: Memory) -> str:
+    """Give the type of the mask that tells which signals are sampled."""
+    return "uint32_t" if len(memory.signals) <= 32 else "uint64_t"
+
+
+def c_commits(table: dict[str, Any], made: CHeader, bundle: Bundle) -> dict[str, str]:
+    """Write what consumes budgets; gives the function of each action."""
+    names = iter(made.state.commits if made.state is not None else ())
+    found = {}
+    for name in actions_of(bundle):
+        if any(policy.budgets for policy in bundle.guarding(name)):
+            commit, count = next(names)
+            costs = "".join(f", costs[{index}]" for index in range(count))
+            found[name] = f"(void)costs; return (int){made.prefix}_{commit}(&kept, t_us{costs});"
+    return found
+
+
+def c_header(table: dict[str, Any], made: CHeader, memory: Memory | None, bundle: Bundle, header: str) -> str:
     """Write the table as a header for `device.c`."""
+    functions = {f.program.action or "": f for f in made.functions}
     octets = ", ".join(f"0x{octet:02x}" for octet in bytes.fromhex(table["vocabulary"]))
     lines = [
         "/* Generated by device_table.py; make it again when policies or vocabulary change. */",
         "#include <math.h>",
-        f'#include "{policy_header}"',
+        f'#include "{header}"',
         '#include "device.h"',
         f"const unsigned char device_vocabulary[32] = {{{octets}}};",
         *c_array("device_spec", "signals", [c_spec(each) for each in table["signals"]]),
+        *([] if memory is None else c_memory(memory, bundle, table, made)),
     ]
-    rows = []
+    rows, commits = [], c_commits(table, made, bundle)
     for index, action in enumerate(table["actions"]):
         function = None if action["verdict"] is not None else functions[action["name"]]
         lines += c_action(index, action, function, table)
         counts = [len(action[key]) for key in ("parameters", "inputs", "texts", "bounded")]
         verdict = -1 if function else VERDICT_NUMBERS[action["verdict"]]
+        commit = f"commit_{index}" if action["name"] in commits else "0"
+        if commit != "0":
+            lines.append(f"static int {commit}(const double *costs, int64_t t_us)")
+            lines += ["{", f"    {commits[action['name']]}", "}"]
         rows.append(
             f"{{{quoted(action['name'])}, {verdict}, {int(action['is_failsafe'])}, "
             f"parameters_{index}, inputs_{index}, texts_{index}, "
-            f"bounded_{index}, {', '.join(map(str, counts))}, {f'decide_{index}' if function else '0'}}}"
+            f"bounded_{index}, {', '.join(map(str, counts))}, {f'decide_{index}' if function else '0'}, "
+            f"{commit}, costs_{index}, {len(action['costs'])}}}"
         )
     lines += c_array("device_action", "actions", rows)
-    lines.append(
-        f"const device_table device_known = {{signals, {len(table['signals'])}, actions, {len(rows)}}};"
-    )
-    inputs = max(len(each[key]) for each in table["actions"] for key in ("parameters", "inputs"))
-    bounded = max(len(each["bounded"]) for each in table["actions"])
-    needs = {"SIGNALS": len(table["signals"]), "INPUTS": inputs, "BOUNDED": bounded}
+    held = f"{{signals, {len(table['signals'])}, actions, {len(rows)}, {'&memory' if memory else '0'}}}"
+    lines.append(f"const device_table device_known = {held};")
+    inputs = max(len(each[key]) for each in table["actions"] for key in ("parameters", "inputs", "costs"))
+    needs = {
+        "SIGNALS": len(table["signals"]),
+        "INPUTS": max(inputs, len(memory.samples) if memory else 0),
+        "BOUNDED": max(len(each["bounded"]) for each in table["actions"]),
+    }
     for name, least in needs.items():
         lines += [f"#if DEVICE_{name} < {least}", f'#error "build with -DDEVICE_{name}={least}"', "#endif"]
     return "\n".join([*lines, ""])
@@ -224,15 +294,16 @@ def main() -> None:
     try:
         bundle = make_bundle([load(path, args.vocabulary) for path in expanded(args.policies)])
         table = table_of(bundle, C99 if args.target == "c99" else WASM)
-        texts = texts_of(bundle)
-        programs = [decision_program(bundle, name, C99, texts) for name in actions_of(bundle)]
+        programs, kept = programs_of(bundle, C99)
     except RipstopError as error:
         sys.exit(str(error))
     if args.target == "wasm":
         text = json.dumps(table, indent=1) + "\n"
     else:
-        made = build_header(programs, args.prefix).functions
-        text = c_header(table, {f.program.action or "": f for f in made}, args.header)
+        if args.prefix == "device":
+            sys.exit("`device` begins the names of device.h: compile the policies with another prefix")
+        made = build_header(programs, args.prefix, kept)
+        text = c_header(table, made, None if kept is None else kept.memory, bundle, args.header)
     Path(args.output).write_text(text)
 
 

@@ -215,6 +215,7 @@ static void decide(agent *self, const device *readings, const trace_row *row, de
     const char *why = orders_denial(&self->orders, row->action_name, row->action->is_failsafe,
                                     clock_us(CLOCK_MONOTONIC));
     if (why != 0) { decision->verdict = DEVICE_DENY; }
+    if (decision->verdict == DEVICE_ALLOW) { device_commit(row->action, row->parameters, row->t_us); }
     static const char *const words[] = {"deny", "limit", "allow"};
     record(self, words[decision->verdict], row->action_name, why ? why : "policy");
 }
@@ -244,6 +245,7 @@ static int fly(agent *self, const char *path, double pace)
     trace_row row;
     device_decision decision;
     int64_t begun_us = clock_us(CLOCK_MONOTONIC), first_us = INT64_MIN;
+    device_start(&readings);
     int found = trace_open(&rows, path) == 0 ? 1 : -1;
     while (found > 0 && (found = trace_next(&rows, &readings, &row)) > 0) {
         if (first_us == INT64_MIN) { first_us = row.t_us; }

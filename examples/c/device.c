@@ -68,15 +68,70 @@ static int is_bad(const device_value *value)
     return value->kind == DEVICE_ABSENT || value->kind == DEVICE_NULL || value->kind == DEVICE_INVALID;
 }
 
+static double text_code(const device_text *texts, int count, const char *text)
+{
+    for (int i = 0; i < count; i++) {
+        if (strcmp(texts[i].text, text) == 0) { return texts[i].code; }
+    }
+    return -1.0;
+}
+
+static double numbered(const device_text *texts, int text_count, const device_input *input, const device_value *value)
+{
+    switch (input->look) {
+    case DEVICE_LOOK_PRESENT:
+        return value->kind != DEVICE_ABSENT;
+    case DEVICE_LOOK_GIVEN:
+        return value->kind != DEVICE_ABSENT && value->kind != DEVICE_NULL;
+    case DEVICE_LOOK_FILLED:
+        return value->kind != DEVICE_ABSENT && value->kind != DEVICE_NULL
+               && !(value->kind == DEVICE_TEXT && value->text[0] == '\0');
+    default:
+        break;
+    }
+    if (input->held == DEVICE_TEXT) { return value->kind == DEVICE_TEXT ? text_code(texts, text_count, value->text) : NAN; }
+    if (value->kind == DEVICE_BOOLEAN && (input->held == DEVICE_BOOLEAN || !input->is_strict)) {
+        return value->number;
+    }
+    return value->kind == DEVICE_NUMBER && input->held == DEVICE_NUMBER ? value->number : NAN;
+}
+
+/* Tell the policies' memory of one sample, as the numbers that it comes as. */
+static void remember(int signal, const device_value *value, int64_t t_us)
+{
+    double numbers[DEVICE_INPUTS] = {0.0};
+    const device_memory *memory = device_known.memory;
+    uint64_t sampled = memory->bits[signal] < 0 ? 0 : UINT64_C(1) << memory->bits[signal];
+    for (int i = 0; i < memory->sample_count && sampled != 0; i++) {
+        const device_input *input = &memory->samples[i];
+        if (input->source == signal) { numbers[i] = numbered(memory->texts, memory->text_count, input, value); }
+    }
+    memory->observe(numbers, sampled, t_us);
+}
+
+void device_start(device *self)
+{
+    memset(self, 0, sizeof *self);
+    if (device_known.memory != 0) { device_known.memory->start(); }
+}
+
+void device_pass(int64_t t_us)
+{
+    static const double nothing[DEVICE_INPUTS] = {0.0};
+    if (device_known.memory != 0) { device_known.memory->observe(nothing, 0, t_us); }
+}
+
 void device_observe(device *self, int signal, const device_value *value, int64_t t_us)
 {
     if (signal < 0 || value->kind == DEVICE_ABSENT) { return; }
     const device_spec *spec = &device_known.signals[signal];
     device_reading *reading = &self->readings[signal];
+    device_value sensed = usable(spec, value);
+    if (device_known.memory != 0) { remember(signal, &sensed, t_us); }
     if (reading->is_known && t_us < reading->t_us) { return; }
     reading->is_known = 1;
     reading->t_us = t_us;
-    reading->value = usable(spec, value);
+    reading->value = sensed;
     if (!is_bad(&reading->value)) {
         reading->until_us = spec->max_age_us < 0 ? FOREVER : t_us + spec->max_age_us;
         reading->valid = reading->value;
@@ -100,32 +155,10 @@ static device_value look(const device *self, const device_action *action, const 
     return value;
 }
 
-static double text_code(const device_action *action, const char *text)
+/* A cost as it was given; what is no finite number cannot be paid. */
+static double cost_of(const device_value *given)
 {
-    for (int i = 0; i < action->text_count; i++) {
-        if (strcmp(action->texts[i].text, text) == 0) { return action->texts[i].code; }
-    }
-    return -1.0;
-}
-
-static double numbered(const device_action *action, const device_input *input, const device_value *value)
-{
-    switch (input->look) {
-    case DEVICE_LOOK_PRESENT:
-        return value->kind != DEVICE_ABSENT;
-    case DEVICE_LOOK_GIVEN:
-        return value->kind != DEVICE_ABSENT && value->kind != DEVICE_NULL;
-    case DEVICE_LOOK_FILLED:
-        return value->kind != DEVICE_ABSENT && value->kind != DEVICE_NULL
-               && !(value->kind == DEVICE_TEXT && value->text[0] == '\0');
-    default:
-        break;
-    }
-    if (input->held == DEVICE_TEXT) { return value->kind == DEVICE_TEXT ? text_code(action, value->text) : NAN; }
-    if (value->kind == DEVICE_BOOLEAN && (input->held == DEVICE_BOOLEAN || !input->is_strict)) {
-        return value->number;
-    }
-    return value->kind == DEVICE_NUMBER && input->held == DEVICE_NUMBER ? value->number : NAN;
+    return given->kind == DEVICE_NUMBER && isfinite(given->number) ? given->number : NAN;
 }
 
 void device_decide(const device *self, const device_action *action, const device_value *parameters,
@@ -143,10 +176,32 @@ void device_decide(const device *self, const device_action *action, const device
             const device_value *given = &parameters[input->source];
             int is_numeric = given->kind == DEVICE_NUMBER || given->kind == DEVICE_BOOLEAN;
             numbers[i] = is_numeric ? given->number : NAN;
+        } else if (input->look == DEVICE_LOOK_COST) {
+            numbers[i] = cost_of(&parameters[input->source]);
         } else {
             device_value value = look(self, action, input, parameters, t_us);
-            numbers[i] = numbered(action, input, &value);
+            numbers[i] = numbered(action->texts, action->text_count, input, &value);
         }
     }
-    action->decide(numbers, out);
+    action->decide(numbers, t_us, out);
+}
+
+int device_commit(const device_action *action, const device_value *parameters, int64_t t_us)
+{
+    double costs[DEVICE_INPUTS] = {0.0};
+    if (action->commit == 0) { return 1; }
+    for (int i = 0; i < action->cost_count; i++) { costs[i] = cost_of(&parameters[action->costs[i]]); }
+    return action->commit(costs, t_us);
+}
+
+size_t device_snapshot_bytes(void) { return device_known.memory == 0 ? 0 : device_known.memory->snapshot_bytes; }
+
+void device_save(uint8_t *bytes)
+{
+    if (device_known.memory != 0) { device_known.memory->save(bytes); }
+}
+
+int device_restore(const uint8_t *bytes, size_t count)
+{
+    return device_known.memory != 0 && device_known.memory->restore(bytes, count);
 }

@@ -108,6 +108,7 @@ int trace_next(trace *self, device *readings, trace_row *row)
     row->action = device_find(self->cells[1]);
     memset(row->parameters, 0, sizeof row->parameters);
     int is_asked = self->cells[1][0] != '\0';
+    device_pass(row->t_us);
     for (int column = 2; column < self->columns; column++) {
         device_value value = read_cell(self->cells[column]);
         int parameter = is_asked ? device_parameter(row->action, self->names[column]) : -1;

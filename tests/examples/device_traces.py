@@ -10,12 +10,12 @@ from collections import Counter
 from collections.abc import Iterator
 
 from edge_programs import VOCABULARY, Programs
+from ripstop.backends.python import Compiled
 from ripstop.core.decision import Decision, Verdict
 from ripstop.core.vocabulary import Vocabulary
 from ripstop.policy import make_bundle, reference
 from ripstop.policy.bundle import Bundle
 from ripstop.policy.loader import load_vocabulary
-from ripstop.policy.state import State
 
 NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 WORDS = {"null": None, "true": True, "false": False, "nan": math.nan, "inf": math.inf, "-inf": -math.inf}
@@ -49,14 +49,31 @@ class DevicePrograms(Programs):
         return {name: value for name, value in made.items() if name != "budgets"}
 
 
+class RememberingPrograms(DevicePrograms):
+    """Draws policies that remember: windows over last readings, and budgets."""
+
+    def atom(self) -> object:
+        while True:
+            drawn = Programs.atom(self)
+            if not any(f'"{word}"' in json.dumps(drawn) for word in ("near", "e", "f", "chance")):
+                return drawn
+
+    def document(self, number: int) -> dict[str, object]:
+        return {**Programs.document(self, number), "vocabulary": device_vocabulary().to_json()}
+
+
 _WINDOWS = ("historically", "once", "since", "count_within")
 
 
-def drawn_pair(rng: random.Random, rows: int) -> tuple[list[dict[str, object]], str]:
+def drawn_pair(
+    rng: random.Random, rows: int, *, is_remembering: bool = False
+) -> tuple[list[dict[str, object]], str]:
     """Draw policies and a trace along which each of two verdicts on `go` is met at least every tenth time."""
-    drawer = DevicePrograms(rng)
+    drawer = RememberingPrograms(rng) if is_remembering else DevicePrograms(rng)
     while True:
         policies = [drawer.policy(number) for number in range(rng.choice([1, 1, 2, 3]))]
+        if is_remembering and not any(each.program.windows or each.budgets for each in policies):
+            continue
         text = drawn_trace(rng, rows)
         bundle = make_bundle(policies)
         met = Counter(made.verdict for _, action, made in expected(bundle, text) if action == "go")
@@ -101,10 +118,11 @@ def read_cell(cell: str) -> object:
 
 
 def expected(bundle: Bundle, text: str) -> Iterator[tuple[str, str, Decision]]:
-    """Give time, action and the reference's decision for each row that asks for one."""
+    """Give time, action and the reference's decision for each row that asks; what is allowed is done."""
     lines = [line.split(",") for line in text.splitlines() if line and not line.startswith("#")]
     names = lines[0][2:]
-    state = State(bundle.vocabulary)
+    compiled = Compiled(bundle)
+    state = compiled.start()
     for when, action, *cells in lines[1:]:
         t_us = math.floor(float(when) * 1e6 + 0.5)
         spec = bundle.vocabulary.actions.get(action)
@@ -112,10 +130,12 @@ def expected(bundle: Bundle, text: str) -> Iterator[tuple[str, str, Decision]]:
         asks_all = bundle.vocabulary.is_open and action
         parameters = set(given) if asks_all else set(spec.parameters) if spec else set()
         readings = {name: value for name, value in given.items() if name not in parameters}
-        state = state.observe(readings, t_us)
+        state = compiled.observe(state, readings, t_us)
         if action:
             context = {name: value for name, value in given.items() if name in parameters}
-            yield when, action, reference.decide(bundle, action, context, t_us, state)
+            decision = reference.decide(bundle, action, context, t_us, state)
+            yield when, action, decision
+            state = compiled.commit(state, decision, t_us) or state
 
 
 def shown(decision: Decision) -> tuple[str, dict[str, tuple[float, float]]]:

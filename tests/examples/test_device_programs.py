@@ -107,6 +107,53 @@ def test_drawn_policies_along_drawn_traces_come_out_as_in_the_reference(program,
     assert_as_the_reference(lines, bundle, text)
 
 
+@needs_cc
+@pytest.mark.parametrize("seed", range(20, 28))
+def test_policies_that_remember_come_out_as_in_the_reference(seed, tmp_path):
+    documents, text = drawn_pair(generator(seed), 400, is_remembering=True)
+    paths = written(tmp_path, documents)
+    command = c_program(tmp_path, paths)
+    bundle = bundle_of(paths)
+    trace = tmp_path / "trace.csv"
+    trace.write_text(text)
+    assert_as_the_reference(printed(command, trace), bundle, text)
+
+
+@needs_cc
+def test_what_policies_remember_outlives_a_restart_and_foreign_bytes_are_refused(tmp_path):
+    document = {
+        "ripstop": 1,
+        "id": "calm",
+        "vocabulary": {"name": "v", "signals": {"a": {"max_age_s": 60}}, "actions": {"go": {}}},
+        "guards": ["go"],
+        "rule": {"historically": [{"<": [{"var": "a"}, 5]}, 10]},
+        "budgets": [{"at_most": 2, "within_s": 30}],
+    }
+    paths = written(tmp_path, [document])
+    command, trace, state = c_program(tmp_path, paths), tmp_path / "trace.csv", tmp_path / "state"
+    rows = ["0,go,1", "11,go,1", "12,,7", "13,go,1", "24,go,1", "40,go,1", "41,go,1", "55,go,1"]
+    heading = "t_s,action,a"
+    text = "\n".join([heading, *rows, ""])
+    wanted = [(when, shown(made)[0]) for when, _, made in expected(bundle_of(paths), text)]
+    assert [verdict for _, verdict in wanted] == [
+        *["deny", "allow", "deny", "allow", "deny", "deny", "allow"]
+    ]
+    found = []
+    for row in rows:  # every row by a process of its own
+        trace.write_text(f"{heading}\n{row}\n")
+        run = subprocess.run([*command, trace, state], capture_output=True, text=True, check=True, timeout=60)
+        found += [(line.split(" ")[0], line.split(" ")[2]) for line in run.stdout.splitlines()]
+    assert found == wanted
+    for content in (b"", state.read_bytes()[:-1], state.read_bytes() + b"x", bytes(len(state.read_bytes()))):
+        state.write_bytes(content)
+        run = subprocess.run(
+            [*command, trace, state], capture_output=True, text=True, check=False, timeout=60
+        )
+        assert run.returncode == 2
+        assert "not what these policies remember" in run.stderr
+        assert state.read_bytes() == content
+
+
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_the_drones_policies_along_the_trace_that_comes_with_them(program, tmp_path):
     paths = sorted((ROOT / "policies" / "drones").glob("*.yaml"))

@@ -122,3 +122,34 @@ def test_a_rule_that_is_said_to_be_always_the_same_is(text):
         word = "the rule is always true" if outcomes == {Verdict.ALLOW} else "the rule is always false"
         assert found == {word}
         assert len(outcomes) == 1
+
+
+@pytest.mark.parametrize(
+    ("unit", "meant"),
+    [
+        ("kgg", "kg"),
+        ("Kg", "kg"),
+        ("gk", "kg"),
+        ("hz", "Hz"),
+        ("kwh", "kWh"),
+        ("m/ss", "m/s"),
+        ("Kg*m^2/s", "kg*m^2/s"),
+        ("mteres", "metres"),
+        ("°c", "°C"),
+        *(
+            (unit, None)
+            for unit in ("kg", "m/s^2", "", "1", "parcels", "pkg", "rpm", "drones", "Wh/km", "mAh")
+        ),
+        ("q" * 10_000, None),
+    ],
+)
+def test_a_misspelt_unit_is_told_and_one_of_somebody_s_own_is_not(unit, meant):
+    vocabulary = {
+        "name": "v",
+        "signals": {"load": {"unit": unit}},
+        "actions": {"go": {"parameters": {"size": {"unit": unit}}}},
+    }
+    document = {**DOCUMENT, "vocabulary": vocabulary, "guards": ["go"]}
+    found = check({**document, "rule": {"<": [{"var": "load"}, 1]}}).findings
+    hints = [] if meant is None else [f"did you mean `{meant}`?"] * 2
+    assert [(finding.code, finding.hint) for finding in found] == [("L0507", hint) for hint in hints]

@@ -141,3 +141,38 @@ def test_the_caret_stands_under_the_place_whatever_stands_before():
     assert rendered_lines("a\x1b[31mb\tc", 1, 8) == ["  1 | a [31mb c", "    |        ^"]
     assert rendered_lines("a\u2028b\nc", 2, 1) == ["  2 | c", "    | ^"]
     assert rendered_lines("a\u2028b\nc", 2, 1, "p.yaml") == ["  2 | b", "    | ^"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "codes", "hint"),
+    [
+        (
+            {"rule": {"<": ["battery_percent", 5]}},
+            ["E0203"],
+            'a name is read by `{"var": "battery_percent"}`',
+        ),
+        ({"rule": {"<": ["5", {"var": "battery_percent"}]}}, ["E0203"], "without quotes"),
+        ({"rule": True, "effect": "deny"}, ["E0304"], "did you mean `forbid`?"),
+        ({"rule": "chance[95](battery_percent > 0)"}, ["E0211"], "95 % is written `0.95`"),
+        ({"limits": [{"limit": {"payload_kg": {"max": "1 kg"}}}]}, ["E0303"], "without a unit"),
+        ({"limits": [{"limit": {"payload_kg": {"max": None}}}]}, ["E0302"], ""),
+        ({"limits": [{"limit": {"payload_kg": {}}}]}, ["E0302"], ""),
+    ],
+)
+def test_what_a_newcomer_meant_is_hinted_at(keys, codes, hint):
+    document = {"ripstop": 1, "id": "x", "vocabulary": "drone", "guards": ["accept_task"], **keys}
+    found = [each for each in check(document).findings if each.code[0] == "E"]
+    assert [each.code for each in found] == codes
+    assert hint in found[0].hint
+
+
+def test_a_body_that_reaches_further_than_meant_is_told_once_with_a_hint():
+    near = {"type": "list", "size": 3, "fields": {"d": {}}}
+    vocabulary = {"name": "v", "signals": {"near": near, "ok": {"type": "boolean"}}, "actions": {"go": {}}}
+    rule = "all n in near: n.d > 2 and (once[4](not ok) or ok)"
+    document = {"ripstop": 1, "id": "x", "vocabulary": vocabulary, "guards": ["go"], "rule": rule}
+    (found,) = check(document).findings
+    assert found.code == "E0210"
+    assert "parentheses" in found.hint
+    document["rule"] = "(all n in near: n.d > 2) and (once[4](not ok) or ok)"
+    assert [finding.code for finding in check(document).findings] == ["L0504"]

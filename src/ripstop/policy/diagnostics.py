@@ -56,6 +56,7 @@ CODES: Mapping[str, str] = {
     "L0504": "a window starts unknown",
     "L0505": "a limit without use",
     "L0506": "a rule is always the same",
+    "L0507": "a unit that is probably misspelt",
 }
 
 
@@ -172,14 +173,17 @@ class Findings:
     @property
     def lints(self) -> tuple[Finding, ...]:
         """The findings that do not; what an expression comes to is not told where an error stands in it."""
-        broken = [finding.place.pointer for finding in self.errors]
+        broken = [finding.place for finding in self.errors]
         return tuple(
             finding
             for finding in self.found
             if finding.severity is Severity.LINT
             and not (
                 finding.code == "L0502"
-                and any(pointer.startswith(f"{finding.place.pointer}/") for pointer in broken)
+                and any(
+                    place == finding.place or place.pointer.startswith(f"{finding.place.pointer}/")
+                    for place in broken
+                )
             )
         )
 
@@ -213,8 +217,9 @@ def one_of(words: Iterable[str], limit: int = 6) -> str:
     return " or ".join(filter(None, [", ".join(shown[:-1]), shown[-1]])) if shown else "nothing"
 
 
-# what other languages, or hurried fingers, write for an operator
-_OTHERWISE = {"=<": "<=", "=>": ">=", "=": "==", "<>": "!=", "&&": "and", "&": "and", "||": "or", "|": "or"}
+# what other languages, or hurried fingers, write for an operator or another word
+_OPERATORS = {"=<": "<=", "=>": ">=", "=": "==", "<>": "!=", "&&": "and", "&": "and", "||": "or", "|": "or"}
+_OTHERWISE = _OPERATORS | {"deny": "forbid", "block": "forbid", "allow": "require", "permit": "require"}
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -222,7 +227,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
     known = tuple(known)
     if _OTHERWISE.get(word) in known:
         return f"did you mean `{_OTHERWISE[word]}`?"
-    best = min(((_distance(word.lower(), other.lower()), other) for other in known), default=None)
+    best = min(((distance(word.lower(), other.lower()), other) for other in known), default=None)
     if best is None or best[0] > max(1, len(word) // 3):
         return ""
     return f"did you mean `{best[1]}`?"
@@ -241,7 +246,7 @@ def meant_otherwise(text: str) -> str:
     return "this is a text, a number stands without quotes"
 
 
-def _distance(left: str, right: str) -> int:
+def distance(left: str, right: str) -> int:
     """Give the number of letters to add, drop, change or swap (optimal string alignment distance)."""
     left, right = left[:40], right[:40]
     before: list[int] = []

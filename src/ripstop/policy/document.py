@@ -369,7 +369,7 @@ def _limits(parts: _Parts) -> tuple[tuple[LimitRule, ...], tuple[Expr, ...]]:
 def _bounds(parts: _Parts, name: str, node: Node) -> Limit:
     fields = Fields(node, parts.findings, ("min", "max"), f"the limit of `{shown(name)}`")
     low, high = fields.number("min"), fields.number("max")
-    if low is None and high is None:
+    if all(part.kind == "null" for part in fields.entries.values()):
         parts.findings.error("E0302", f"the limit of `{shown(name)}` has neither `min` nor `max`", node)
     elif low is not None and high is not None and low > high:
         parts.findings.error("E0308", f"the limit of `{shown(name)}` is empty", node)

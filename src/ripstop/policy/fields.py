@@ -69,7 +69,9 @@ class Fields:
             return None
         if isinstance(node.scalar, int | float) and not isinstance(node.scalar, bool):
             return node.scalar
-        self._wrong(name, "a number", node, "")
+        is_quantity = isinstance(node.scalar, str) and node.scalar[:1].isdigit()
+        hint = "a number stands without quotes, and without a unit" if is_quantity else ""
+        self._wrong(name, "a number", node, "", hint)
         return None
 
     def positive(self, name: str) -> float | None:

@@ -24,7 +24,7 @@ def _make(checker: Checker, application: Application, args: tuple[Expr, ...], ki
 
 def _mismatch(checker: Checker, application: Application, wanted: str, args: Sequence[Expr]) -> None:
     got = " and ".join(f"`{arg.type.kind.value}`" for arg in args)
-    hints = (_declared(arg) for arg in args if arg.type.kind not in (Kind.NUMBER, *_FREE))
+    hints = (_declared(checker, arg) for arg in args if arg.type.kind not in (Kind.NUMBER, *_FREE))
     checker.findings.error(
         "E0203",
         f"`{application.operator.name}` needs {wanted}, got {got}",
@@ -33,7 +33,7 @@ def _mismatch(checker: Checker, application: Application, wanted: str, args: Seq
     )
 
 
-def _declared(arg: Expr) -> str:
+def _declared(checker: Checker, arg: Expr) -> str:
     if arg.type.kind is Kind.ESTIMATE:
         return "an estimate is compared inside `chance`"
     if arg.type.kind is Kind.NULL:
@@ -43,7 +43,8 @@ def _declared(arg: Expr) -> str:
     if arg.type.kind is Kind.BOOLEAN:
         return "`if` turns a truth into a number"
     if isinstance(arg.value, str):
-        return meant_otherwise(arg.value)
+        is_name = arg.value in (checker.names.known or ())
+        return f'a name is read by `{{"var": "{arg.value}"}}`' if is_name else meant_otherwise(arg.value)
     return ""
 
 

@@ -33,7 +33,7 @@ def _stands_alone(checker: Checker, application: Application) -> bool:
             "E0210",
             f"`{application.operator.name}` stands inside an iterator",
             application,
-            "write it outside, over the whole list",
+            "write it outside; what follows `all ... :` belongs to it unless it stands in parentheses",
         )
     return not checker.frames
 
@@ -113,7 +113,10 @@ def _chance(checker: Checker, application: Application) -> Expr:
     written, share = application.nodes
     probability = _literal(checker, share, "a probability")
     if probability is not None and not 0 < probability < 1:
-        checker.findings.error("E0211", f"a probability lies between 0 and 1, got `{probability}`", share)
+        hint = f"{probability:g} % is written `{probability / 100:g}`" if 1 < probability < 100 else ""
+        checker.findings.error(
+            "E0211", f"a probability lies between 0 and 1, got `{probability}`", share, hint
+        )
     checker.is_inside_chance = True
     try:
         comparison = checker.expression(written)

@@ -20,6 +20,7 @@ from ripstop.core.vocabulary import SIGNAL_TYPES, ActionSpec, SignalSpec, Vocabu
 from ripstop.policy.diagnostics import Findings
 from ripstop.policy.fields import Fields
 from ripstop.policy.source import Node, shown
+from ripstop.policy.unit_names import meant_unit
 from ripstop.policy.units import parse_unit
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
@@ -108,6 +109,9 @@ def read_signal(name: str, node: Node, findings: Findings) -> SignalSpec:
         findings.error(
             "E0304", f"`{shown(unit)}` is no unit", fields.entries["unit"], "like `m`, `m/s`, `kg*m^2`"
         )
+    elif meant := meant_unit(unit):
+        told = f"`{shown(unit)}` is no common unit, so it differs from every other"
+        findings.lint("L0507", told, fields.entries["unit"], f"did you mean `{meant}`?")
     low, high = _read_range(fields)
     kind = fields.choice("type", SIGNAL_TYPES, "number")
     spec = SignalSpec(
