@@ -20,7 +20,7 @@ This page is written by `make docs` from the commands' own help. The examples ru
 - **Errors** are one line on stderr; with a bare `--json` they are `{"error": {...}}` on stdout, with code,
   place and hint apart. Every code has an entry in [errors.md](errors.md).
 - **`--json`** prints one object (commands that run on print an object a line) with the keys that the table
-  names.
+  names. A figure that is not finite is null.
 - **Files**: `-` stands for standard input where a policy, a graph, a log or a series is read.
 - **Tables** become a block of lines for each row where the terminal is too narrow; into a pipe each row is
   one line. There are no colours but in the demo's progress, which keeps to `NO_COLOR`.

@@ -266,6 +266,11 @@ def test_a_shell_completes_commands_options_and_values(line: str, found: set[str
     assert set(told.read_text().split("\n")) == found
 
 
+def test_a_figure_that_is_not_finite_is_null_in_json(capsys: pytest.CaptureFixture[str]) -> None:
+    output.print_json({"a": float("inf"), "b": (1.5, float("nan")), "c": [{"d": -float("inf")}]})
+    assert json.loads(capsys.readouterr().out) == {"a": None, "b": [1.5, None], "c": [{"d": None}]}
+
+
 def test_a_table_too_wide_for_the_terminal_becomes_blocks(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
 import sys
@@ -14,8 +15,18 @@ _DIGEST = re.compile(r"[0-9a-f]{40,}")
 
 
 def print_json(record: object) -> None:
-    """Print one JSON value."""
-    print(json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False))
+    """Print one JSON value; a figure that is not finite is null, since JSON has no word for it."""
+    print(json.dumps(_finite(record), indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return value
 
 
 def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
