@@ -29,6 +29,7 @@ from ripstop.backends.edge.nodes import (
 
 Few: TypeAlias = "Callable[..., list[bool]]"
 _MOST_PARTS = 1000  # of which Python is made at all
+_LINE = "\n"  # parts stand on lines of their own: CPython 3.11 can lose jumps within one (`python.assemble`)
 
 
 class _Other(Exception):  # noqa: N818 (a jump, not an error)
@@ -58,7 +59,7 @@ def row_by_row(parts: Sequence[Bool], *, is_and: bool) -> RowByRow | None:
 def _chained(word: str, parts: Sequence[Bool], reads: dict[int, None]) -> str:
     if len(parts) > _MOST_PARTS:
         raise _Other
-    return f"({f' {word} '.join(_text(part, reads) for part in parts)})"
+    return f"({f' {word}{_LINE}'.join(_text(part, reads) for part in parts)})"
 
 
 def _text(node: Bool, reads: dict[int, None]) -> str:
@@ -75,7 +76,7 @@ def _text(node: Bool, reads: dict[int, None]) -> str:
             return _chained("or", parts, reads)
         case Choice(condition, first, second):
             test = _text(condition, reads)
-            return f"({_text(first, reads)} if {test} else {_text(second, reads)})"
+            return f"({_text(first, reads)}{_LINE}if {test}{_LINE}else {_text(second, reads)})"
         case Atom(_, test):
             return _text(test, reads)
         case Guarded(inputs, body):
