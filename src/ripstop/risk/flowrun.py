@@ -32,7 +32,9 @@ class FlowRun(CountedRun):
 
     def __init__(self, grid: FlowGrid, theta: float, seed: int, spreads: tuple[float, float]) -> None:
         if not grid.demand.sum() > 0.0:
-            raise RiskInputError("the grid has no demand, expected some", code="C0741")
+            raise RiskInputError(
+                "the grid feeds no demand, expected some, and generation in its island", code="C0741"
+            )
         super().__init__(len(grid.lines))
         self._grid, self._theta, self._seed, self._spreads = grid, theta, seed, spreads
         self._wires = wires_of(grid)

@@ -41,6 +41,7 @@ from ripstop.risk.kernels.words import (
     flood_one,
     heavy_lanes,
     lanes_of,
+    pass_along,
     promising_lanes,
     settle_bounded,
     split_lanes,
@@ -179,12 +180,13 @@ def search(world: World, sweep: Sweep, network: Network, origin: int, limit: int
 def climb(network: Network, room: Room, lane: int, sweep: Sweep, origin: int) -> int:
     """List the nodes that reach `origin` in a lane in `other`; give how many they are.
 
-    Nodes that count are passed over: what reaches them counts already.
+    `room.along` holds the live lanes of the edges that enter each node, one beside the other. Nodes
+    that count are passed over: what reaches them counts already.
     """
     queue, met = sweep.other, sweep.met
     sweep.figures[STAMP] += 1
     stamp, standing = np.uint32(sweep.figures[STAMP]), sweep.standing
-    back, words, bit = network.back, room.words, np.uint64(lane)
+    back, along, bit = network.back, room.along, np.uint64(lane)
     queue[0] = origin
     met[origin] = stamp
     head, tail = 0, 1
@@ -193,7 +195,7 @@ def climb(network: Network, room: Room, lane: int, sweep: Sweep, origin: int) ->
         head += 1
         for i in range(back.start[v], back.start[v + 1]):
             u = back.neighbour[i]
-            live = (words[back.edge[i]] >> bit) & ONE != ZERO
+            live = (along[i] >> bit) & ONE != ZERO
             new = live & (met[u] != stamp) & (standing[u] != COUNTS)
             met[u] = stamp if new else met[u]
             queue[tail] = u
@@ -362,6 +364,7 @@ def measure_lane(network: Network, question: Question, world: World, tally: Tall
 def settle_lanes(network: Network, question: Question, room: Room, place: Place, tally: Tally) -> None:
     """Settle each open lane by itself. A node whose edges were taken out counts by its own mass only."""
     edges = split_lanes(room)
+    pass_along(network.back, room)
     for lane in range(LANES):
         if (tally.open[0] >> np.uint64(lane)) & ONE == ZERO:
             continue
