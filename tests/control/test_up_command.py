@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+from functools import partial
 
 import pytest
 
@@ -54,7 +55,13 @@ def test_up_tells_how_to_join_refuses_a_second_one_and_leaves_nothing_behind(tmp
 def test_up_tells_its_address_while_kernels_are_compiled_and_its_end_does_not_wait_for_them(tmp_path, number):
     cold = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
     up = subprocess.Popen(
-        command("up", "--data", tmp_path / "data"), stdout=subprocess.PIPE, text=True, env=cold
+        command("up", "--data", tmp_path / "data"),
+        stdout=subprocess.PIPE,
+        text=True,
+        env=cold,
+        preexec_fn=partial(
+            signal.signal, signal.SIGHUP, signal.SIG_DFL
+        ),  # whatever started the tests ignores
     )
     guard = threading.Timer(60.0, up.kill)
     guard.start()
