@@ -59,9 +59,7 @@ def test_up_tells_its_address_while_kernels_are_compiled_and_its_end_does_not_wa
         stdout=subprocess.PIPE,
         text=True,
         env=cold,
-        preexec_fn=partial(
-            signal.signal, signal.SIGHUP, signal.SIG_DFL
-        ),  # whatever started the tests ignores
+        preexec_fn=partial(signal.signal, signal.SIGHUP, signal.SIG_DFL),  # under `nohup` it is ignored
     )
     guard = threading.Timer(60.0, up.kill)
     guard.start()
