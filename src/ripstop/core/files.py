@@ -21,7 +21,7 @@ def write_whole(path: Path, raw: bytes, mode: int = 0o666) -> None:
     beside = path.with_name(f"{path.name}.new")
     _write(beside, raw, mode)
     beside.replace(path)
-    _sync_folder(path.parent)
+    sync_path(path.parent)
 
 
 def write_over(path: Path, raw: bytes) -> None:
@@ -56,7 +56,7 @@ def write_once(path: Path, raw: bytes, mode: int = 0o666) -> None:
         path.hardlink_to(beside)
     finally:
         beside.unlink()
-    _sync_folder(path.parent)
+    sync_path(path.parent)
 
 
 def _write(path: Path, raw: bytes, mode: int) -> None:
@@ -69,8 +69,9 @@ def _write(path: Path, raw: bytes, mode: int) -> None:
         os.fsync(handle)
 
 
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
+def sync_path(path: Path) -> None:
+    """Bring a file, or the names in a folder, to stable storage."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

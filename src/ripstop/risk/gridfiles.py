@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 import re
 from collections import Counter
@@ -27,7 +26,7 @@ import numpy as np
 from ripstop.core.errors import Place
 from ripstop.risk.errors import RiskInputError
 from ripstop.risk.flow import FlowGrid
-from ripstop.risk.textfile import read_text
+from ripstop.risk.textfile import read_json, read_text
 
 LARGEST = 1 << 28  # bytes
 BUS = ("id", "demand_mw", "generation_mw")
@@ -53,8 +52,9 @@ def read_grid(path: str | Path, buses: str | Path | None = None) -> FlowGrid:
             return grid_of(_table(buses, BUS), _table(path, LINE))
         if kind == ".mat":
             return FlowGrid.from_matpower(_mat(path))
-        text = read_text(path, LARGEST, "C0701", "a grid")
-        return FlowGrid.from_matpower(_case(text)) if kind == ".m" else grid_of(*_document(text, path))
+        if kind == ".m":
+            return FlowGrid.from_matpower(_case(read_text(path, LARGEST, "C0701", "a MATPOWER case")))
+        return grid_of(*_document(path))
     except RiskInputError as error:
         error.place = error.place or Place(str(path), 1, 1)
         raise
@@ -118,14 +118,8 @@ def _number(row: Row, key: str, name: str, default: float | None = None) -> floa
     return number
 
 
-def _document(text: str, path: str | Path) -> tuple[list[Row], list[Row]]:
-    try:
-        whole = json.loads(text)
-    except json.JSONDecodeError as error:
-        place = Place(str(path), error.lineno, error.colno)
-        raise RiskInputError(f"not JSON: {error.msg.lower()}", code="C0701", place=place) from None
-    except (RecursionError, ValueError):
-        raise RiskInputError("no JSON that can be read", code="C0701") from None
+def _document(path: str | Path) -> tuple[list[Row], list[Row]]:
+    whole = read_json(path, LARGEST, "C0701")
     if not isinstance(whole, dict) or set(whole) != {"buses", "lines"}:
         hint = "a pandapower net is written as a case by `pandapower.converter.to_mpc`"
         raise RiskInputError(

@@ -13,7 +13,6 @@ without `lines` all pairs may be joined.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import replace
@@ -25,7 +24,7 @@ from ripstop.risk.errors import RiskInputError
 from ripstop.risk.identification import Identified, Telemetry, identify
 from ripstop.risk.inputs import checked_names
 from ripstop.risk.swing import SwingModel, swing_model
-from ripstop.risk.textfile import read_text
+from ripstop.risk.textfile import read_json
 
 LARGEST = 1 << 28  # bytes
 KEYS = ("buses", "lines", "telemetry")
@@ -41,14 +40,7 @@ def read_swing(path: str | Path, confidence: float = 0.95) -> SwingModel | Ident
         RiskInputError: C0701 for a file that cannot be read or is of another form; C0702 for a bus; C0742 to
             C0744 for what is in it.
     """
-    text = read_text(path, LARGEST, "C0701", "JSON")
-    try:
-        document = json.loads(text)
-    except json.JSONDecodeError as error:
-        place = Place(str(path), error.lineno, error.colno)
-        raise RiskInputError(f"not JSON: {error.msg.lower()}", code="C0701", place=place) from None
-    except (RecursionError, ValueError):
-        raise RiskInputError(f"`{path}` is no JSON that can be read", code="C0701") from None
+    document = read_json(path, LARGEST, "C0701")
     try:
         return swing_from_json(document, confidence)
     except RiskInputError as error:

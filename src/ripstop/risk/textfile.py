@@ -1,9 +1,11 @@
-"""Reading a text file that somebody names: too large, missing or not UTF-8 is said in the same words."""
+"""Reading a file that somebody names: too large, missing, not UTF-8 or no JSON is said in the same words."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+from ripstop.core.errors import Place
 from ripstop.risk.errors import RiskInputError
 
 
@@ -29,3 +31,16 @@ def read_text(path: str | Path, most: int, code: str, expected: str) -> str:
         raise RiskInputError(f"`{path}`: {reason}", code=code) from None
     except UnicodeDecodeError:
         raise RiskInputError(f"`{path}` is not UTF-8 text, expected {expected}", code=code) from None
+
+
+def read_json(path: str | Path, most: int, code: str) -> object:
+    """Read a file as JSON; raises as `read_text` does."""
+    text = read_text(path, most, code, "JSON")
+    try:
+        document: object = json.loads(text)
+    except json.JSONDecodeError as error:
+        place = Place(str(path), error.lineno, error.colno)
+        raise RiskInputError(f"not JSON: {error.msg.lower()}", code=code, place=place) from None
+    except (RecursionError, ValueError):
+        raise RiskInputError(f"`{path}` is no JSON that can be read", code=code) from None
+    return document

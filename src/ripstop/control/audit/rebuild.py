@@ -7,7 +7,6 @@ off changes nothing. What of the logs is not sound is left out, and said.
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 from sqlalchemy.exc import SQLAlchemyError
 
 from ripstop.core.errors import ConfigurationError, WireError
+from ripstop.core.files import sync_path
 from ripstop.core.node import Report, Scalar
 from ripstop.core.wire.cbor import decode
 from ripstop.links.server import hold
@@ -85,19 +85,11 @@ def _remove(path: Path) -> None:
 
 
 def _put_in_place(made: Path, path: Path) -> None:
-    _sync(made)
+    sync_path(made)
     for name in _BESIDE:  # an old write-ahead log would be read into the new database
         path.with_name(path.name + name).unlink(missing_ok=True)
     made.replace(path)
-    _sync(path.parent)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    sync_path(path.parent)
 
 
 class _Rebuilding:

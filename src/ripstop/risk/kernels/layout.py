@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ripstop.risk.kernels.jit import kernel
-from ripstop.risk.kernels.shapes import Adjacency, Counts, Indices, Words
+from ripstop.risk.kernels.shapes import Adjacency, Counts, Indices, Unsigned, Words
 
 CERTAIN = np.uint64(0xFFFFFFFFFFFFFFFF)
 WHOLE = 18446744073709551616.0  # 2**64
@@ -51,14 +51,20 @@ def by_source(
 
 
 @kernel
+def lay(origin: Indices, other: Indices, start: Counts, neighbour: Unsigned, edge: Unsigned) -> None:
+    """Lay edges out by one of their ends, as they come, and move `start` on with each."""
+    for e in range(len(origin)):
+        i = start[origin[e] + 1]
+        start[origin[e] + 1] = i + 1
+        neighbour[i], edge[i] = other[e], e
+
+
+@kernel
 def adjacency_of(n: int, source: Indices, target: Indices) -> Adjacency:
     """Give the edges by their sources, those of one as they come."""
     start = start_of(source, n)
     neighbour, edge = np.empty(len(source), np.uint32), np.empty(len(source), np.uint32)
-    for e in range(len(source)):
-        i = start[source[e] + 1]
-        start[source[e] + 1] = i + 1
-        neighbour[i], edge[i] = target[e], e
+    lay(source, target, start, neighbour, edge)
     return Adjacency(start[: n + 1], neighbour, edge)
 
 
@@ -67,14 +73,8 @@ def adjacency_both_ways(n: int, source: Indices, target: Indices) -> Adjacency:
     """Give the edges by each of their ends, those of one as they come, first those that leave it."""
     start = start_of(source, n) + start_of(target, n)
     neighbour, edge = np.empty(2 * len(source), np.uint32), np.empty(2 * len(source), np.uint32)
-    for e in range(len(source)):
-        i = start[source[e] + 1]
-        start[source[e] + 1] = i + 1
-        neighbour[i], edge[i] = target[e], e
-    for e in range(len(source)):
-        i = start[target[e] + 1]
-        start[target[e] + 1] = i + 1
-        neighbour[i], edge[i] = source[e], e
+    lay(source, target, start, neighbour, edge)
+    lay(target, source, start, neighbour, edge)
     return Adjacency(start[: n + 1], neighbour, edge)
 
 
