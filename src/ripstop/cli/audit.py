@@ -81,8 +81,8 @@ def run_rebuild(args: argparse.Namespace) -> int:
     else:
         for finding in made.findings:
             print(f"left out: {finding}")
-        counted = ", ".join(f"{number} {name}" for name, number in made.counts.items())
-        print(f"{made.path} {'would hold' if args.dry_run else 'holds'} {counted}")
+        held = ", ".join(f"{number} {name}" for name, number in made.counts.items())
+        print(f"{made.path} {'would hold' if args.dry_run else 'holds'} {held}")
     return 1 if made.findings else 0
 
 

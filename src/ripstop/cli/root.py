@@ -21,7 +21,13 @@ from typing import TYPE_CHECKING, TypeAlias
 import ripstop
 from ripstop.cli.arguments import HelpFormatter
 from ripstop.cli.output import print_json
-from ripstop.core.errors import ConfigurationError, PolicyError, RipstopError, missing_extra
+from ripstop.core.errors import (
+    ConfigurationError,
+    MissingExtraError,
+    PolicyError,
+    RipstopError,
+    missing_extra,
+)
 
 if TYPE_CHECKING:
     Subparsers: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -156,10 +162,10 @@ def _explain(error: ModuleNotFoundError, command: Command) -> ConfigurationError
 def _in_full(error: RipstopError, words: Sequence[str]) -> RipstopError:
     """Name the command's own extra where a part of it is missing: one `pip install` is to be enough."""
     command = COMMANDS.get(words[0]) if words else None
-    if error.code != "C0001" or command is None:
+    if not isinstance(error, MissingExtraError) or command is None:
         return error
-    part, whole = _required(error.hint.partition("[")[2].partition("]")[0]), _required(command.extra)
-    return missing_extra(error.message.split("`")[1], command.extra) if part and part < whole else error
+    part, whole = _required(error.extra), _required(command.extra)
+    return missing_extra(error.package, command.extra) if part and part < whole else error
 
 
 def _required(extra: str) -> set[str]:

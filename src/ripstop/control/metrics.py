@@ -127,10 +127,11 @@ class Metrics:
         self._margin_known.set(watch.is_known and watch.found_us is not None)
         if watch.found_us is not None:
             self._margin_age.set(watch.age_s(now_us))
-        if identifier is not None:
-            self._count_up(self._fits.labels("found"), "fits found", identifier.fits - identifier.refused)
-            self._count_up(self._fits.labels("refused"), "fits refused", identifier.refused)
-        if identifier is not None and identifier.last is not None:
+        if identifier is None:
+            return
+        self._count_up(self._fits.labels("found"), "fits found", identifier.fits - identifier.refused)
+        self._count_up(self._fits.labels("refused"), "fits refused", identifier.refused)
+        if identifier.last is not None:
             self._fit.labels("explained").set(identifier.last.explained)
             self._fit.labels("correlation").set(identifier.last.correlation)
 

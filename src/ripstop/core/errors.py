@@ -69,8 +69,17 @@ class InternalError(RipstopError):
     """Ripstop itself is at fault (codes X0xxx)."""
 
 
-def missing_extra(package: str, extra: str) -> ConfigurationError:
+class MissingExtraError(ConfigurationError):
+    """An optional package is not installed; `extra` brings it."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(
+            f"`{package}` is not installed", code="C0001", hint=f"pip install 'ripstop[{extra}]'"
+        )
+        self.package = package
+        self.extra = extra
+
+
+def missing_extra(package: str, extra: str) -> MissingExtraError:
     """Build the error for an optional package that is not installed."""
-    return ConfigurationError(
-        f"`{package}` is not installed", code="C0001", hint=f"pip install 'ripstop[{extra}]'"
-    )
+    return MissingExtraError(package, extra)

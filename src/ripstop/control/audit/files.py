@@ -47,6 +47,9 @@ class Damage:
     reason: str
     is_torn: bool = False
 
+    def __str__(self) -> str:
+        return f"{self.reason} at byte {self.offset}, record {self.number}"
+
 
 @dataclass(frozen=True, slots=True)
 class LogScan:

@@ -20,7 +20,7 @@ from ripstop.core.wire.cbor import decode
 from ripstop.links.server import hold
 
 from ..records import Records
-from .files import Damage, read_through
+from .files import read_through
 from .segments import segment_of
 from .trust import Trust
 from .verify import audit_folder
@@ -146,7 +146,7 @@ class _Rebuilding:
 
         damage = read_through(self._folder, stream, one)
         if damage is not None:
-            self._findings.append(_told(damage))
+            self._findings.append(f"{stream}.log: {damage}")
 
     def _incident(self, records: Records, record: bytes) -> None:
         report, t_us = _report(record)
@@ -171,7 +171,3 @@ def _report(record: bytes) -> tuple[Report, int]:
             else:
                 return Report(name, fields), t_us
     raise WireError("not a report on file", code="W0404")
-
-
-def _told(damage: Damage) -> str:
-    return f"{damage.stream}.log: {damage.reason} at byte {damage.offset}, record {damage.number}"

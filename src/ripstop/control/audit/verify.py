@@ -163,8 +163,7 @@ class _Verifier:
             self._result.counts[f"log.{stream}"] = len(log.records)
             if log.damage is not None:
                 code = "log.torn" if log.damage.is_torn else "log.damaged"
-                text = f"{log.damage.reason} at byte {log.damage.offset}, record {log.damage.number}"
-                self._result.find(code, f"{stream}.log", text)
+                self._result.find(code, f"{stream}.log", str(log.damage))
         self._result.head = summary.hexdigest()
         self._each(logs, "bundles", self._bundle)
         self._each(logs, "intents", self._intent)
