@@ -206,7 +206,7 @@ def _from_node(node: Node, path: Path | None, findings: Findings, above: tuple[s
 def _by_name(node: Node, path: Path | None, findings: Findings, above: tuple[str, ...]) -> Vocabulary | None:
     name = node.scalar
     if not isinstance(name, str) or not is_document_name(name):
-        findings.error("E0310", "a vocabulary is named by letters, digits, `_`, `.` and `-`", node)
+        findings.error("E0310", "a vocabulary is named by up to 200 letters, digits, `_`, `.` and `-`", node)
         return None
     if len(above) > _LONGEST_LINEAGE or name in above[:-1]:
         findings.error("E0311", f"vocabulary `{name}` descends from itself, or too long a line", node)

@@ -24,7 +24,7 @@ from ripstop.policy.unit_names import meant_unit
 from ripstop.policy.units import parse_unit
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
-_DOCUMENT_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\Z")
+_DOCUMENT_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}\Z")
 _RESERVED = ("now", "capabilities")
 _KEYS = (
     "name",
@@ -46,7 +46,7 @@ Finder = Callable[[str, Node], Vocabulary | None]
 
 
 def is_document_name(name: str) -> bool:
-    """Whether a vocabulary may be called so: a plain file name, no path."""
+    """Whether a vocabulary may be called so: a plain file name, no path, of at most 200 characters."""
     return bool(_DOCUMENT_NAME.match(name)) and ".." not in name
 
 
