@@ -91,6 +91,8 @@ def test_every_case_of_the_official_and_community_suites_passes() -> None:
             ["y", *[None] * 6],
         ),
         ([{"val": [step]} for step in (1, 1.0, -0.0, 1.5, True, -1, 10**30)], [5, 6], [6, 6, 5, *[None] * 4]),
+        ({"val": [["a"], "x"]}, {"x": 2}, None),
+        ({"exists": [["a"], "x"]}, {"x": 2}, False),
     ],
 )
 def test_a_rule_gives_what_javascript_would(rule: object, data: object, result: object) -> None:

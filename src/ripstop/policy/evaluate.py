@@ -193,7 +193,10 @@ def _climb(args: Sequence[Json], scope: Scope) -> tuple[Scope | None, Sequence[J
     """Follow `[[n], ...]`: level 1 is the iterator, 2 the data around it, 3 the next iterator, and so on."""
     if not args or not isinstance(args[0], list | tuple) or len(args[0]) != 1:
         return scope, args
-    level = int(min(abs(to_number(args[0][0])), 2 * MAX_DEPTH))  # nothing lies higher
+    try:
+        level = int(min(abs(to_number(args[0][0])), 2 * MAX_DEPTH))  # nothing lies higher
+    except JsonLogicError:
+        return None, args[1:]  # what is no number is no level: nothing is there
     target: Scope | None = scope
     while level >= 2 and target is not None:
         target = target.outer
