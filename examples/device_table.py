@@ -3,9 +3,8 @@
     python examples/device_table.py policies/drones --target c99 --prefix drone -o device_table.h
     python examples/device_table.py policies/drones --target wasm -o device_table.json
 
-The policies and the vocabulary must be those that were compiled. A policy that looks at lists is refused, and
-for WebAssembly one that remembers (a temporal operator, a budget): its inputs are more than the last reading
-of each signal. In C the compiled policies remember by themselves.
+The policies and the vocabulary must be those that were compiled; these remember by themselves. A policy that
+looks at lists or estimates is refused: its inputs are more than the last reading of each signal.
 """
 
 from __future__ import annotations
@@ -23,8 +22,10 @@ from ripstop.backends.edge import EdgeProgram, Engine, Input, actions_of, decisi
 from ripstop.backends.edge.device import programs_of
 from ripstop.backends.edge.memory import Memory
 from ripstop.backends.edge.program import costs_of
-from ripstop.backends.edge.spending import given
+from ripstop.backends.edge.snapshots import snapshot_bytes
+from ripstop.backends.edge.spending import given, remembers
 from ripstop.backends.wasm.engine import WASM
+from ripstop.backends.wasm.memory import inbox
 from ripstop.cli.policy.arguments import expanded
 from ripstop.core.decision import Verdict
 from ripstop.core.errors import RipstopError
@@ -94,18 +95,27 @@ def action_of(program: EdgeProgram, bundle: Bundle) -> dict[str, object]:
         "bounded": [name for name, _ in program.bounded],
         "costs": costs_of([each.policy for each in program.policies]),
         "words": [each.words for each in program.policies],
+        "takes_t_us": remembers(program),
     }
 
 
-def table_of(bundle: Bundle, engine: Engine) -> dict[str, object]:
+def memory_of(memory: Memory, bundle: Bundle) -> dict[str, object]:
+    """Describe what samples the policies' memory takes, and where a module has its snapshots."""
+    return {
+        "signals": [each.name for each in memory.signals],
+        "samples": [input_of(memory.inputs[load], (), bundle) for load in memory.samples],
+        "texts": dict(memory.texts),
+        "snapshot_bytes": snapshot_bytes(memory),
+        "inbox": inbox(memory),
+    }
+
+
+def table_of(bundle: Bundle, engine: Engine, memory: Memory | None) -> dict[str, Any]:
     """Describe the vocabulary (signals in the order that telemetry frames count in) and every action.
 
-    The action `` stands for any that is not named.
+    The action `` stands for any that is not named; `memory` is there where policies remember.
     """
     vocabulary, texts = bundle.vocabulary, texts_of(bundle)
-    for policy in bundle.policies if engine is WASM else ():
-        if policy.program.windows or policy.budgets:
-            raise SystemExit(f"`{policy.id}` remembers: it is more than the last reading of each signal")
     has_budgets = any(policy.budgets for policy in bundle.policies)
     programs = {
         name: decision_program(bundle, name, engine, texts, has_budgets=has_budgets)
@@ -115,6 +125,7 @@ def table_of(bundle: Bundle, engine: Engine) -> dict[str, object]:
         "vocabulary": vocabulary.digest,
         "signals": [spec_of(name, vocabulary.signals[name]) for name in sorted(vocabulary.signals)],
         "actions": [action_of(program, bundle) for program in programs.values()],
+        "memory": None if memory is None else memory_of(memory, bundle),
     }
 
 
@@ -188,16 +199,16 @@ def c_action(
     return [*lines, "}"]
 
 
-def c_memory(memory: Memory, bundle: Bundle, table: dict[str, Any], made: CHeader) -> list[str]:
+def c_memory(table: dict[str, Any], made: CHeader) -> list[str]:
     """Write what passes samples on to the memory that the policies keep."""
     prefix, known = made.prefix, [spec["name"] for spec in table["signals"]]
-    bits = {each.name: bit for bit, each in enumerate(memory.signals)}
-    samples = [input_of(memory.inputs[load], (), bundle) for load in memory.samples]
-    action = {"parameters": []}
+    bits = {name: bit for bit, name in enumerate(table["memory"]["signals"])}
+    samples, action = table["memory"]["samples"], {"parameters": []}
+    mask = "uint32_t" if len(bits) <= 32 else "uint64_t"
     lines = [f"static {prefix}_state kept;"]
     lines += c_array("int", "bits", [str(bits.get(name, -1)) for name in known] or ["-1"])
     lines += c_array("device_input", "samples", [c_input(each, action, table) for each in samples])
-    texts = [f"{{{quoted(text)}, {code}}}" for text, code in memory.texts.items()]
+    texts = [f"{{{quoted(text)}, {code}}}" for text, code in table["memory"]["texts"].items()]
     lines += c_array("device_text", "memory_texts", texts)
     return [
         *lines,
@@ -206,7 +217,7 @@ def c_memory(memory: Memory, bundle: Bundle, table: dict[str, Any], made: CHeade
         "{",
         f"    {prefix}_samples in;",
         f"    memcpy(&in, numbers, {len(samples)} * sizeof *numbers);",
-        f"    return {prefix}_observe(&kept, &in, ({mask_type(memory)})sampled, t_us);",
+        f"    return {prefix}_observe(&kept, &in, ({mask})sampled, t_us);",
         "}",
         f"static void save_memory(uint8_t *bytes) {{ {prefix}_save(&kept, bytes); }}",
         "static int restore_memory(const uint8_t *bytes, size_t count)",
@@ -216,11 +227,6 @@ def c_memory(memory: Memory, bundle: Bundle, table: dict[str, Any], made: CHeade
         "static const device_memory memory = {start_memory, observe_memory, save_memory, restore_memory,",
         f"    {prefix.upper()}_SNAPSHOT_BYTES, bits, samples, memory_texts, {len(samples)}, {len(texts)}}};",
     ]
-
-
-def mask_type(memory: Memory) -> str:
-    """Give the type of the mask that tells which signals are sampled."""
-    return "uint32_t" if len(memory.signals) <= 32 else "uint64_t"
 
 
 def c_commits(table: dict[str, Any], made: CHeader, bundle: Bundle) -> dict[str, str]:
@@ -235,9 +241,9 @@ def c_commits(table: dict[str, Any], made: CHeader, bundle: Bundle) -> dict[str,
     return found
 
 
-def c_header(table: dict[str, Any], made: CHeader, memory: Memory | None, bundle: Bundle, header: str) -> str:
+def c_header(table: dict[str, Any], made: CHeader, bundle: Bundle, header: str) -> str:
     """Write the table as a header for `device.c`."""
-    functions = {f.program.action or "": f for f in made.functions}
+    functions, memory = {f.program.action or "": f for f in made.functions}, table["memory"]
     octets = ", ".join(f"0x{octet:02x}" for octet in bytes.fromhex(table["vocabulary"]))
     lines = [
         "/* Generated by device_table.py; make it again when policies or vocabulary change. */",
@@ -246,7 +252,7 @@ def c_header(table: dict[str, Any], made: CHeader, memory: Memory | None, bundle
         '#include "device.h"',
         f"const unsigned char device_vocabulary[32] = {{{octets}}};",
         *c_array("device_spec", "signals", [c_spec(each) for each in table["signals"]]),
-        *([] if memory is None else c_memory(memory, bundle, table, made)),
+        *([] if memory is None else c_memory(table, made)),
     ]
     rows, commits = [], c_commits(table, made, bundle)
     for index, action in enumerate(table["actions"]):
@@ -270,7 +276,7 @@ def c_header(table: dict[str, Any], made: CHeader, memory: Memory | None, bundle
     inputs = max(len(each[key]) for each in table["actions"] for key in ("parameters", "inputs", "costs"))
     needs = {
         "SIGNALS": len(table["signals"]),
-        "INPUTS": max(inputs, len(memory.samples) if memory else 0),
+        "INPUTS": max(inputs, len(memory["samples"]) if memory else 0),
         "BOUNDED": max(len(each["bounded"]) for each in table["actions"]),
     }
     for name, least in needs.items():
@@ -293,8 +299,9 @@ def main() -> None:
     args = parser.parse_args()
     try:
         bundle = make_bundle([load(path, args.vocabulary) for path in expanded(args.policies)])
-        table = table_of(bundle, C99 if args.target == "c99" else WASM)
-        programs, kept = programs_of(bundle, C99)
+        engine = C99 if args.target == "c99" else WASM
+        programs, kept = programs_of(bundle, engine)
+        table = table_of(bundle, engine, None if kept is None else kept.memory)
     except RipstopError as error:
         sys.exit(str(error))
     if args.target == "wasm":
@@ -303,7 +310,7 @@ def main() -> None:
         if args.prefix == "device":
             sys.exit("`device` begins the names of device.h: compile the policies with another prefix")
         made = build_header(programs, args.prefix, kept)
-        text = c_header(table, made, None if kept is None else kept.memory, bundle, args.header)
+        text = c_header(table, made, bundle, args.header)
     Path(args.output).write_text(text)
 
 

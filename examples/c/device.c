@@ -203,5 +203,5 @@ void device_save(uint8_t *bytes)
 
 int device_restore(const uint8_t *bytes, size_t count)
 {
-    return device_known.memory != 0 && device_known.memory->restore(bytes, count);
+    return device_known.memory == 0 ? count == 0 : device_known.memory->restore(bytes, count);
 }

@@ -1,21 +1,29 @@
-// node decide.mjs policy.wasm device_table.json trace.csv: print one decision a line.
+// node decide.mjs policy.wasm device_table.json trace.csv [state]: print one decision a line.
+//
+// What the policies remember is read from the file `state` first, where it is there, and written to it at the end.
 
-import { readFile } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { readFile, writeFile } from "node:fs/promises";
 import process from "node:process";
 
 import { Policy } from "./policy.mjs";
 import { decideAlong } from "./trace.mjs";
 
-const files = process.argv.slice(2);
-if (files.length !== 3) {
-  console.error("usage: node decide.mjs policy.wasm device_table.json trace.csv");
+const [code, table, trace, state, ...rest] = process.argv.slice(2);
+const files = [code, table, trace];
+if (trace === undefined || rest.length > 0) {
+  console.error("usage: node decide.mjs policy.wasm device_table.json trace.csv [state]");
   process.exit(2);
 }
 try {
-  const [code, table, trace] = await Promise.all(files.map((file) => readFile(file)));
-  const policy = await Policy.load(code, JSON.parse(table));
-  for (const line of decideAlong(trace.toString(), policy)) process.stdout.write(`${line}\n`);
+  const [bytes, known, text] = await Promise.all(files.map((file) => readFile(file)));
+  const policy = await Policy.load(bytes, JSON.parse(known));
+  if (state !== undefined && existsSync(state) && !policy.restore(await readFile(state))) {
+    throw new Error(`\`${state}\` is not what these policies remember`);
+  }
+  for (const line of decideAlong(text.toString(), policy)) process.stdout.write(`${line}\n`);
+  if (state !== undefined) await writeFile(state, policy.save());
 } catch (error) {
-  console.error(`${files[2]}: ${error.message}`);
+  console.error(`${trace}: ${error.message}`);
   process.exitCode = 2;
 }

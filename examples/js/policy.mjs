@@ -2,7 +2,8 @@
 //
 // The table of what the policy looks at comes from device_table.py. A reading is usable until its max age is
 // over; one that is absent, null, of another kind, outside its range, not finite or stale reaches the policy
-// as NaN, which no policy takes for "the rule did not match".
+// as NaN, which no policy takes for "the rule did not match". What temporal operators and budgets remember the
+// module keeps in its own memory.
 
 const ABSENT = undefined;
 const INVALID = Symbol("invalid");
@@ -33,8 +34,8 @@ function usable(spec, given) {
   }
 }
 
-/** What was read last of each signal, and when. Times are whole microseconds. */
-export class Readings {
+/** What was read last of each signal, and when. */
+class Readings {
   #specs;
   #held = new Map();
 
@@ -65,15 +66,30 @@ export class Readings {
   }
 }
 
-/** A module and its table: decides about actions. */
+/** Give the number that an input of the module is, for what is read of its name. */
+function numbered(input, texts, value) {
+  if (input.look === "present") return Number(value !== ABSENT);
+  if (input.look === "given") return Number(value !== ABSENT && value !== null);
+  if (input.look === "filled") return Number(value !== ABSENT && value !== null && value !== "");
+  if (input.held === "string") return typeof value === "string" ? (texts[value] ?? -1) : NaN;
+  if (typeof value === "boolean") return input.held === "boolean" || !input.is_strict ? Number(value) : NaN;
+  return typeof value === "number" && input.held === "number" ? value : NaN;
+}
+
+/** Give a cost as it was given; what is no finite number cannot be paid. */
+const costOf = (given) => (Number.isFinite(given) ? given : NaN);
+
+/** A module, its table, and what was read: decides about the actions of one agent. Times are whole microseconds. */
 export class Policy {
   #functions;
   #actions;
+  #readings;
 
   constructor(table, instance) {
     this.table = table;
     this.#functions = instance.exports;
     this.#actions = new Map(table.actions.map((action) => [action.name, action]));
+    this.#readings = new Readings(table);
   }
 
   /** Load from the module's bytes and the parsed table. */
@@ -87,40 +103,81 @@ export class Policy {
     return this.#find(action).parameters.map((spec) => spec.name);
   }
 
+  /** Let time go on to `t_us`, whether or not anything is sensed then: later samples of before count as late. */
+  pass(t_us) {
+    this.#remember(ABSENT, ABSENT, t_us);
+  }
+
+  /** Take a reading sensed at `t_us`; an older one than is known, or of an unknown signal, is dropped. */
+  observe(name, value, t_us) {
+    const spec = this.table.signals.find((each) => each.name === name);
+    if (spec === undefined || value === ABSENT) return;
+    this.#remember(name, usable(spec, value), t_us);
+    this.#readings.observe(name, value, t_us);
+  }
+
   /**
-   * Decide about an action at `t_us`.
+   * Decide about an action at `t_us`; changes nothing.
    * Returns { verdict: "deny" | "limit" | "allow", limits: [[parameter, low, high], ...] }, open ends infinite.
    */
-  decide(action, context, readings, t_us) {
+  decide(action, context, t_us) {
     const found = this.#find(action);
     if (found.verdict !== null) return { verdict: found.verdict, limits: [] };
-    const numbers = found.inputs.map((input) => this.#number(found, input, context, readings, t_us));
+    const numbers = found.inputs.map((input) => this.#number(found, input, context, t_us));
     const decide = this.#functions[found.name === "" ? "decide" : `decide_${found.name}`];
-    const results = [decide(...numbers)].flat();
+    const results = [decide(...(found.takes_t_us ? [BigInt(t_us)] : []), ...numbers)].flat();
     const first = 1 + found.words.reduce((sum, words) => sum + 1 + words, 0); // a status and evidence each
     const limits = found.bounded.map((name, index) => [name, ...results.slice(first + 2 * index, first + 2 * index + 2)]);
     return { verdict: VERDICTS[results[0]], limits: limits.filter(([, low, high]) => low > -Infinity || high < Infinity) };
+  }
+
+  /** Consume what an allowed action takes of the budgets, just before it is done; false where that is too much. */
+  commit(action, context, t_us) {
+    const found = this.#find(action);
+    const commit = this.#functions[found.name === "" ? "commit" : `commit_${found.name}`];
+    return commit === undefined || commit(BigInt(t_us), ...found.costs.map((name) => costOf(context[name]))) === 1n;
+  }
+
+  /** Give what is remembered, as bytes. */
+  save() {
+    return this.table.memory === null ? new Uint8Array(0) : this.#bytes(0, this.#functions.save()).slice();
+  }
+
+  /** Go on from what `save` gave; false, and nothing changes, where it is foreign, torn or malformed. */
+  restore(bytes) {
+    const { memory } = this.table;
+    if (bytes.length !== (memory?.snapshot_bytes ?? 0)) return false;
+    if (memory === null) return true;
+    this.#bytes(memory.inbox, bytes.length).set(bytes);
+    return this.#functions.restore() === 1;
+  }
+
+  #bytes(from, count) {
+    return new Uint8Array(this.#functions.memory.buffer, from, count);
   }
 
   #find(action) {
     return this.#actions.get(action) ?? this.#actions.get("");
   }
 
-  #number(action, input, context, readings, t_us) {
+  /** Tell the module's memory of one sample, as the numbers that it comes as. */
+  #remember(name, value, t_us) {
+    const { memory } = this.table;
+    if (memory === null) return;
+    const bit = memory.signals.indexOf(name);
+    const numbers = memory.samples.map((input) => (input.name === name ? numbered(input, memory.texts, value) : 0));
+    this.#functions.observe(BigInt(t_us), bit < 0 ? 0n : 1n << BigInt(bit), ...numbers);
+  }
+
+  #number(action, input, context, t_us) {
     if (input.look === "now") return t_us / 1e6;
+    const given = Object.hasOwn(context, input.name) ? context[input.name] : ABSENT;
+    if (input.look === "cost") return costOf(given);
     if (input.look === "bounded") {
-      const given = context[input.name]; // as it was given: a limit judges it itself
-      return typeof given === "number" || typeof given === "boolean" ? Number(given) : NaN;
+      return typeof given === "number" || typeof given === "boolean" ? Number(given) : NaN; // a limit judges it itself
     }
     const spec = input.is_parameter && action.parameters.find((each) => each.name === input.name);
-    const value = spec
-      ? usable(spec, Object.hasOwn(context, input.name) ? context[input.name] : ABSENT)
-      : readings.look(input.name, t_us, input.last_valid_us);
-    if (input.look === "present") return Number(value !== ABSENT);
-    if (input.look === "given") return Number(value !== ABSENT && value !== null);
-    if (input.look === "filled") return Number(value !== ABSENT && value !== null && value !== "");
-    if (input.held === "string") return typeof value === "string" ? (action.texts[value] ?? -1) : NaN;
-    if (typeof value === "boolean") return input.held === "boolean" || !input.is_strict ? Number(value) : NaN;
-    return typeof value === "number" && input.held === "number" ? value : NaN;
+    const value = spec ? usable(spec, given) : this.#readings.look(input.name, t_us, input.last_valid_us);
+    return numbered(input, action.texts, value);
   }
 }

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_programs import generator
+from edge_programs import VOCABULARY, generator
 from examples.device_traces import DevicePrograms, device_vocabulary, drawn_pair, expected, parsed, shown
 from ripstop.backends import emit
 from ripstop.policy import load, make_bundle
@@ -107,20 +107,20 @@ def test_drawn_policies_along_drawn_traces_come_out_as_in_the_reference(program,
     assert_as_the_reference(lines, bundle, text)
 
 
-@needs_cc
 @pytest.mark.parametrize("seed", range(20, 28))
-def test_policies_that_remember_come_out_as_in_the_reference(seed, tmp_path):
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_policies_that_remember_come_out_as_in_the_reference(program, seed, tmp_path):
     documents, text = drawn_pair(generator(seed), 400, is_remembering=True)
     paths = written(tmp_path, documents)
-    command = c_program(tmp_path, paths)
+    command = program(tmp_path, paths)
     bundle = bundle_of(paths)
     trace = tmp_path / "trace.csv"
     trace.write_text(text)
     assert_as_the_reference(printed(command, trace), bundle, text)
 
 
-@needs_cc
-def test_what_policies_remember_outlives_a_restart_and_foreign_bytes_are_refused(tmp_path):
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_what_policies_remember_outlives_a_restart_and_foreign_bytes_are_refused(program, tmp_path):
     document = {
         "ripstop": 1,
         "id": "calm",
@@ -130,7 +130,7 @@ def test_what_policies_remember_outlives_a_restart_and_foreign_bytes_are_refused
         "budgets": [{"at_most": 2, "within_s": 30}],
     }
     paths = written(tmp_path, [document])
-    command, trace, state = c_program(tmp_path, paths), tmp_path / "trace.csv", tmp_path / "state"
+    command, trace, state = program(tmp_path, paths), tmp_path / "trace.csv", tmp_path / "state"
     rows = ["0,go,1", "11,go,1", "12,,7", "13,go,1", "24,go,1", "40,go,1", "41,go,1", "55,go,1"]
     heading = "t_s,action,a"
     text = "\n".join([heading, *rows, ""])
@@ -152,6 +152,33 @@ def test_what_policies_remember_outlives_a_restart_and_foreign_bytes_are_refused
         assert run.returncode == 2
         assert "not what these policies remember" in run.stderr
         assert state.read_bytes() == content
+
+
+@needs_cc
+@needs_node
+def test_what_one_program_remembers_the_other_goes_on_from(tmp_path):
+    documents, text = drawn_pair(generator(31), 400, is_remembering=True)
+    paths = written(tmp_path, documents)
+    heading, *rows = [line for line in text.splitlines() if line and not line.startswith("#")]
+    wanted = [c_program(tmp_path, paths), js_program(tmp_path, paths)]
+    trace, kept = tmp_path / "trace.csv", []
+    for first, second in (wanted, wanted[::-1]):
+        state = tmp_path / f"state{len(kept)}"
+        for command, part in ((first, rows[:200]), (second, rows[200:])):
+            trace.write_text("\n".join([heading, *part, ""]))
+            subprocess.run([*command, trace, state], capture_output=True, check=True, timeout=60)
+        kept.append(state.read_bytes())
+    assert kept[0] == kept[1]
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_policies_that_remember_nothing_take_an_empty_state(program, tmp_path):
+    command = program(tmp_path, [ROOT / "policies" / "payload_limit.json"])
+    trace, state = tmp_path / "trace.csv", tmp_path / "state"
+    trace.write_text("t_s,action,battery_percent,payload_kg\n1,go,25,0.5\n")
+    for _ in range(2):
+        subprocess.run([*command, trace, state], capture_output=True, check=True, timeout=60)
+        assert state.read_bytes() == b""
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
@@ -198,9 +225,14 @@ def test_a_trace_that_is_none_is_refused_with_a_word(program, text, complaint, t
 @pytest.mark.parametrize(
     ("change", "word"),
     [
-        ({"rule": {"historically": [{"<": [{"var": "a"}, 1]}, 5]}}, "more than the last reading"),
+        (
+            {
+                "vocabulary": VOCABULARY.to_json(),
+                "rule": {"some": [{"var": "near"}, {"<": [{"var": "load"}, 1]}]},
+            },
+            "more than the last reading",
+        ),
         ({"rule": {"<": [{"var": "elsewhere"}, 1]}}, ""),
-        ({"budgets": [{"at_most": 1, "within_s": 5}]}, "more than the last reading"),
     ],
 )
 def test_what_a_device_cannot_tell_is_refused_when_the_table_is_made(change, word, tmp_path):
