@@ -18,6 +18,7 @@ import argparse
 import os
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 
 import networkx as nx
 import numpy as np
@@ -72,13 +73,16 @@ def plain_flows(grid: FlowGrid, down: set[int], injection: np.ndarray) -> np.nda
             matrix[t, t] += b
             matrix[s, t] -= b
             matrix[t, s] -= b
+        power = injection[buses]
+        for k in inside:
+            power[place[int(grid.source[k])]] -= grid.pushed[k]
+            power[place[int(grid.target[k])]] += grid.pushed[k]
         angle = np.zeros(len(buses))
         if len(buses) > 1:
-            angle[1:] = np.linalg.solve(matrix[1:, 1:], injection[buses][1:])
+            angle[1:] = np.linalg.solve(matrix[1:, 1:], power[1:])
         for k in inside:
-            flow[k] = grid.susceptance[k] * (
-                angle[place[int(grid.source[k])]] - angle[place[int(grid.target[k])]]
-            )
+            across = angle[place[int(grid.source[k])]] - angle[place[int(grid.target[k])]]
+            flow[k] = grid.susceptance[k] * across + grid.pushed[k]
     return flow
 
 
@@ -110,15 +114,7 @@ def plain_cascade(grid: FlowGrid, first: int) -> tuple[float, dict[int, float]]:
 
 def scenario(grid: FlowGrid, rng: np.random.Generator) -> FlowGrid:
     factor = rng.uniform(0.8, 1.2) * np.maximum(rng.normal(1.0, 0.1, len(grid.demand)), 0.0)
-    return FlowGrid(
-        grid.lines,
-        grid.source,
-        grid.target,
-        grid.susceptance,
-        grid.demand * factor,
-        grid.generation,
-        grid.capacity,
-    ).balanced()
+    return replace(grid, demand=grid.demand * factor).balanced()
 
 
 def spearman(a: np.ndarray, b: np.ndarray) -> float:

@@ -73,6 +73,17 @@ def test_limits_can_be_set_from_the_flows(grid: str, capsys: pytest.CaptureFixtu
         call("grid", grid, "--alpha", "-1")
 
 
+def test_a_phase_shifter_is_read_alike_from_every_file(tmp_path: Path) -> None:
+    line = LINES[0] | {"shift_deg": 5.0}
+    grid, case = tmp_path / "grid.json", tmp_path / "tiny.m"
+    grid.write_text(json.dumps({"buses": BUSES, "lines": [line, *LINES[1:]]}))
+    case.write_text(CASE.replace("60  60  60  0  0  1", "60  60  60  0  5  1", 1))
+    one, other = read_grid(grid), read_grid(case)
+    assert one.pushed.tolist() == other.pushed.tolist() == pytest.approx([-np.radians(5.0) * 1000, 0.0, 0.0])
+    case.write_text(case.read_text().replace("baseMVA = 100", "baseMVA = 50"))
+    assert read_grid(case).pushed[0] == pytest.approx(one.pushed[0] / 2)
+
+
 def test_a_picture_is_drawn(grid: str, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="matplotlib is not installed: extra `sim`")
     assert call("grid", grid, "--plot", str(tmp_path / "grid.png"), "--trials", "64") == 0
@@ -96,7 +107,7 @@ def test_tables_and_cases_are_the_same_grid(grid: str, tmp_path: Path) -> None:
     savemat(tmp_path / "tiny.mat", {"mpc": matrices})
     fourth = read_grid(tmp_path / "tiny.mat")
     for same in (other, third, fourth):
-        for name in ("source", "target", "susceptance", "demand", "generation", "capacity"):
+        for name in ("source", "target", "susceptance", "demand", "generation", "capacity", "pushed"):
             assert np.array_equal(getattr(one, name), getattr(same, name)), name
     assert one.lines == other.lines == ("north-south #1", "north-south #2", "spur")
 

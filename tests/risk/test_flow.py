@@ -10,6 +10,7 @@ from ripstop.risk import (
     Settings,
     assess,
     assess_flow,
+    bus_losses,
     flow_graph,
     outage_factors,
     outage_losses,
@@ -54,9 +55,14 @@ def slow_outage(grid: FlowGrid, first: int) -> float:
                 a[i, names.index(s)] += 1
                 a[i, names.index(t)] -= 1
             b = np.diag([grid.susceptance[l] for l in lines])
-            p = np.array([made[v] - demand[v] for v in names])
+            push = grid.pushed[lines]
+            p = np.array([made[v] - demand[v] for v in names]) - a.T @ push
             angle = np.linalg.lstsq(a.T @ b @ a, p, rcond=None)[0]
-            over += [l for l, f in zip(lines, b @ a @ angle, strict=True) if abs(f) > grid.capacity[l] + 1e-9]
+            over += [
+                l
+                for l, f in zip(lines, b @ a @ angle + push, strict=True)
+                if abs(f) > grid.capacity[l] + 1e-9
+            ]
         if not over:
             return float(grid.demand.sum() - sum(demand.values()))
         for l in over:
@@ -69,6 +75,59 @@ def test_an_outage_agrees_with_the_slow_twin(alpha: float, seed: int) -> None:
     grid = meshed(seed).with_capacity(alpha, 1.0)
     for k in range(len(grid.lines)):
         assert play_outage(grid, k).lost_mw == pytest.approx(slow_outage(grid, k), abs=1e-6)
+
+
+@pytest.mark.parametrize("alpha", [0.1, 0.5])
+def test_phase_shifters_and_loops_agree_with_the_slow_twin(alpha: float) -> None:
+    plain = meshed(4)
+    ends = np.stack([plain.source, plain.target], axis=1)
+    ends[5] = ends[5, 0]  # a line from a bus to itself carries nothing
+    pushed = np.random.default_rng(3).normal(0.0, 10.0, len(ends)) * (np.arange(len(ends)) % 3 == 0)
+    grid = FlowGrid.from_arrays(
+        ends,
+        1 / plain.susceptance,
+        plain.demand,
+        plain.generation,
+        pushed=np.where(ends[:, 0] == ends[:, 1], 0, pushed),
+    )
+    grid = grid.balanced().with_capacity(alpha, 1.0)
+    slow = [slow_outage(grid, k) for k in range(len(ends))]
+    assert outage_losses(grid) == pytest.approx(slow, abs=1e-6)
+    assert max(slow) > 1.0
+
+
+def test_a_line_that_is_wholly_compensated_has_defined_flows() -> None:
+    # Bus 1's susceptances cancel: 0 - 1 - 2 has no reactance at all, and takes all of the flow from 0 to 2.
+    grid = FlowGrid.from_arrays([[0, 1], [1, 2], [0, 2]], [0.1, -0.1, 0.2], [0.0, 0.0, 5.0], [5.0, 0.0, 0.0])
+    assert grid.flows() == pytest.approx([5.0, 5.0, 0.0], abs=1e-5)
+
+
+def test_the_loss_of_a_bus_is_its_own_demand_and_what_hangs_on_it() -> None:
+    grid = FlowGrid.from_arrays([[0, 1], [1, 2]], [0.1, 0.1], [1.0, 2.0, 3.0], [6.0, 0.0, 0.0])
+    assert bus_losses(grid).tolist() == pytest.approx([6.0, 5.0, 3.0])
+    meshes = meshed(2).with_capacity(0.2, 1.0)
+    for v in range(len(meshes.demand)):
+        at = (meshes.source == v) | (meshes.target == v)
+        alone = np.arange(len(meshes.demand)) != v
+        rest = FlowGrid.from_arrays(
+            np.stack([meshes.source, meshes.target], axis=1)[~at],
+            1 / meshes.susceptance[~at],
+            meshes.demand * alone,
+            meshes.generation * alone,
+            meshes.capacity[~at],
+        )
+        # A line without flow is added, whose outage is none.
+        spare = np.array([[v, v]])
+        ends = np.concatenate([np.stack([rest.source, rest.target], axis=1), spare])
+        with_spare = FlowGrid.from_arrays(
+            ends,
+            np.append(1 / rest.susceptance, 1.0),
+            rest.demand,
+            rest.generation,
+            np.append(rest.capacity, np.inf),
+        )
+        lost = slow_outage(with_spare, len(ends) - 1) + float(meshes.demand[v])
+        assert bus_losses(meshes)[v] == pytest.approx(lost, abs=1e-6)
 
 
 @pytest.mark.parametrize("alpha", [0.05, 0.5])
@@ -156,11 +215,12 @@ def test_a_matpower_case_is_read() -> None:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
-def test_the_flows_of_case118_are_those_of_pandapower() -> None:
+@pytest.mark.parametrize("case", ["case118", "GBreducednetwork"])  # the second has phase shifters
+def test_flows_are_those_of_pandapower(case: str) -> None:
     networks = pytest.importorskip("pandapower.networks", reason="pandapower: `make oracles`")
     import pandapower
 
-    net = networks.case118()
+    net = getattr(networks, case)()
     pandapower.rundcpp(net)
     grid = FlowGrid.from_matpower(net._ppc)
     assert np.abs(grid.flows() - net._ppc["branch"][:, 13].real).max() < 1e-6
@@ -176,6 +236,8 @@ def test_grids_that_make_no_sense_are_refused() -> None:
         lambda: FlowGrid.from_arrays(ends, ["x"], two, two),
         lambda: FlowGrid.from_arrays(ends, [0.1], [-1.0, 1.0], two),
         lambda: FlowGrid.from_arrays(ends, [0.1], two, [1.0]),
+        lambda: FlowGrid.from_arrays(ends, [0.1], two, two, pushed=[1.0, 2.0]),
+        lambda: FlowGrid.from_arrays(ends, [0.1], two, two, pushed=[np.nan]),
         lambda: FlowGrid.from_matpower({}),
         lambda: assess_flow(FlowGrid.from_arrays(ends, [0.1], [0.0, 0.0], two)),
         lambda: assess_flow(FlowGrid.from_arrays(ends, [0.1], two, two), demand_spread=-1),

@@ -17,7 +17,15 @@ from ripstop.risk.calibration import Bin, Calibration, auc, brier, calibrate
 from ripstop.risk.errors import RiskInputError
 from ripstop.risk.files import graph_from_json, graph_to_json, parse_graph, read_graph, write_graph
 from ripstop.risk.fleet import AgentRisk, Budget, FleetReport, assess_within, fleet_risk
-from ripstop.risk.flow import FlowGrid, Outage, flow_graph, outage_factors, outage_losses, play_outage
+from ripstop.risk.flow import (
+    FlowGrid,
+    Outage,
+    bus_losses,
+    flow_graph,
+    outage_factors,
+    outage_losses,
+    play_outage,
+)
 from ripstop.risk.graph import Cause, Graph
 from ripstop.risk.gridfiles import read_grid
 from ripstop.risk.identification import Identified, Telemetry, identify
@@ -96,6 +104,7 @@ __all__ = [
     "assess_within",
     "auc",
     "brier",
+    "bus_losses",
     "calibrate",
     "calibrated",
     "cheapest",

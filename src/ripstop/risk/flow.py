@@ -15,21 +15,22 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
+from scipy.sparse import coo_array, eye_array
+from scipy.sparse.linalg import splu
 from scipy.special import ndtr
 
 from ripstop.risk.errors import RiskInputError
 from ripstop.risk.graph import Graph
-from ripstop.risk.kernels.grid import ROUNDING, SLACK, Load, Wires, play_each
+from ripstop.risk.kernels.grid import SLACK, Load, Wires, find_transfer, play, play_buses, play_lines, settle
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
-Flags = NDArray[np.bool_]
 
+BASE_MVA = 100.0  # what reactances are on, where a phase shifter needs to know
 BRIDGE = 1e-8  # size of 1 - PTDF below which an outage splits the grid
 
 
@@ -43,6 +44,7 @@ class FlowGrid:
         susceptance: 1 / reactance, p.u., shape (lines,).
         demand, generation: MW by bus.
         capacity: MW by line; above it a line trips.
+        pushed: MW that flow on a line at equal angles, which is what a phase shifter does.
     """
 
     lines: tuple[Hashable, ...]
@@ -52,6 +54,7 @@ class FlowGrid:
     demand: Floats
     generation: Floats
     capacity: Floats
+    pushed: Floats
 
     @classmethod
     def from_arrays(
@@ -61,6 +64,8 @@ class FlowGrid:
         demand: ArrayLike,
         generation: ArrayLike,
         capacity: ArrayLike | None = None,
+        *,
+        pushed: ArrayLike | None = None,
     ) -> FlowGrid:
         """Build a grid; without capacities no line ever trips by overload.
 
@@ -70,6 +75,7 @@ class FlowGrid:
             demand: MW by bus, 0 or more.
             generation: MW by bus; below 0 it is demand, such as a pump's or an export's.
             capacity: MW by line.
+            pushed: MW by line; a phase shifter of angle a makes -a x base power / reactance.
 
         Raises:
             RiskInputError: C0741, for a wrong shape or value.
@@ -85,7 +91,8 @@ class FlowGrid:
         limit = (
             np.full(len(pairs), np.inf) if capacity is None else _numbers("capacity", capacity, finite=False)
         )
-        if len(made) != n or len(x) != len(pairs) or len(limit) != len(pairs):
+        push = np.zeros(len(pairs)) if pushed is None else _numbers("pushed", pushed)
+        if len(made) != n or {len(x), len(limit), len(push)} != {len(pairs)}:
             raise RiskInputError("arrays by bus or by line differ in length", code="C0741")
         if (x == 0).any() or (wanted < 0).any() or (limit < 0).any():
             raise RiskInputError(
@@ -94,13 +101,14 @@ class FlowGrid:
         wanted, made = wanted + np.maximum(-made, 0.0), np.maximum(made, 0.0)
         names = tuple(range(len(pairs)))
         whole = pairs.astype(np.int32)
-        return cls(names, whole[:, 0], whole[:, 1], 1.0 / x, wanted, made, limit)
+        return cls(names, whole[:, 0], whole[:, 1], 1.0 / x, wanted, made, limit, push)
 
     @classmethod
     def from_matpower(cls, case: Mapping[str, ArrayLike]) -> FlowGrid:
         """Take a grid from a MATPOWER case: arrays `bus`, `gen` and `branch`, buses numbered from 0 or by id.
 
-        Out-of-service branches and generators are left out, and phase shifts. A `rateA` of 0 is no limit.
+        Out-of-service branches and generators are left out. A `rateA` of 0 is no limit. Without a `baseMVA`,
+        phase shifts are taken to be on 100.
 
         Raises:
             RiskInputError: C0741.
@@ -116,7 +124,9 @@ class FlowGrid:
             generation = np.zeros(len(bus))
             for row in gen[gen[:, 7] > 0]:
                 generation[place[int(row[0])]] += row[1]
-            rate = branch[on][:, 5]
+            rate, reactance = branch[on][:, 5], branch[on][:, 3] * tap
+            base = float(np.asarray(case.get("baseMVA", BASE_MVA)).item())
+            pushed = pushed_by(branch[on][:, 9], reactance, base)
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise RiskInputError(
                 f"not a MATPOWER case: {str(error).lower()}",
@@ -128,23 +138,35 @@ class FlowGrid:
         demand = np.maximum(drawn, 0.0)
         generation += np.maximum(-drawn, 0.0)
         capacity = np.where(rate > 0, rate, np.inf)
-        grid = cls.from_arrays(ends.reshape(-1, 2), branch[on][:, 3] * tap, demand, generation, capacity)
+        grid = cls.from_arrays(ends.reshape(-1, 2), reactance, demand, generation, capacity, pushed=pushed)
         return replace(grid, lines=tuple(np.flatnonzero(on).tolist()))
+
+    @cached_property
+    def wires(self) -> Wires:
+        """The lines as kernels see them."""
+        return lay_out(self)
 
     def balanced(self) -> FlowGrid:
         """Give the grid with generation scaled to each island's demand, or the demand to what there is."""
-        up = np.ones(len(self.lines), np.bool_)
-        demand, generation = _balance(self, up, self.demand, self.generation, raise_generation=True)
-        return replace(self, demand=demand, generation=generation)
+        load, _ = self._settled()
+        return replace(self, demand=load.demand, generation=load.generation)
 
     def flows(self) -> Floats:
-        """Give the flow on each line, MW, positive from source to target."""
-        up = np.ones(len(self.lines), np.bool_)
-        return _flows(self, up, self.generation - self.demand)
+        """Give the flow on each line, MW, positive from source to target, of a balanced grid."""
+        return self._settled()[1]
 
     def with_capacity(self, alpha: float, floor_mw: float = 0.0) -> FlowGrid:
         """Give each line 1 + alpha times its flow as capacity, and at least `floor_mw`."""
         return replace(self, capacity=np.maximum((1.0 + alpha) * np.abs(self.flows()), floor_mw))
+
+    def load(self) -> Load:
+        """Give demand, generation and capacity as kernels take them: copies, which they may change."""
+        return Load(self.demand.copy(), self.generation.copy(), self.capacity.copy())
+
+    def _settled(self) -> tuple[Load, Floats]:
+        load, flow = self.load(), np.empty(len(self.lines))
+        settle(self.wires, load, flow)
+        return load, flow
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,36 +180,24 @@ class Outage:
 
 def play_outage(grid: FlowGrid, first: int) -> Outage:
     """Play the cascade that starts with the outage of line number `first` of a balanced grid."""
-    up = np.ones(len(grid.lines), np.bool_)
-    up[first] = False
-    order = [first]
-    demand, generation = grid.demand, grid.generation
-    rounds = 0
-    while True:
-        rounds += 1
-        demand, generation = _balance(grid, up, demand, generation)
-        flow = _flows(grid, up, generation - demand)
-        over = np.flatnonzero(up & (np.abs(flow) > grid.capacity + SLACK))
-        if len(over) == 0:
-            return Outage(float(grid.demand.sum() - demand.sum()), tuple(order), rounds)
-        up[over] = False
-        order += over.tolist()
-
-
-def wires_of(grid: FlowGrid) -> Wires:
-    """Lay a grid's lines out for the kernels: flows by injection, and by power sent between a line's ends."""
-    n, lines = len(grid.demand), np.arange(len(grid.lines))
-    inverse = np.linalg.pinv(_laplacian(grid, np.ones(len(lines), np.bool_)), hermitian=True)
-    shift = grid.susceptance[:, None] * (inverse[grid.source] - inverse[grid.target])
-    transfer = np.ascontiguousarray((shift[:, grid.source] - shift[:, grid.target]).T)
-    return Wires(grid.source.copy(), grid.target.copy(), shift.reshape(len(lines), n), transfer)
+    fell = np.full(len(grid.lines), -1, np.int32)
+    fell[first] = 0
+    lost = play(grid.wires, grid.load(), fell, -1)
+    order = np.argsort(fell, kind="stable")
+    return Outage(lost, tuple(order[fell[order] >= 0].tolist()), int(fell.max()) + 1)
 
 
 def outage_losses(grid: FlowGrid) -> Floats:
     """Give the demand that each line's outage loses in a balanced grid, MW: `play_outage` for all at once."""
-    wires, lost = wires_of(grid), np.zeros(len(grid.lines))
-    load = Load(grid.demand.copy(), grid.generation.copy(), grid.capacity.copy())
-    play_each(wires, load, open_outages(grid, factors_of(wires)), lost)
+    lost = np.empty(len(grid.lines))
+    play_lines(grid.wires, grid.load(), grid.flows(), factors_of(grid.wires), lost)
+    return lost
+
+
+def bus_losses(grid: FlowGrid) -> Floats:
+    """Give the demand that is lost when a bus trips with all its lines, MW, by bus of a balanced grid."""
+    lost = np.empty(len(grid.demand))
+    play_buses(grid.wires, grid.load(), lost)
     return lost
 
 
@@ -196,17 +206,19 @@ def outage_factors(grid: FlowGrid) -> Floats:
 
     The diagonal is -1; the column of a line whose outage splits the grid is NaN.
     """
-    return factors_of(wires_of(grid))
+    return factors_of(grid.wires).T
 
 
 def factors_of(wires: Wires) -> Floats:
-    """Give the LODF matrix of lines laid out."""
-    transfer, lines = wires.transfer.T, np.arange(len(wires.source))
+    """Give the LODF matrix of lines laid out, by the line that trips: row k is where k's flow moves to."""
+    lines = len(wires.source)
+    transfer = np.empty((lines, lines))
+    find_transfer(wires, transfer)
     rest = 1.0 - np.diag(transfer)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        factors = transfer / np.where(np.abs(rest) > BRIDGE, rest, np.nan)[None, :]
-    factors[lines, lines] = np.where(np.abs(rest) > BRIDGE, -1.0, np.nan)
-    return np.asarray(factors, np.float64)
+    splits = np.abs(rest) <= BRIDGE
+    transfer /= np.where(splits, np.nan, rest)[:, None]
+    np.fill_diagonal(transfer, np.where(splits, np.nan, -1.0))
+    return transfer
 
 
 def flow_graph(grid: FlowGrid, spread: float = 0.1) -> Graph:
@@ -235,56 +247,56 @@ def flow_graph(grid: FlowGrid, spread: float = 0.1) -> Graph:
     )
 
 
-def open_outages(grid: FlowGrid, factors: Floats) -> NDArray[np.intp]:
-    """List the outages that overload a line at once, or split the grid: the others lose nothing."""
-    flow = grid.flows()
-    after = np.abs(flow[:, None] + factors * flow[None, :])
-    return np.flatnonzero(~(after <= grid.capacity[:, None] + SLACK).all(axis=0))
+def pushed_by(shift_deg: Floats, reactance: Floats, base_mva: float = BASE_MVA) -> Floats:
+    """Give what phase shifters make flow at equal angles, MW, reactances in p.u. on a base power."""
+    apart = np.where(reactance == 0.0, 1.0, reactance)  # 0 is refused where the grid is built
+    return np.asarray(-np.radians(shift_deg) * base_mva / apart)
 
 
-def _balance(
-    grid: FlowGrid, up: Flags, demand: Floats, generation: Floats, *, raise_generation: bool = False
-) -> tuple[Floats, Floats]:
-    """Scale each island's generation down to its demand, or its demand down to its generation."""
-    label = _islands(grid, up)
-    count = int(label.max(initial=-1)) + 1
-    wanted, made = (np.bincount(label, mw, count) for mw in (demand, generation))
-    # What rounding leaves short of the demand is no shortage.
-    up_to = made > 0 if raise_generation else made >= wanted * (1.0 - ROUNDING)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        scale_made = np.where(up_to & (made > 0), wanted / made, 1.0)
-        scale_wanted = np.where(up_to, 1.0, np.where(wanted > 0, np.maximum(made, 0.0) / wanted, 1.0))
-    return demand * scale_wanted[label], generation * scale_made[label]
+def lay_out(grid: FlowGrid) -> Wires:
+    """Lay a grid's lines out for the kernels: the order in which buses are eliminated, and what fills in."""
+    n, lines = len(grid.demand), len(grid.lines)
+    place = _order(n, grid.source, grid.target)
+    ends = np.sort(np.stack([place[grid.source], place[grid.target]]), axis=0)
+    below: list[set[int]] = [set() for _ in range(n)]
+    for low, high in ends.T.tolist():
+        if low != high:
+            below[low].add(high)
+    for column in below:  # what is eliminated joins its neighbours
+        if column:
+            below[min(column)] |= column - {min(column)}
+    start = np.concatenate([[0], np.cumsum([len(column) for column in below])]).astype(np.int64)
+    rows = [sorted(column) for column in below]
+    entry = {(j, i): start[j] + a for j, column in enumerate(rows) for a, i in enumerate(column)}
+    update = [
+        i if i == other else n + entry[i, other]
+        for column in rows
+        for a, i in enumerate(column)
+        for other in column[a:]
+    ]
+    # A line from a bus to itself joins nothing; its entry is one that nobody reads, at the end.
+    joining = np.where(grid.source == grid.target, 0.0, grid.susceptance)
+    cell = [entry.get((low, high), start[n]) for low, high in ends.T.tolist()]
+    return Wires(
+        place,
+        place[grid.source],
+        place[grid.target],
+        joining,
+        grid.pushed,
+        np.array(cell, np.int64).reshape(lines),
+        start,
+        np.array([i for column in rows for i in column], np.int64),
+        np.array(update, np.int64),
+    )
 
 
-def _islands(grid: FlowGrid, up: Flags) -> Ints:
-    n = len(grid.demand)
-    joined = coo_array((np.ones(int(up.sum())), (grid.source[up], grid.target[up])), shape=(n, n))
-    _, label = connected_components(joined.tocsr(), directed=False)
-    return np.asarray(label, np.int32)
-
-
-def _laplacian(grid: FlowGrid, up: Flags) -> Floats:
-    n = len(grid.demand)
-    s, t, b = grid.source[up], grid.target[up], grid.susceptance[up]
-    matrix = np.zeros((n, n))
-    np.add.at(matrix, (s, t), -b)
-    np.add.at(matrix, (t, s), -b)
-    np.add.at(matrix, (s, s), b)
-    np.add.at(matrix, (t, t), b)
-    return matrix
-
-
-def _flows(grid: FlowGrid, up: Flags, injection: Floats) -> Floats:
-    label = _islands(grid, up)
-    matrix = _laplacian(grid, up)
-    _, reference = np.unique(label, return_index=True)  # one bus of each island has angle 0
-    matrix[reference, :] = 0.0
-    matrix[reference, reference] = 1.0
-    wanted = injection.copy()
-    wanted[reference] = 0.0
-    angle = np.linalg.solve(matrix, wanted)
-    return np.asarray(np.where(up, grid.susceptance * (angle[grid.source] - angle[grid.target]), 0.0))
+def _order(n: int, source: Ints, target: Ints) -> NDArray[np.int64]:
+    """Give each bus's place in a minimum-degree order, which keeps the factors sparse."""
+    ones = np.ones(len(source))
+    joined = coo_array((ones, (source, target)), shape=(n, n))
+    matrix = (eye_array(n) * (4.0 * len(source) + 1.0) - joined - joined.T).tocsc()
+    factors = splu(matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
+    return np.asarray(factors.perm_c, np.int64)
 
 
 def _numbers(name: str, values: ArrayLike, *, finite: bool = True) -> Floats:

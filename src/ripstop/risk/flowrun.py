@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from ripstop.risk.errors import RiskInputError
-from ripstop.risk.flow import FlowGrid, factors_of, open_outages, wires_of
-from ripstop.risk.kernels.grid import Load, play_each
+from ripstop.risk.flow import FlowGrid, factors_of
+from ripstop.risk.kernels.grid import Load, play_lines, settle
 from ripstop.risk.percolation import CountedRun
 
 FLOW = "flow"
@@ -37,8 +35,7 @@ class FlowRun(CountedRun):
             )
         super().__init__(len(grid.lines))
         self._grid, self._theta, self._seed, self._spreads = grid, theta, seed, spreads
-        self._wires = wires_of(grid)
-        self._factors = factors_of(self._wires)
+        self._factors = factors_of(grid.wires)
 
     @property
     def expected_share(self) -> np.typing.NDArray[np.float64]:
@@ -57,13 +54,14 @@ class FlowRun(CountedRun):
 
     def _play(self, demand: np.typing.NDArray[np.float64], capacity: np.typing.NDArray[np.float64]) -> None:
         of_demand, of_capacity = self._spreads
-        world = replace(
-            self._grid,
-            demand=self._grid.demand * np.exp(of_demand * demand),
-            capacity=self._grid.capacity * np.exp(of_capacity * capacity),
-        ).balanced()
-        opened, lost = open_outages(world, self._factors), np.zeros(len(self._grid.lines))
-        play_each(self._wires, Load(world.demand, world.generation, world.capacity), opened, lost)
+        grid, flow, lost = self._grid, np.empty(len(capacity)), np.empty(len(capacity))
+        world = Load(
+            grid.demand * np.exp(of_demand * demand),
+            grid.generation.copy(),
+            grid.capacity * np.exp(of_capacity * capacity),
+        )
+        settle(grid.wires, world, flow)
+        play_lines(grid.wires, world, flow, self._factors, lost)
         share = lost / float(world.demand.sum())
         self.tally.mass[:] += np.rint(share * UNITS).astype(np.int64)
         self.tally.hits[:] += share > self._theta

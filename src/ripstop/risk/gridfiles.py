@@ -6,7 +6,8 @@
 ```
 
 Demand and generation are 0 where they are left out, a limit is none, and a line's name its ends'. As tables
-these are two CSV files with the same words in their headers. Reactances are in p.u., all on one base.
+these are two CSV files with the same words in their headers. Reactances are in p.u., all on one base; where
+a line shifts phases (`shift_deg`, as MATPOWER counts it), on 100 MVA.
 """
 
 from __future__ import annotations
@@ -25,12 +26,13 @@ import numpy as np
 
 from ripstop.core.errors import Place
 from ripstop.risk.errors import RiskInputError
-from ripstop.risk.flow import FlowGrid
+from ripstop.risk.flow import BASE_MVA, FlowGrid, pushed_by
 from ripstop.risk.textfile import read_json, read_text
 
 LARGEST = 1 << 28  # bytes
 BUS = ("id", "demand_mw", "generation_mw")
-LINE = ("from", "to", "reactance", "limit_mw", "id")
+LINE = ("from", "to", "reactance", "limit_mw", "shift_deg", "id")
+BASE = re.compile(r"mpc\.baseMVA\s*=\s*([^;\s]+)")
 MATRIX = re.compile(r"mpc\.(bus|gen|branch)\s*=\s*\[(.*?)\]", re.DOTALL)
 
 Row = Mapping[str, Any]
@@ -79,12 +81,17 @@ def grid_of(buses: Sequence[Row], lines: Sequence[Row]) -> FlowGrid:
                 raise RiskInputError(f"a line ends at `{name}`, which is no bus", code="C0702")
         ends.append([place[name] for name in pair])
         labels.append(str(row.get("id") or f"{pair[0]}-{pair[1]}"))
+    reactance = np.array([_number(row, "reactance", label) for row, label in zip(lines, labels, strict=True)])
+    shift = np.array(
+        [_number(row, "shift_deg", label, 0.0) for row, label in zip(lines, labels, strict=True)]
+    )
     grid = FlowGrid.from_arrays(
         np.array(ends, np.int32).reshape(-1, 2),
-        [_number(row, "reactance", label) for row, label in zip(lines, labels, strict=True)],
+        reactance,
         [_number(row, "demand_mw", name, 0.0) for row, name in zip(buses, names, strict=True)],
         [_number(row, "generation_mw", name, 0.0) for row, name in zip(buses, names, strict=True)],
         [_number(row, "limit_mw", label, math.inf) for row, label in zip(lines, labels, strict=True)],
+        pushed=pushed_by(shift, reactance),
     )
     return replace(grid, lines=tuple(_distinct(labels)))
 
@@ -166,10 +173,13 @@ def _table(path: str | Path, keys: Sequence[str]) -> list[Row]:
     return found
 
 
-def _case(text: str) -> dict[str, np.ndarray[Any, Any]]:
+def _case(text: str) -> dict[str, Any]:
     """Read the matrices of a MATPOWER case written as a function."""
     plain = re.sub(r"%.*", "", text).replace("...\n", " ")
-    case = {}
+    case: dict[str, Any] = {}
+    base = BASE.search(plain)
+    if base:
+        case["baseMVA"] = base.group(1)
     for name, body in MATRIX.findall(plain):
         rows = [row.replace(",", " ").split() for row in re.split(r"[;\n]", body) if row.strip()]
         try:
@@ -190,4 +200,6 @@ def _mat(path: str | Path) -> dict[str, Any]:
     except (MatReadError, ValueError, TypeError, NotImplementedError, KeyError, IndexError):
         raise RiskInputError("no MATLAB file that can be read", code="C0701") from None
     case = whole.get("mpc", whole)
-    return {key: np.atleast_2d(case[key]) for key in ("bus", "gen", "branch") if key in case}
+    return {key: np.atleast_2d(case[key]) for key in ("bus", "gen", "branch") if key in case} | {
+        "baseMVA": case.get("baseMVA", BASE_MVA)
+    }

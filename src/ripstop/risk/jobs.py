@@ -30,7 +30,7 @@ LANES = 64  # worlds of a block; only the last range of all may break one
 SETTINGS = ("expected", "tolerance", "spread")  # those that what is counted depends on
 LENGTH = 4  # bytes that say how long the head is
 TYPES = ("<i4", "<i8", "<f8")
-LINES = ("source", "target", "susceptance", "demand", "generation", "capacity")
+LINES = ("source", "target", "susceptance", "demand", "generation", "capacity", "pushed")
 
 Range = tuple[int, int]
 """Worlds from the first up to, but without, the second."""
@@ -196,7 +196,12 @@ def _flow_job(head: Mapping[str, Any], columns: Mapping[str, NDArray[Any]]) -> F
     with np.errstate(divide="ignore"):
         reactance = 1.0 / columns["susceptance"]
     given = FlowGrid.from_arrays(
-        ends, reactance, columns["demand"], columns["generation"], columns["capacity"]
+        ends,
+        reactance,
+        columns["demand"],
+        columns["generation"],
+        columns["capacity"],
+        pushed=columns["pushed"],
     )
     grid = replace(given, susceptance=columns["susceptance"])  # to the last bit
     return FlowJob(grid, head["theta"], head["seed"], head["demand_spread"], Settings(spread=head["spread"]))
