@@ -67,6 +67,16 @@ def test_a_rule_is_evaluated(capsys, context, word, code):
     assert capsys.readouterr().out == f"{word}\n"
 
 
+def test_a_policy_with_limits_is_said_to_be_evaluated_by_its_rule_alone(capsys):
+    limited = str(ROOT / "policies" / "drones" / "payload-limit.yaml")
+    assert main(["policy", "eval", limited, "--context", '{"battery_percent": 25, "payload_kg": 1.9}']) == 0
+    told = capsys.readouterr()
+    assert told.out == "allow\n"
+    assert "--action accept_task counts limits" in told.err
+    assert main(["policy", "eval", RULE, "--context", '{"battery_percent": 50, "payload_kg": 3}']) == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_a_decision_is_shown_with_reasons_and_evidence(capsys):
     context = '{"margin_after_wh": 4, "reserve_wh": 5}'
     assert main(["policy", "eval", ADMISSION, "--action", "accept_task", "--context", context]) == 1

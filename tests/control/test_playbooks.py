@@ -99,6 +99,14 @@ def test_what_is_missing_is_named(key):
         read_playbook(changed)
 
 
+def test_a_misspelt_key_is_told_with_the_one_that_was_meant():
+    changed = document()
+    changed["dwel_s"] = changed.pop("dwell_s")
+    with pytest.raises(ConfigurationError, match="`dwell_s` is missing at `/`") as caught:
+        read_playbook(changed)
+    assert caught.value.hint == "did you mean `dwell_s`?"
+
+
 def test_every_finding_is_told_at_once():
     changed = copy.deepcopy(document())
     changed["risk"]["theta"] = "x"

@@ -57,6 +57,8 @@ WRONG = [
     (yaml("rule true\neffect: forbid"), "E0104", 6, 1, "the line before"),
     (yaml("rule: true\n---\nrule: true"), "E0109", 6, 1, "one policy"),
     (yaml("rule: !!python/none x"), "E0109", 5, 7, "leave it out"),
+    (yaml("rule: {!: [{var: payload_kg}]}"), "E0109", 5, 8, "in quotes"),
+    (yaml("rule:\n  >: [{var: payload_kg}, 3]"), "E0104", 6, 4, "in quotes"),
     (yaml("rule: true\nseverity: high"), "E0301", 6, 1, "`tier`"),
     (yaml("rul: true"), "E0301", 5, 1, "`rule`"),
     (yaml("rule: true", "ripstop: 1\nvocabulary: drone\n"), "E0302", 1, 1, "drone/payload-limit"),

@@ -58,6 +58,9 @@ def _one_line(text: str | None) -> str:
     return (text or "unreadable").splitlines()[0].replace("'", "`").lower()
 
 
+_TAG = "leave it out; as an operator's name, such as `!`, it stands in quotes"
+
+
 class _Reader:
     """Turns YAML's events into the builder's; knows whether a scalar is a key or a value."""
 
@@ -89,7 +92,7 @@ class _Reader:
 
     def _start(self, event: Event, line: int, column: int, *, is_object: bool) -> None:
         if getattr(event, "tag", None) is not None:
-            self._refuse("a tag", line, column, "leave it out")
+            self._refuse("a tag", line, column, _TAG)
         if self._awaits_key and self._awaits_key[-1]:
             self._refuse("a key that is no string", line, column)
             self.builder.key("?", line, column)
@@ -99,7 +102,7 @@ class _Reader:
 
     def _scalar(self, event: Event, line: int, column: int) -> None:
         if getattr(event, "tag", None) not in (None, "!"):
-            self._refuse("a tag", line, column, "leave it out")
+            self._refuse("a tag", line, column, _TAG)
         text = str(getattr(event, "value", ""))
         value = text if getattr(event, "style", None) is not None else resolve(text)
         if self._awaits_key and self._awaits_key[-1]:
@@ -150,6 +153,8 @@ def _hint(problem: str | None) -> str:
         return "YAML is indented with spaces, not with tabs"
     if "<block end>" in (problem or ""):
         return "what belongs together begins in one column"
+    if "chomping" in (problem or ""):
+        return "an operator's name that begins with `>` or `|` stands in quotes"
     if "expected `:`" in (problem or "").replace("'", "`"):
         return "a key ends with a colon and a space; the line before may lack one"
     return ""

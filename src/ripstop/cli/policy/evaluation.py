@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import TYPE_CHECKING
 
 from ripstop.cli.arguments import add_command, add_json, existing
@@ -58,6 +59,9 @@ def run(args: argparse.Namespace) -> int:
             print_json(record)
         else:
             print(verdict.word)
+        if policy.limits or policy.budgets:
+            action = policy.guards[0] if policy.guards else "ACTION"
+            print(f"this is the rule alone; --action {action} counts limits and budgets too", file=sys.stderr)
         return 0 if verdict else 1
     decision = compiled.decide(args.action, given.context, given.t_us, given.observed(compiled))
     if args.json:

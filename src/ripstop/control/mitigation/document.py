@@ -10,6 +10,7 @@ from types import UnionType
 from typing import TypeVar, Union, get_args, get_origin, get_type_hints
 
 from ripstop.core.errors import ConfigurationError, Place
+from ripstop.policy.diagnostics import nearest
 
 T = TypeVar("T")
 _KINDS = {float: "a number", int: "a whole number", str: "a string", bool: "true or false"}
@@ -42,7 +43,8 @@ class DocumentReader:
         before = len(self.findings)
         for key in value:
             if key not in fields:
-                self.find(f"unknown key `{key}`", f"{pointer}/{key}", "known: " + ", ".join(fields))
+                hint = nearest(str(key), fields) or "known: " + ", ".join(fields)
+                self.find(f"unknown key `{key}`", f"{pointer}/{key}", hint)
         arguments: dict[str, object] = {}
         for name, field in fields.items():
             if name in value:

@@ -337,7 +337,7 @@ def _joined(findings: list[ConfigurationError]) -> ConfigurationError:
     first = findings[0]
     if len(findings) == 1:
         return first
-    more = "; ".join(f"{f.message} at `{f.place.pointer if f.place else ''}`" for f in findings[1:6])
+    more = "; ".join(f"{f.message} at `{(f.place and f.place.pointer) or '/'}`" for f in findings[1:6])
     return ConfigurationError(
         f"{first.message}; and {len(findings) - 1} more: {more}",
         code=first.code, hint=first.hint, place=first.place,
