@@ -43,13 +43,18 @@ class Readings {
     this.#specs = new Map(table.signals.map((spec) => [spec.name, spec]));
   }
 
-  /** Take a reading sensed at `t_us`; an older one than is known, or of an unknown signal, is dropped. */
-  observe(name, value, t_us) {
+  /** Give what a reading comes to; ABSENT where there is none, or no such signal. */
+  seen(name, value) {
     const spec = this.#specs.get(name);
+    return spec === undefined ? ABSENT : usable(spec, value);
+  }
+
+  /** Take what was seen of a known signal at `t_us`; what is older than what is known is dropped. */
+  observe(name, seen, t_us) {
     const before = this.#held.get(name);
-    if (spec === undefined || value === ABSENT || (before !== undefined && t_us < before.t_us)) return;
-    const seen = usable(spec, value);
-    const reading = { value: seen, t_us, until_us: t_us + (spec.max_age_us ?? Infinity), valid: before?.valid };
+    if (before !== undefined && t_us < before.t_us) return;
+    const until_us = t_us + (this.#specs.get(name).max_age_us ?? Infinity);
+    const reading = { value: seen, t_us, until_us, valid: before?.valid };
     if (!isBad(seen)) reading.valid = { value: seen, t_us };
     this.#held.set(name, reading);
   }
@@ -110,10 +115,10 @@ export class Policy {
 
   /** Take a reading sensed at `t_us`; an older one than is known, or of an unknown signal, is dropped. */
   observe(name, value, t_us) {
-    const spec = this.table.signals.find((each) => each.name === name);
-    if (spec === undefined || value === ABSENT) return;
-    this.#remember(name, usable(spec, value), t_us);
-    this.#readings.observe(name, value, t_us);
+    const seen = this.#readings.seen(name, value);
+    if (seen === ABSENT) return;
+    this.#remember(name, seen, t_us);
+    this.#readings.observe(name, seen, t_us);
   }
 
   /**

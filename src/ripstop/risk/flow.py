@@ -148,8 +148,7 @@ class FlowGrid:
 
     def balanced(self) -> FlowGrid:
         """Give the grid with generation scaled to each island's demand, or the demand to what there is."""
-        load, _ = self._settled()
-        return replace(self, demand=load.demand, generation=load.generation)
+        return self._under(self._settled()[0])
 
     def flows(self) -> Floats:
         """Give the flow on each line, MW, positive from source to target, of a balanced grid."""
@@ -157,11 +156,18 @@ class FlowGrid:
 
     def with_capacity(self, alpha: float, floor_mw: float = 0.0) -> FlowGrid:
         """Give each line 1 + alpha times its flow as capacity, and at least `floor_mw`."""
-        return replace(self, capacity=np.maximum((1.0 + alpha) * np.abs(self.flows()), floor_mw))
+        capacity = np.maximum((1.0 + alpha) * np.abs(self.flows()), floor_mw)
+        return self._under(self.load()._replace(capacity=capacity))
 
     def load(self) -> Load:
         """Give demand, generation and capacity as kernels take them: copies, which they may change."""
         return Load(self.demand.copy(), self.generation.copy(), self.capacity.copy())
+
+    def _under(self, load: Load) -> FlowGrid:
+        """Give the same lines, laid out already, under another load."""
+        made = replace(self, **load._asdict())
+        vars(made)["wires"] = self.wires
+        return made
 
     def _settled(self) -> tuple[Load, Floats]:
         load, flow = self.load(), np.empty(len(self.lines))

@@ -26,7 +26,7 @@ import numpy as np
 
 from ripstop.core.errors import Place
 from ripstop.risk.errors import RiskInputError
-from ripstop.risk.flow import BASE_MVA, FlowGrid, pushed_by
+from ripstop.risk.flow import FlowGrid, pushed_by
 from ripstop.risk.textfile import read_json, read_text
 
 LARGEST = 1 << 28  # bytes
@@ -81,17 +81,14 @@ def grid_of(buses: Sequence[Row], lines: Sequence[Row]) -> FlowGrid:
                 raise RiskInputError(f"a line ends at `{name}`, which is no bus", code="C0702")
         ends.append([place[name] for name in pair])
         labels.append(str(row.get("id") or f"{pair[0]}-{pair[1]}"))
-    reactance = np.array([_number(row, "reactance", label) for row, label in zip(lines, labels, strict=True)])
-    shift = np.array(
-        [_number(row, "shift_deg", label, 0.0) for row, label in zip(lines, labels, strict=True)]
-    )
+    reactance = _numbers(lines, "reactance", labels)
     grid = FlowGrid.from_arrays(
         np.array(ends, np.int32).reshape(-1, 2),
         reactance,
-        [_number(row, "demand_mw", name, 0.0) for row, name in zip(buses, names, strict=True)],
-        [_number(row, "generation_mw", name, 0.0) for row, name in zip(buses, names, strict=True)],
-        [_number(row, "limit_mw", label, math.inf) for row, label in zip(lines, labels, strict=True)],
-        pushed=pushed_by(shift, reactance),
+        _numbers(buses, "demand_mw", names, 0.0),
+        _numbers(buses, "generation_mw", names, 0.0),
+        _numbers(lines, "limit_mw", labels, math.inf),
+        pushed=pushed_by(_numbers(lines, "shift_deg", labels, 0.0), reactance),
     )
     return replace(grid, lines=tuple(_distinct(labels)))
 
@@ -110,6 +107,12 @@ def _name(what: str, row: Row, key: str = "id") -> str:
     if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
         raise RiskInputError(f"a {what} has no `{key}`, expected a name", code="C0702")
     return str(value)
+
+
+def _numbers(
+    rows: Sequence[Row], key: str, names: Sequence[str], default: float | None = None
+) -> np.ndarray[Any, np.dtype[np.float64]]:
+    return np.array([_number(row, key, name, default) for row, name in zip(rows, names, strict=True)])
 
 
 def _number(row: Row, key: str, name: str, default: float | None = None) -> float:
@@ -200,6 +203,4 @@ def _mat(path: str | Path) -> dict[str, Any]:
     except (MatReadError, ValueError, TypeError, NotImplementedError, KeyError, IndexError):
         raise RiskInputError("no MATLAB file that can be read", code="C0701") from None
     case = whole.get("mpc", whole)
-    return {key: np.atleast_2d(case[key]) for key in ("bus", "gen", "branch") if key in case} | {
-        "baseMVA": case.get("baseMVA", BASE_MVA)
-    }
+    return {key: np.atleast_2d(case[key]) for key in ("bus", "gen", "branch", "baseMVA") if key in case}
