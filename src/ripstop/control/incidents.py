@@ -89,10 +89,13 @@ class IncidentDesk:
 
     # ---- assessments ----------------------------------------------------------------------------------
 
-    def assessed(self, found: Assessment, epoch: int, now: Instant) -> Answer:
-        """Take an assessment with the mitigations taken away."""
+    def assessed(self, found: Assessment, epoch: int, now: Instant, *, is_blind: bool = False) -> Answer:
+        """Take an assessment with the mitigations taken away; `is_blind` where it lacks agents' reports."""
         triggered = self._trigger.holds(self._report(found))
-        at = level(found.risk, self.playbook, triggered=triggered, is_margin_short=self.margin.is_short)
+        at = level(
+            found.risk, self.playbook, triggered=triggered, is_margin_short=self.margin.is_short,
+            is_blind=is_blind,
+        )  # fmt: skip
         out: list[Effect] = [self._told(risk, found, at) for risk in (found.risk, found.other)]
         hub = self.hub
         if hub.state in (State.WATCHING, State.LIFTING):

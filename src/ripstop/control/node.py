@@ -91,6 +91,7 @@ class ControlNode:
         self.intake.trust(fleet.agents)
         self._has_begun = False
         self._to_issue: Purpose | None = None  # what was taken over waits for the first tick
+        self._blind_until_us = 0
         self._late: set[str] = set()  # timers whose work has given way to a command
         self.reception = Reception(
             self.names, self.registry, self.telemetry, self.evidence, self.dispatch, self.intake,
@@ -168,6 +169,7 @@ class ControlNode:
         if self.identifier is not None:
             out.append(self.identifier.begin(now))
         if adopted:
+            self._blind_until_us = now.mono_us + self.registry.gone_us
             out += self.assessor.news(now)
         return out
 
@@ -306,8 +308,20 @@ class ControlNode:
         known = self.margin_found(found.report, now, self.identifier.read_us)
         return [*known, Report("margin.identified", told(found))]
 
+    def _is_blind(self, now: Instant) -> bool:
+        """Whether agents that an adopted incident restricts have still to tell how they are.
+
+        Before that nothing says that the danger is over; one that stays silent until it counts as gone is
+        waited for no longer.
+        """
+        if now.mono_us >= self._blind_until_us:
+            return False
+        restricted = (self.registry.get(agent) for agent in self.desk.members)
+        return any(m is not None and (m.beat is None or m.id not in self.workloads) for m in restricted)
+
     def _assessed(self, found: Assessment, *, is_computed: bool, now: Instant) -> list[Effect]:
-        answer = self.desk.assessed(found, self.authority.position.epoch, now)
+        blind = self._is_blind(now)
+        answer = self.desk.assessed(found, self.authority.position.epoch, now, is_blind=blind)
         out = self._ordered(answer, now)
         return [*out, *self.assessor.again(is_computed=is_computed, now=now)]
 

@@ -77,6 +77,11 @@ class Registry:
         """Give the nonce of each agent's last beat: what the next tick echoes."""
         return {agent: m.beat.nonce for agent, m in self._members.items() if m.beat is not None}
 
+    @property
+    def gone_us(self) -> int:
+        """Give how long a silent agent counts as there, in microseconds."""
+        return _GONE_BEATS * self._beat_us
+
     def present(self) -> tuple[str, ...]:
         """Give the agents that are heard."""
         return tuple(m.id for m in self if m.presence is Presence.PRESENT)
@@ -132,9 +137,7 @@ class Registry:
             if member.presence is Presence.PRESENT and silent_us > _QUIET_BEATS * self._beat_us:
                 member.presence = Presence.QUIET
                 quiet.append(Report("agent.quieted", {"agent": member.id, "silent_s": silent_us / 1e6}))
-            elif member.presence is Presence.QUIET and (
-                member.is_disconnected or silent_us > _GONE_BEATS * self._beat_us
-            ):
+            elif member.presence is Presence.QUIET and (member.is_disconnected or silent_us > self.gone_us):
                 member.presence = Presence.GONE
                 quiet.append(Report("agent.vanished", {"agent": member.id, "silent_s": silent_us / 1e6}))
         silent = sum(1 for m in self if m.presence in (Presence.QUIET, Presence.GONE))

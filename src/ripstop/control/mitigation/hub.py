@@ -74,10 +74,16 @@ class Risk:
     expected_share: float
 
 
-def level(risk: Risk, playbook: Playbook, *, triggered: bool, is_margin_short: bool = False) -> Level:
-    """Place a risk: HIGH needs the playbook's trigger besides, and less where the margin is short."""
+def level(
+    risk: Risk, playbook: Playbook, *, triggered: bool, is_margin_short: bool = False, is_blind: bool = False
+) -> Level:
+    """Place a risk: HIGH needs the playbook's trigger besides, and less where the margin is short.
+
+    What is computed while blind, with reports still to come, may find too little and never too much: it can
+    be HIGH, it is not LOW.
+    """
     if risk.high < playbook.risk.exit:
-        return Level.LOW
+        return Level.UNDECIDED if is_blind else Level.LOW
     if risk.low >= entrance(playbook, is_margin_short=is_margin_short) and triggered:
         return Level.HIGH
     return Level.UNDECIDED
