@@ -15,7 +15,7 @@ from agent.scripted_ground import COMMAND, NAMES, POLICY, RELEASE, Ground, World
 from ripstop.agent import ActionVetoed, NodeSettings
 from ripstop.agent.runtime import AgentRuntime
 from ripstop.core.errors import ConfigurationError
-from ripstop.core.messages import AckStatus, Item, PeerKind, PeerMessage
+from ripstop.core.messages import LEAVE, AckStatus, Item, PeerKind, PeerMessage
 from ripstop.core.node import Send
 from ripstop.core.wire.chain import check_segment, genesis
 from ripstop.core.wire.envelope import TrustedKey
@@ -195,6 +195,18 @@ def test_a_ledger_that_cannot_be_written_denies_until_it_can_and_says_so_once(tm
         assert all(record.exc_info is None for record in caplog.records)
 
     with_agent(tmp_path, body)
+
+
+def test_an_agent_that_ends_takes_leave(tmp_path):
+    async def scene():
+        async with grounded(tmp_path / "server") as (server, desk, live):
+            identity = await enrol(server.address, desk.issue(), "a", tmp_path / "identity.json")
+            async with AgentRuntime(identity, settings=SETTINGS) as runtime:
+                await live.until(lambda: runtime.agent.node._authority.has_round_trip)
+                assert live.ground.notices(LEAVE) == []
+            await live.until(lambda: live.ground.notices(LEAVE))
+
+    asyncio.run(scene())
 
 
 def test_settings_of_another_agent_are_refused(tmp_path):

@@ -10,7 +10,7 @@ from ripstop.control.mitigation.hub import State
 from ripstop.control.mitigation.playbook import Approval, IsolateRung, Ladder, StabilityRule, Verdict
 from ripstop.core.errors import ConfigurationError
 from ripstop.core.intent import MitigationKind, TopologyKind
-from ripstop.core.messages import Item, PeerKind, PeerMessage
+from ripstop.core.messages import LEAVE, Item, PeerKind, PeerMessage
 from ripstop.core.node import Send
 from ripstop.core.wire.record import pack, unpack
 from ripstop.links.conditions import Conditions
@@ -163,6 +163,17 @@ def test_silence_is_no_evidence_and_many_silent_at_once_are_a_partition():
     assert len(world.named("agent.vanished")) == 20
     assert len(world.named("fleet.partitioned")) == 1
     assert world.named("risk.assessed") == []
+
+
+def test_a_fleet_that_takes_leave_is_not_told_as_partitioned():
+    world = make_world()
+    world.run(5)
+    for agent in list(world.agents.values())[:20]:
+        world.say(agent.name, LEAVE)
+        agent.is_mute = True
+    world.run(20)
+    assert len(world.named("agent.quieted")) == 20
+    assert world.named("fleet.partitioned") == []
 
 
 def test_targets_that_do_not_answer_are_asked_again_and_counted_as_unmitigated():

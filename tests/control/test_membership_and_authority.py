@@ -71,6 +71,18 @@ def test_a_beat_unsays_that_a_connection_has_ended():
     assert registry.get("a").presence is Presence.QUIET
 
 
+def test_a_fleet_that_has_taken_leave_is_no_partition_until_it_is_back():
+    registry = Registry(1.0, dict.fromkeys("abcdef", b"k"))
+    for agent in "abcdef":
+        registry.heed(beat(agent), 0)
+        registry.left(agent)
+    registry.heed(beat("a", incarnation=2), 500_000)
+    assert names(registry.sweep(3_000_001)) == ["agent.quieted"] * 5
+    for agent in "abcdef":
+        registry.heed(beat(agent, incarnation=3), 4_000_000)
+    assert "fleet.partitioned" in names(registry.sweep(9_000_000))
+
+
 def test_losing_the_beats_of_any_number_of_agents_isolates_nobody():
     world = make_world()
     world.run(5)

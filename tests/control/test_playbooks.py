@@ -64,8 +64,8 @@ def test_a_playbook_in_json_is_the_same(tmp_path):
         ("/risk/theta", float("nan"), "expected a number"),
         ("/risk/model", "guess", "expected one of load, percolation"),
         ("/risk/exit", 0.5, "`exit` must be less than `enter`"),
-        ("/evidence/rumour", 0.5, "`rumour` is no evidence"),
-        ("/evidence/anomaly", 2, "must lie within 0..1"),
+        ("/evidence/rumour", 0.5, "`evidence.rumour` is unknown"),
+        ("/evidence/anomaly", 2, "is a probability, within 0..1"),
         ("/ladder", {}, "the ladder has no rung"),
         ("/ladder/shed/keep", [1.5], "expected a whole number"),
         ("/ladder/shed/keep", [], "`keep` must name"),
@@ -89,6 +89,7 @@ def test_what_does_not_fit_is_refused_with_its_pointer(pointer, value, words):
         read_playbook(changed)
     assert caught.value.code == "C0201"
     assert words in str(caught.value)
+    assert caught.value.place.pointer.startswith(pointer)
 
 
 @pytest.mark.parametrize("key", ["id", "trigger", "risk", "handover", "ladder", "dwell_s"])
@@ -134,13 +135,24 @@ def test_a_file_that_is_no_playbook_is_a_coded_error(tmp_path, text, code):
     assert caught.value.code.startswith(code)
 
 
-def test_findings_tell_file_line_and_column(tmp_path):
+@pytest.mark.parametrize("value", ["much", "2"])
+def test_findings_tell_file_line_and_column(tmp_path, value):
     path = tmp_path / "p.yaml"
-    path.write_text(FILE.read_text().replace("theta: 0.2", "theta: much"))
+    path.write_text(FILE.read_text().replace("theta: 0.2", f"theta: {value}"))
     with pytest.raises(ConfigurationError) as caught:
         load_playbook(path)
     line = next(n for n, text in enumerate(path.read_text().splitlines(), 1) if "theta:" in text)
     assert str(caught.value).startswith(f"{path}:{line}:")
+
+
+@pytest.mark.parametrize("name", ["p.json", "p.yaml"])
+@pytest.mark.parametrize("text", ["", " \n"])
+def test_an_empty_file_is_told_as_a_playbook_that_is_not_there(tmp_path, name, text):
+    path = tmp_path / name
+    path.write_text(text)
+    with pytest.raises(ConfigurationError) as caught:
+        load_playbook(path)
+    assert str(caught.value) == f"{path}: C0203: the file is empty"
 
 
 def test_a_missing_file_is_a_clear_error(tmp_path):

@@ -64,6 +64,8 @@ WRONG = [
     (yaml("rule: true", "ripstop: 1\nvocabulary: drone\n"), "E0302", 1, 1, "drone/payload-limit"),
     (yaml("tier: safety"), "E0302", 1, 1, "load < 0.9"),
     (yaml("guards: accept_task\nrule: true", "ripstop: 1\nid: x\n"), "E0303", 3, 9, "[accept_task]"),
+    (yaml("<<<<<<< HEAD\nrule: true\n=======\nrule: false\n>>>>>>> ours"), "E0104", 5, 1, "one of the two"),
+    (text('{\n"<": [1, 2]\n>>>>>>> ours\n}'), "E0104", 3, 1, "one of the two"),
     (text(""), "E0104", 1, 1, "`ripstop: 1`"),
     (text(" \n\n"), "E0104", 1, 1, "`ripstop: 1`"),
     (("p.yaml", b""), "E0104", 1, 1, "`ripstop: 1`"),

@@ -21,7 +21,7 @@ from types import TracebackType
 
 from ripstop.core.clock import Clock, Instant, SystemClock
 from ripstop.core.errors import ConfigurationError
-from ripstop.core.messages import PeerMessage
+from ripstop.core.messages import LEAVE, PeerMessage
 from ripstop.core.node import Effects, Report, Scalar
 from ripstop.core.subjects import Subjects
 from ripstop.core.wire.envelope import open_envelope
@@ -166,7 +166,8 @@ class AgentRuntime:
             self.tell("ledger.recovered", fields)
 
     async def stop(self, timeout_s: float = 1.0) -> None:
-        """Send what was said and sealed, sync and close the ledger, let go of the connection."""
+        """Take leave, send what was said and sealed, sync and close the ledger, let go of the connection."""
+        self.tell(LEAVE, {})
         self._perform(self.agent.node.seal(self._driver.now()))
         self._is_said = asyncio.Event()
         self._stepped()

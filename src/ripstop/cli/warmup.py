@@ -36,6 +36,8 @@ def run(args: argparse.Namespace) -> int:
 
     clock = SystemClock()
     start_us = clock.now().mono_us
+    if not args.json:
+        print("preparing the risk kernels: a minute or more the first time, seconds later", flush=True)
     warmup()
     seconds = (clock.now().mono_us - start_us) / 1e6
     if args.json:

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from ripstop.core.clock import Instant
 from ripstop.core.errors import WireError
-from ripstop.core.messages import Ack, AckStatus, Beat, Notice, PeerMessage, Workload
+from ripstop.core.messages import LEAVE, Ack, AckStatus, Beat, Notice, PeerMessage, Workload
 from ripstop.core.node import Append, Effect, Report, Scalar, SetTimer
 from ripstop.core.subjects import Subjects
 from ripstop.core.wire.cbor import encode
@@ -138,6 +138,8 @@ class Reception:
         notice = _own(unpack(Notice, data), agent)
         told = {**notice.fields, "agent": agent, "notice": notice.name, "sensed_us": notice.t_us}
         out: list[Effect] = [Report("notice.received", told)]
+        if notice.name == LEAVE:
+            self.registry.left(agent)
         if self.evidence.notice(notice, now.mono_us):
             out += self.assessor.news(now)
         return out

@@ -36,6 +36,7 @@ class Member:
     boots: dict[str, int] = field(default_factory=dict)
     is_duplicate: bool = False
     is_disconnected: bool = False
+    has_left: bool = False
 
     @property
     def position(self) -> Position:
@@ -98,12 +99,16 @@ class Registry:
             reports.append(Report("agent.duplicated", {"agent": beat.agent, "boot": beat.boot}))
         member.heard_us = now_us
         member.beat = beat
-        member.is_disconnected = False
+        member.is_disconnected = member.has_left = False
         return tuple(reports)
 
     def disconnected(self, agent: str) -> None:
         """Take note that a member's connection has ended: by itself it changes nothing, a beat unsays it."""
         self._members[agent].is_disconnected = True
+
+    def left(self, agent: str) -> None:
+        """Take note that a member has taken leave: its silence is no sign of a partition, until a beat."""
+        self._members[agent].has_left = True
 
     @staticmethod
     def _is_double(member: Member, beat: Beat) -> bool:
@@ -140,8 +145,8 @@ class Registry:
             elif member.presence is Presence.QUIET and (member.is_disconnected or silent_us > self.gone_us):
                 member.presence = Presence.GONE
                 quiet.append(Report("agent.vanished", {"agent": member.id, "silent_s": silent_us / 1e6}))
-        silent = sum(1 for m in self if m.presence in (Presence.QUIET, Presence.GONE))
-        known = sum(1 for m in self if m.presence is not Presence.UNSEEN)
+        expected = [m for m in self if m.presence is not Presence.UNSEEN and not m.has_left]
+        known, silent = len(expected), sum(1 for m in expected if m.presence is not Presence.PRESENT)
         was_split, self._is_split = self._is_split, known > 3 and silent >= _PARTITION_SHARE * known
         if self._is_split and not was_split:
             quiet.append(Report("fleet.partitioned", {"silent": silent, "known": known}))

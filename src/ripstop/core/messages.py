@@ -11,6 +11,8 @@ from ripstop.core.value import dataclass
 
 from .intent import Position
 
+LEAVE = "agent.left"  # the notice by which an agent that is ended in order takes leave
+
 
 class AckStatus(Enum):
     """What an agent did with an intent."""

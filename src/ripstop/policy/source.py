@@ -26,6 +26,7 @@ _END: Final = object()
 EMPTY = "a policy is a rule, or a document that begins with `ripstop: 1`"
 TOO_LARGE = "write several policies, each in its own file"
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+_CONFLICT = re.compile(r"^(?:<{7}|>{7})(?: |\r?$)", re.MULTILINE)  # no valid line begins so
 _CONTROLS = frozenset((*range(9), *range(14, 32)))
 
 
@@ -192,7 +193,7 @@ def decode(content: bytes, file: str, findings: Findings) -> str | None:
         )
         return None
     try:
-        return content.decode("utf-8-sig")
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         before = content[: error.start].decode("utf-8-sig", "replace")
         line = before.count("\n") + 1
@@ -202,6 +203,12 @@ def decode(content: bytes, file: str, findings: Findings) -> str | None:
             hint = "this is no text file"
         findings.error("E0102", f"byte {error.start} is not UTF-8", Place(file, line, column), hint)
         return None
+    conflict = _CONFLICT.search(text)
+    if conflict is not None:
+        place = Place(file, text.count("\n", 0, conflict.start()) + 1, 1)
+        findings.error("E0104", "a merge left its conflict marker", place, "keep one of the two sides")
+        return None
+    return text
 
 
 def _twice(first: Place) -> str:

@@ -14,6 +14,18 @@ from ripstop.policy.diagnostics import nearest
 
 T = TypeVar("T")
 _KINDS = {float: "a number", int: "a whole number", str: "a string", bool: "true or false"}
+_ABSENT = object()
+
+
+def _named(message: str, document: Mapping[object, object]) -> str:
+    """Give the pointer of the first value that a message names, as `a` or `a.b`; "" if none stands there."""
+    for name in message.split("`")[1::2]:
+        at: object = document
+        for step in name.split("."):
+            at = at.get(step, _ABSENT) if isinstance(at, Mapping) else _ABSENT
+        if at is not _ABSENT:
+            return "/" + name.replace(".", "/")
+    return ""
 
 
 def _shown(value: object) -> str:
@@ -56,7 +68,7 @@ class DocumentReader:
         try:
             return kind(**arguments)
         except ValueError as error:
-            self.find(str(error), pointer)
+            self.find(str(error), pointer + _named(str(error), value))
             return None
 
     def _value(self, hint: object, value: object, pointer: str) -> object:

@@ -306,8 +306,8 @@ class Playbook:
             within = self.risk.exit < self.stability.enter <= self.risk.enter
             _demand(within, "`stability.enter` must lie above `risk.exit`, and not above `risk.enter`")
         for name, value in self.evidence.items():
-            _demand(name in EVIDENCE, f"`{name}` is no evidence (known: {', '.join(EVIDENCE)})")
-            _demand(0.0 <= value <= 1.0, f"the probability of `{name}` must lie within 0..1")
+            _demand(name in EVIDENCE, f"`evidence.{name}` is unknown (known: {', '.join(EVIDENCE)})")
+            _demand(0.0 <= value <= 1.0, f"`evidence.{name}` is a probability, within 0..1")
 
 
 EVIDENCE = ("anomaly", "breaker_open", "work_abandoned")

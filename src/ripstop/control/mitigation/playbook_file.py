@@ -39,7 +39,7 @@ def _parsed(file: Path, content: bytes) -> Node:
     findings = Findings()
     text = decode(content, str(file), findings)
     root = None
-    if text is not None:
+    if text is not None and text.strip():
         if file.suffix.lower() in (".yaml", ".yml"):
             from ripstop.policy.yaml_source import read_yaml
 
