@@ -156,8 +156,72 @@ def test_a_budget_ends_the_sampling_and_the_report_says_so(
     assert 0 < report["trials"] < 100_000_000
     assert any("stopped by the budget" in note for note in report["notes"])
     assert all(row["low"] <= row["probability"] <= row["high"] for row in report["nodes"])
-    with pytest.raises(RiskInputError, match="goes without `--expected`"):
-        call(graph, "--budget", "1", "--expected")
+    for words in (("--threshold", "0.5"), ("--queue", "nats://127.0.0.1:1")):
+        with pytest.raises(RiskInputError, match=f"goes without `{words[0]}`"):
+            call(graph, "--budget", "1", *words)
+
+
+def test_a_budget_keeps_to_all_other_options(graph: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = (
+        graph,
+        "--model",
+        "load",
+        "--confidence",
+        "0.99",
+        "--tolerance",
+        "0.01",
+        "--fleet-wide",
+        "--json",
+    )
+    call(*words)
+    counted = json.loads(capsys.readouterr().out)
+    call(*words, "--budget", "60")
+    assert json.loads(capsys.readouterr().out) == counted
+    assert counted["confidence"] == pytest.approx(1 - 0.01 / 4)
+
+
+def test_options_that_a_question_cannot_heed_are_refused(graph: str) -> None:
+    with pytest.raises(RiskInputError, match="percolation alone"):
+        call(graph, "--rare", "a", "--model", "load")
+    for words in (("--critical", "1", "--target", "0.1"), ("--target", "0.1", "--isolate", "a")):
+        with pytest.raises(RiskInputError, match="two questions"):
+            call("whatif", graph, *words)
+
+
+def test_what_matters_most_is_asked_of_the_model_that_is_named(
+    graph: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    losses = []
+    for model in ("percolation", "threshold"):
+        call("whatif", graph, "--critical", "1", "--links", "--model", model, "--json")
+        losses.append(json.loads(capsys.readouterr().out)["critical"][0]["loss"])
+    assert losses[0] != losses[1]
+
+
+def test_a_target_below_what_the_trials_can_show_is_called_so(
+    graph: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call("whatif", graph, "--target", "0.001", "--by", "cut") == 1
+    assert "no interval ends below 0.0037: give more --trials" in capsys.readouterr().out
+
+
+def test_a_name_that_looks_like_a_number_and_is_none_is_an_unknown_node(graph: str) -> None:
+    for word in ("--5", "9" * 5000, "+"):
+        with pytest.raises(RiskInputError) as caught:
+            call("whatif", graph, f"--isolate={word}")
+        assert caught.value.code == "C0702"
+
+
+def test_an_incident_log_without_anything_to_predict_is_learned_from_all_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "log.jsonl"
+    log.write_text('{"failures": {"a": 0}}\n{"failures": {"b": 0}}\n' * 4)
+    assert call("learn", str(log)) == 0
+    assert "nothing held out could be predicted" in capsys.readouterr().out
+    for share in ("nan", "inf", "-1"):
+        with pytest.raises(RiskInputError, match="`held out`"):
+            call("learn", str(log), "--held-out", share)
 
 
 def test_trying_nothing_is_refused(graph: str) -> None:

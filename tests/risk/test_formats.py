@@ -1,12 +1,26 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from typing import Any
 
 import networkx as nx
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from ripstop.risk import Graph, RiskInputError, assess, calibrate, read_graph, write_graph
+from ripstop.risk import (
+    Graph,
+    RiskInputError,
+    Settings,
+    assess,
+    calibrate,
+    parse_graph,
+    read_graph,
+    write_graph,
+)
+from ripstop.risk.formats import parse_csv
 from ripstop.risk.plots import exceedance, plot_calibration, plot_report
 
 
@@ -164,3 +178,108 @@ def test_a_picture_that_cannot_be_drawn_is_said(tmp_path: Path, name: str) -> No
     with pytest.raises(RiskInputError) as caught:
         plot_report(assess(graph, trials=64), graph, tmp_path / name)
     assert caught.value.code == "C0701"
+
+
+NAMES = st.one_of(
+    st.integers(), st.text(min_size=1, max_size=8), st.none(), st.tuples(st.integers(0, 2)), st.booleans()
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_any_graph_comes_back_to_the_bit_or_is_refused(tmp_path_factory: Any, data: st.DataObject) -> None:
+    names = data.draw(st.lists(NAMES, min_size=2, max_size=6, unique=True))
+    directed = data.draw(st.booleans())
+    pairs = [(a, b) for a in range(len(names)) for b in range(len(names)) if (a != b if directed else a < b)]
+    ends = data.draw(st.lists(st.sampled_from(pairs), min_size=1, max_size=8, unique=True))
+    weights = st.lists(st.floats(0, 1), min_size=len(ends), max_size=len(ends))
+    channels = data.draw(
+        st.lists(st.text("aeLw ", min_size=1, max_size=4), min_size=1, max_size=2, unique=True)
+    )
+    drawn = {name: data.draw(weights) for name in channels}
+    graph = Graph.from_arrays(names, ends, drawn, directed=directed)
+    ending = data.draw(st.sampled_from(["json", "csv", "graphml"]))
+    file = tmp_path_factory.getbasetemp() / f"any.{ending}"
+    try:
+        write_graph(graph, file)
+    except RiskInputError as error:
+        assert error.code == "C0702"
+        return
+    back = read_graph(file)
+    kept = [n if ending == "json" and type(n) is int else str(n) for n in names]
+    place = [kept.index(node) for node in back.nodes]
+    assert back.directed == directed
+    found = {}
+    for e, (a, b) in enumerate(zip(back.source.tolist(), back.target.tolist(), strict=True)):
+        at = (place[a], place[b]) if directed else tuple(sorted((place[a], place[b])))
+        found[at] = {name: float(p[e]) for name, p in back.channels.items()}
+    assert found == {pair: {name: p[i] for name, p in drawn.items()} for i, pair in enumerate(ends)}
+
+
+def test_a_table_names_the_line_that_is_wrong_and_finds_an_edge_turned_round() -> None:
+    with pytest.raises(RiskInputError) as caught:
+        parse_csv("source,target,weight\n\n\na,b,1.5\n", "t.csv")
+    assert caught.value.place is not None
+    assert caught.value.place.line == 4
+    for way, refused in (("false", True), ("true", False)):
+        text = f"source,target,weight,directed\na,b,.5,{way}\nb,a,.5,{way}\n"
+        if refused:
+            with pytest.raises(RiskInputError, match="stands twice"):
+                parse_csv(text)
+        else:
+            assert len(parse_csv(text).source) == 2
+
+
+def test_names_that_read_alike_as_text_are_refused_not_merged(tmp_path: Path) -> None:
+    graph = Graph.from_edges([1, "1"], [(1, "1")], [0.5])
+    for ending in ("csv", "graphml"):
+        with pytest.raises(RiskInputError, match="two nodes read `1`"):
+            write_graph(graph, tmp_path / f"g.{ending}")
+    write_graph(graph, tmp_path / "g.json")
+    assert read_graph(tmp_path / "g.json").nodes == (1, "1")
+
+
+def test_a_file_with_edges_twice_over_or_too_deep_to_be_shown_is_refused() -> None:
+    with pytest.raises(RiskInputError, match="both `edges` and `links`"):
+        parse_graph('{"edges": [], "links": [["a", "b", 0.5]]}')
+    for depth in (100, *range(sys.getrecursionlimit() - 120, sys.getrecursionlimit(), 3)):
+        with pytest.raises(RiskInputError):
+            parse_graph('{"edges": [' + "[" * depth + "]" * depth + "]}")
+
+
+def test_a_write_that_is_interrupted_leaves_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, graph = tmp_path / "g.json", mixed(directed=True)
+    write_graph(graph, file)
+    before = file.read_bytes()
+
+    def interrupted(handle: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("os.fsync", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_graph(graph.without_nodes(["a"]), file)
+    assert [each.name for each in tmp_path.iterdir()] == ["g.json"]
+    assert file.read_bytes() == before
+
+
+def test_a_device_is_written_to_and_read_as_far_as_a_file_may_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    write_graph(mixed(directed=True), "/dev/null")
+    assert Path("/dev/null").is_char_device()
+    monkeypatch.setattr("ripstop.risk.files.LARGEST", 1000)
+    with pytest.raises(RiskInputError, match="larger than 1000 bytes"):
+        read_graph("/dev/zero")
+
+
+def test_the_sizes_of_a_plot_are_those_of_the_settings() -> None:
+    graph = Graph.from_edges("abc", [("a", "b"), ("b", "c")], [0.5, 0.5])
+    how = Settings(tolerance=5.0, threshold=0.5)
+    table = exceedance(graph, trials=200, model="load", settings=how)
+    assert (
+        table[10].tolist()
+        == assess(
+            graph, theta=0.5, trials=200, model="load", settings=Settings(tolerance=5.0)
+        ).probability.tolist()
+    )
+    assert (exceedance(graph, trials=200, model="load") != table).any()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import networkx as nx
@@ -244,3 +245,36 @@ def test_a_report_ranks_looks_up_and_writes_json() -> None:
     written = json.loads(json.dumps(report.to_json()))
     assert [row["standing"] for row in written["nodes"]] == ["above", "below", "below"]
     assert np.all((report.low <= report.probability) & (report.probability <= report.high))
+
+
+def test_a_networkx_graph_that_changes_while_it_is_read_is_refused() -> None:
+    class Growing(nx.Graph):  # type: ignore[type-arg]  # networkx has no types
+        def nodes_that_grow(self) -> Iterator[tuple[int, dict[str, object]]]:
+            for node in self._node:
+                self.add_node(node + 100)
+                yield node, {}
+
+        def nodes(self, data: bool = False) -> Iterator[tuple[int, dict[str, object]]]:  # type: ignore[override]
+            return self.nodes_that_grow()
+
+    source = Growing()
+    source.add_edge(1, 2, weight=0.5)
+    with pytest.raises(RiskInputError) as caught:
+        Graph.from_networkx(source)
+    assert (caught.value.code, caught.value.hint) == ("C0701", "hand in a copy: graph.copy()")
+
+
+def test_a_consequence_that_some_nodes_have_counts_and_the_others_have_one() -> None:
+    source = nx.path_graph(3)
+    nx.set_edge_attributes(source, 0.5, "weight")
+    source.nodes[1]["consequence"] = 10
+    assert Graph.from_networkx(source).consequence.tolist() == [1, 10, 1]
+    source.nodes[1]["capacity"] = 10
+    with pytest.raises(RiskInputError, match="node `0` has `capacity` `null`"):
+        Graph.from_networkx(source)
+
+
+def test_edges_without_any_channel_are_refused() -> None:
+    with pytest.raises(RiskInputError, match="no channel"):
+        Graph.from_edges("ab", [("a", "b")], {})
+    assert len(Graph.from_edges("ab", [], {}).source) == 0

@@ -192,3 +192,16 @@ def test_a_report_is_calibrated_against_incidents() -> None:
     assert report.to_json()["calibration"] is not None
     with pytest.raises(RiskInputError):
         calibrated(report, graph, [])
+
+
+def test_a_time_beyond_all_numbers_is_refused_and_so_are_more_pairs_than_can_be_learned(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with pytest.raises(RiskInputError, match="expected a finite number"):
+        Incident({"a": 10**400})
+    monkeypatch.setattr("ripstop.risk.incidents.MOST_PAIRS", 100)
+    large = [Incident({f"n{i}": float(i) for i in range(20)})]
+    with pytest.raises(RiskInputError, match="more than 100 pairs"):
+        learn(large)
+    path = Graph.from_edges([f"n{i}" for i in range(20)], [("n0", "n1")], [0.5])
+    assert learn(large, path).attempts.tolist() == [1]

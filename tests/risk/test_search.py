@@ -11,6 +11,7 @@ from ripstop.risk import (
     GraphMitigation,
     Limits,
     RiskInputError,
+    Settings,
     assess,
     cheapest,
     compare_graph,
@@ -125,3 +126,59 @@ def test_measures_add_up_and_keep_their_channels() -> None:
     twice = GraphMitigation(shed={"load": 0.5}).apply(once)
     assert twice.channels["load"].tolist() == [0.125, 0.125]
     assert np.array_equal(twice.channels["radio"], graph.channels["radio"])
+
+
+def two_roads() -> Graph:
+    return Graph.from_edges(
+        "sabt", [("s", "a"), ("s", "b"), ("a", "t"), ("b", "t")], [1.0] * 4, directed=True
+    )
+
+
+def test_two_measures_that_help_only_together_are_found() -> None:
+    graph = two_roads()
+    candidates = cut_each([("a", "t"), ("b", "t"), ("s", "a"), ("s", "b")])
+    chosen = cheapest(graph, candidates, 0.1, watched=["s"], ask=lambda g: assess(g, theta=0.75))
+    assert chosen.reached
+    assert len(chosen.measures) == 1  # s, a and b are three of four
+    far = graph.with_quantities({"consequence": [0, 0, 0, 1]})
+    chosen = cheapest(far, candidates, 0.1, watched=["s"])
+    assert chosen.reached
+    assert len(chosen.measures) == 2
+    many = Graph.from_edges(
+        [*far.nodes, *range(200)],
+        [("s", "a"), ("s", "b"), ("a", "t"), ("b", "t")],
+        [1.0] * 4,
+        directed=True,
+        quantities={"consequence": [0, 0, 0, 1] + [0] * 200},
+    )
+    more = (*candidates, *isolate_each(range(200)))  # too many sets to try them all
+    assert cheapest(many, more, 0.1, watched=["s"]).reached
+    assert not cheapest(many, more, 0.1, watched=["s"], limits=Limits(measures=1)).reached
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_chosen_set_and_the_critical_nodes_are_the_best_on_small_graphs(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    source = nx.gnm_random_graph(6, 9, seed=seed, directed=bool(seed % 2))
+    for ends in source.edges:
+        source.edges[ends]["weight"] = float(rng.choice([0.3, 0.6, 0.9, 1.0]))
+    graph = Graph.from_networkx(source)
+    candidates = [
+        GraphMitigation(isolated=frozenset({node}), cost=float(rng.integers(1, 5))) for node in graph.nodes
+    ]
+    sets = [s for r in range(4) for s in itertools.combinations(candidates, r)]
+    enough = [sum(m.cost for m in some) for some in sets if _worst(graph, some) <= 0.2]
+    chosen = cheapest(graph, candidates, 0.2, limits=Limits(measures=3))
+    assert chosen.reached == bool(enough)
+    assert not enough or chosen.cost == min(enough)
+
+    def loss(measures: tuple[GraphMitigation, ...]) -> float:
+        changed = graph
+        for measure in measures:
+            changed = measure.apply(changed)
+        share = assess(changed, trials=512, settings=Settings(expected=True)).expected_share
+        assert share is not None
+        return float(share.mean())
+
+    least = min(loss(pair) for pair in itertools.combinations(candidates, 2))
+    assert most_critical(graph, 2)[-1].loss == pytest.approx(least)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import networkx as nx
 import pytest
 
-from ripstop.risk import Graph, GraphMitigation, RiskInputError, assess, compare_graph
+from ripstop.risk import Graph, GraphMitigation, RiskInputError, assess, cheapest, compare_graph
 from ripstop.risk.whatif import paired_change
 
 
@@ -57,3 +57,16 @@ def test_a_paired_change_counts_what_was_saved_less_what_was_spoiled() -> None:
     assert change.reduction == pytest.approx(0.2)
     assert change.low < 0.2 < change.high
     assert paired_change(0, 0, 100).high < 0.06
+
+
+def test_candidates_may_add_the_same_edge_and_leave_all_others_to_the_bit() -> None:
+    graph = Graph.from_edges("abc", [("a", "b"), ("b", "c")], [0.1, 1e-18])
+    one, other = (
+        GraphMitigation(name=name, added={ends: 0.3}) for name, ends in (("x", ("a", "c")), ("y", ("c", "a")))
+    )
+    nothing, first, second = compare_graph(graph, [one, other])
+    assert first.report.hits.tolist() == second.report.hits.tolist() != nothing.report.hits.tolist()
+    assert cheapest(graph, [one, other], 0.9).reached
+    grown = one.apply(graph)
+    assert grown.weight[grown.edge("a", "b")] == 0.1
+    assert grown.weight[grown.edge("b", "c")] == 1e-18

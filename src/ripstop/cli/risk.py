@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ripstop.cli.arguments import (
     add_command,
@@ -18,7 +18,7 @@ from ripstop.cli.output import counted, print_json, print_notes, print_table, pr
 
 if TYPE_CHECKING:
     from ripstop.cli.root import Subparsers
-    from ripstop.risk import Graph, RiskReport
+    from ripstop.risk import Graph, Job, RiskReport
 
 _EPILOG = """examples:
   ripstop risk examples/fleet.json
@@ -131,15 +131,18 @@ def add_question(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Assess the graph and print the ranking."""
-    from ripstop.risk import Settings, assess, read_graph
+    from ripstop.risk import Job, RiskInputError, Settings, assess, read_graph
 
     graph = read_graph(args.graph)
     if args.why:
         return _explain(graph, args)
     if args.rare:
         return _print_rare(graph, args)
-    if args.budget is not None:
-        return _shown(_within(graph, args), graph, args)
+    for option in ("threshold", "queue"):
+        if args.budget is not None and getattr(args, option) is not None:
+            raise RiskInputError(
+                f"`--budget` goes without `--{option}`", code="C0715", hint="give one of the two"
+            )
     settings = Settings(
         confidence=args.confidence,
         threshold=args.threshold,
@@ -154,34 +157,20 @@ def run(args: argparse.Namespace) -> int:
             from ripstop.control.riskqueue import NatsQueue
 
             settings = replace(settings, pool=stack.enter_context(NatsQueue(args.queue)))
-        report = assess(
-            graph, theta=args.theta, trials=args.trials, seed=args.seed, model=args.model, settings=settings
-        )
-    return _shown(report, graph, args)
-
-
-def _within(graph: Graph, args: argparse.Namespace) -> RiskReport:
-    from ripstop.core.clock import SystemClock
-    from ripstop.risk import Budget, Graph, RiskInputError, assess, assess_within
-
-    given = {"--threshold": args.threshold, "--queue": args.queue, "--expected": args.expected}
-    for option, value in given.items():
-        if value:
-            raise RiskInputError(
-                f"`--budget` goes without `{option}`", code="C0715", hint="give one of the two"
-            )
-    budget = Budget(args.trials, args.budget)
-    one = Graph.from_edges("ab", [("a", "b")], [0.5], directed=graph.directed)
-    assess(one, trials=1, model=args.model)  # the kernels are loaded before the clock starts
-    question = {"theta": args.theta, "seed": args.seed, "model": args.model}
-    return assess_within(graph, budget, clock=SystemClock(), **question)
-
-
-def _shown(report: RiskReport, graph: Graph, args: argparse.Namespace) -> int:
+        question: dict[str, Any] = {
+            "theta": args.theta,
+            "seed": args.seed,
+            "model": args.model,
+            "settings": settings,
+        }
+        if args.budget is None:
+            report = assess(graph, trials=args.trials, **question)
+        else:
+            report = _within(Job(graph, **question), args)
     if args.plot:
         from ripstop.risk.plots import plot_report
 
-        plot_report(report, graph, args.plot)
+        plot_report(report, graph, args.plot, settings=settings)
     if args.json:
         print_json(report.to_json())
     else:
@@ -189,11 +178,25 @@ def _shown(report: RiskReport, graph: Graph, args: argparse.Namespace) -> int:
     return 1 if any(s.value == "above" for s in report.standing or ()) else 0
 
 
+def _within(job: Job, args: argparse.Namespace) -> RiskReport:
+    from ripstop.core.clock import SystemClock
+    from ripstop.risk import Budget, Graph, answer_within, assess
+
+    budget = Budget(args.trials, args.budget)
+    one = Graph.from_edges("ab", [("a", "b")], [0.5], directed=job.graph.directed)
+    assess(one, trials=1, model=job.model)  # the kernels are loaded before the clock starts
+    return answer_within(job, budget, clock=SystemClock())
+
+
 def named(graph: Graph, word: str) -> str | int:
     """Take a word as the name it stands for: node names in a file may be whole numbers."""
-    if word not in graph.position and word.lstrip("-").isdecimal() and int(word) in graph.position:
-        return int(word)
-    return word
+    if word in graph.position:
+        return word
+    try:
+        number = int(word)
+    except ValueError:
+        return word
+    return number if number in graph.position else word
 
 
 def _explain(graph: Graph, args: argparse.Namespace) -> int:
@@ -211,8 +214,14 @@ def _explain(graph: Graph, args: argparse.Namespace) -> int:
 
 
 def _print_rare(graph: Graph, args: argparse.Namespace) -> int:
-    from ripstop.risk import rare_probability
+    from ripstop.risk import RiskInputError, rare_probability
 
+    if args.model != "percolation":
+        raise RiskInputError(
+            f"`--rare` goes by percolation alone, got `--model {args.model}`",
+            code="C0714",
+            hint="count with more `--trials` instead",
+        )
     found = rare_probability(graph, named(graph, args.rare), theta=args.theta, seed=args.seed)
     if args.json:
         print_json({name: getattr(found, name) for name in type(found).__slots__})

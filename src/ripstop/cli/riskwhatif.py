@@ -74,12 +74,31 @@ def run(args: argparse.Namespace) -> int:
     """Try, search or name."""
     from ripstop.risk import read_graph
 
+    _refuse_two_questions(args)
     graph = read_graph(args.graph)
     if args.critical is not None:
         return _name_critical(graph, args)
     if args.target is not None:
         return _search(graph, args)
     return _try(graph, args)
+
+
+def _refuse_two_questions(args: argparse.Namespace) -> None:
+    from ripstop.risk import RiskInputError
+
+    measures = ("isolate", "cut", "add", "move", "shed", "star")
+    questions = {
+        "--critical": args.critical is not None,
+        "--target": args.target is not None,
+        "the measures": any(getattr(args, name) for name in measures),
+    }
+    asked = [name for name, given in questions.items() if given]
+    if len(asked) > 1:
+        raise RiskInputError(
+            f"{asked[0]} and {asked[1]} are two questions, expected one",
+            code="C0715",
+            hint="ask one after the other",
+        )
 
 
 def _measures(graph: Graph, args: argparse.Namespace) -> GraphMitigation:
@@ -179,6 +198,8 @@ def _search(graph: Graph, args: argparse.Namespace) -> int:
 
 
 def _print_chosen(chosen: Chosen, args: argparse.Namespace) -> None:
+    from ripstop.risk import clopper_pearson
+
     if args.json:
         facts = {
             "target": args.target,
@@ -195,14 +216,16 @@ def _print_chosen(chosen: Chosen, args: argparse.Namespace) -> None:
     for measure in chosen.measures:
         print(f"  {printable(measure.name)}")
     print(f"{counted(len(chosen.measures), 'measure')}, {counted(chosen.evaluations, 'set')} tried")
+    finest = float(clopper_pearson(0, args.trials)[1])
+    if args.target < finest:
+        print_notes([f"with {args.trials} trials no interval ends below {finest:.2g}: give more --trials"])
 
 
 def _name_critical(graph: Graph, args: argparse.Namespace) -> int:
-    from ripstop.risk import most_critical
+    from ripstop.risk import Job, critical_for
 
-    found = most_critical(
-        graph, args.critical, links=args.links, theta=args.theta, trials=args.trials, seed=args.seed
-    )
+    job = Job(graph, args.theta, args.seed, args.model)
+    found = critical_for(job, args.critical, links=args.links, trials=args.trials)
     names = [" - ".join(map(str, c.name)) if isinstance(c.name, tuple) else str(c.name) for c in found]
     if args.json:
         rows = [

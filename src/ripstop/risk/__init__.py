@@ -16,7 +16,7 @@ from ripstop.risk.assessment import assess, assess_flow
 from ripstop.risk.calibration import Bin, Calibration, auc, brier, calibrate
 from ripstop.risk.errors import RiskInputError
 from ripstop.risk.files import graph_from_json, graph_to_json, parse_graph, read_graph, write_graph
-from ripstop.risk.fleet import AgentRisk, Budget, FleetReport, assess_within, fleet_risk
+from ripstop.risk.fleet import AgentRisk, Budget, FleetReport, answer_within, assess_within, fleet_risk
 from ripstop.risk.flow import (
     FlowGrid,
     Outage,
@@ -38,7 +38,16 @@ from ripstop.risk.load import LoadReport, assess_load, simulate_load
 from ripstop.risk.origin import assess_node
 from ripstop.risk.rare import RareEvent, rare_probability
 from ripstop.risk.report import NodeRisk, RiskReport
-from ripstop.risk.search import Chosen, Critical, Limits, cheapest, cut_each, isolate_each, most_critical
+from ripstop.risk.search import (
+    Chosen,
+    Critical,
+    Limits,
+    cheapest,
+    critical_for,
+    cut_each,
+    isolate_each,
+    most_critical,
+)
 from ripstop.risk.settings import Settings
 from ripstop.risk.shocks import Shock, shocks_by, with_shocks
 from ripstop.risk.stability import MarginTrigger, Mode, StabilityReport, margin
@@ -96,6 +105,7 @@ __all__ = [
     "Telemetry",
     "Threads",
     "Worker",
+    "answer_within",
     "assess",
     "assess_flow",
     "assess_learned",
@@ -112,6 +122,7 @@ __all__ = [
     "compare_graph",
     "compare_load",
     "confidence_sequence",
+    "critical_for",
     "cut_each",
     "decide",
     "fleet_risk",

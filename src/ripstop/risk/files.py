@@ -21,10 +21,10 @@ import numpy as np
 
 from ripstop.core.errors import Place
 from ripstop.risk.errors import RiskInputError
-from ripstop.risk.formats import graph_to_csv, graph_to_graphml, parse_csv, parse_graphml
+from ripstop.risk.formats import graph_to_csv, graph_to_graphml, parse_csv, parse_graphml, text_names
 from ripstop.risk.graph import WEIGHT, Graph
 from ripstop.risk.inputs import QUANTITIES
-from ripstop.risk.textfile import read_text
+from ripstop.risk.textfile import put_file, read_text
 
 KEYS = ("directed", "multigraph", "graph", "name", "nodes", "edges", "links")
 LARGEST = 1 << 30  # bytes; a file beyond it is refused before it is read
@@ -47,13 +47,17 @@ def write_graph(graph: Graph, path: str | Path) -> None:
     CSV keeps the edges and their channels alone: no nodes without edges, no quantities, no direction.
 
     Raises:
-        RiskInputError: C0701, for a file that cannot be written.
+        RiskInputError: C0701 for a file that cannot be written, C0702 for names that it cannot hold.
     """
     file = Path(path)
     plain = {".csv": graph_to_csv, ".graphml": graph_to_graphml}.get(file.suffix.lower())
     text = json.dumps(graph_to_json(graph), indent=1) if plain is None else plain(graph)
     try:
-        file.write_text(text, encoding="utf-8")
+        put_file(file, text.encode())
+    except UnicodeEncodeError:
+        raise RiskInputError(
+            f"`{path}` cannot hold a name that is no Unicode text", code="C0702", hint="write JSON"
+        ) from None
     except OSError as error:
         reason = (error.strerror or "cannot be written").lower()
         raise RiskInputError(f"`{path}`: {reason}", code="C0701") from None
@@ -81,6 +85,8 @@ def parse_graph(text: str, name: str = "") -> Graph:
         raise _refused(name, str(error)) from None
     try:
         return graph_from_json(document)
+    except RecursionError:  # what is deep enough to be read may be too deep to be shown
+        raise _refused(name, "nested too deeply for a graph") from None
     except RiskInputError as error:
         error.place = Place(name, 1, 1) if name else None
         raise
@@ -98,6 +104,8 @@ def graph_from_json(document: object) -> Graph:
     if unknown:
         raise _refused("", f"unknown key `{unknown[0]}`, expected one of {', '.join(KEYS)}")
     directed, multigraph = (_flag(document, key) for key in ("directed", "multigraph"))
+    if "edges" in document and "links" in document:
+        raise _refused("", "both `edges` and `links`, expected one of the two")
     rows = document.get("edges", document.get("links"))
     if not isinstance(rows, list):
         raise _refused("", "expected `edges` to be a list")
@@ -112,15 +120,22 @@ def graph_from_json(document: object) -> Graph:
 
 
 def graph_to_json(graph: Graph) -> dict[str, object]:
-    """Give a graph as plain JSON values that `graph_from_json` reads back."""
+    """Give a graph as plain JSON values that `graph_from_json` reads back.
+
+    Raises:
+        RiskInputError: C0702, for names that are neither text nor whole numbers, and read alike as text.
+    """
+    names = [_plain(node) for node in graph.nodes]
+    if len(set(names)) != len(names):
+        text_names(graph)
     nodes = []
-    for i, node in enumerate(graph.nodes):
+    for i, node in enumerate(names):
         quantities = {name: float(q[i]) for name, q in graph.quantities.items()}
-        nodes.append({"id": _plain(node)} | quantities)
+        nodes.append({"id": node} | quantities)
     edges = []
     for e, (a, b) in enumerate(zip(graph.source, graph.target, strict=True)):
         channels = {name: float(p[e]) for name, p in graph.channels.items()}
-        edge = {"source": _plain(graph.nodes[a]), "target": _plain(graph.nodes[b])}
+        edge = {"source": names[a], "target": names[b]}
         edges.append(
             edge | ({WEIGHT: channels[WEIGHT]} if set(channels) == {WEIGHT} else {"channels": channels})
         )
@@ -128,7 +143,7 @@ def graph_to_json(graph: Graph) -> dict[str, object]:
 
 
 def _plain(node: Hashable) -> str | int:
-    return node if isinstance(node, str | int) else str(node)
+    return node if isinstance(node, str | int) and not isinstance(node, bool) else str(node)
 
 
 def _refused(name: str, why: str) -> RiskInputError:

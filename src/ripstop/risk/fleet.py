@@ -14,10 +14,11 @@ from ripstop.core.clock import Clock
 from ripstop.risk.assessment import counted
 from ripstop.risk.errors import RiskInputError
 from ripstop.risk.graph import Graph
+from ripstop.risk.intervals import share_confidence
 from ripstop.risk.jobs import Job
 from ripstop.risk.models import Run
 from ripstop.risk.report import RiskReport
-from ripstop.risk.settings import Settings, check_seed, check_share, check_theta, check_trials
+from ripstop.risk.settings import check_share, check_trials
 from ripstop.risk.work import start
 
 Floats = NDArray[np.float64]
@@ -170,25 +171,38 @@ def assess_within(
     seed: int = 0,
     model: str = "percolation",
 ) -> RiskReport:
-    """Assess as `assess` does until the budget ends, and say how sure the answer is by then.
+    """Assess as `assess` does until the budget ends, as `answer_within` says.
+
+    Raises:
+        RiskInputError: C0711, C0713 to C0715.
+    """
+    return answer_within(Job(graph, theta, seed, model), budget, clock=clock)
+
+
+def answer_within(job: Job, budget: Budget, *, clock: Clock | None = None) -> RiskReport:
+    """Answer a question until the budget ends, and say how sure the answer is by then.
 
     Worlds are sampled in blocks that double as long as the next is expected to fit. When to stop depends on
     the clock alone, not on what was counted, so the exact intervals stay exact. Some answer is always given:
     at least 8 worlds are sampled, or `budget.trials` if those are fewer.
 
     Raises:
-        RiskInputError: C0711, C0713 to C0715.
+        RiskInputError: C0715, for seconds without a clock, or settings with a threshold: it would stop by
+            what was counted.
     """
-    theta, seed = check_theta(theta), check_seed(seed)
     if math.isfinite(budget.seconds) and clock is None:
         raise RiskInputError("the budget has seconds, but there is no clock to read them from", code="C0715")
-    how = Settings()
+    how = job.settings
+    if how.threshold is not None:
+        raise RiskInputError("a budget goes without a threshold", code="C0715", hint="give one of the two")
+    if how.fleet_wide:
+        confidence = share_confidence(how.confidence, len(job.graph.nodes))
+        job = replace(job, settings=replace(how, confidence=confidence))
     start_us = 0 if clock is None else clock.now().mono_us
 
     def spent_s() -> float:
         return 0.0 if clock is None else (clock.now().mono_us - start_us) / 1e6
 
-    job = Job(graph, theta, seed, model, how)
     run = start(job)
     laid_out_s = spent_s()
     if laid_out_s > LARGE * budget.seconds:
@@ -196,9 +210,9 @@ def assess_within(
         probe.extend(min(PROBE, budget.trials))
         # A whole block searches more worlds, but draws no more random numbers.
         if laid_out_s + BLOCK_COST * (spent_s() - laid_out_s) > budget.seconds:
-            return _within(graph, probe, budget, job)
+            return _within(probe, budget, job)
     _extend_within(run, budget, spent_s)
-    return _within(graph, run, budget, job)
+    return _within(run, budget, job)
 
 
 def _extend_within(run: Run, budget: Budget, spent_s: Callable[[], float]) -> None:
@@ -213,8 +227,8 @@ def _extend_within(run: Run, budget: Budget, spent_s: Callable[[], float]) -> No
         look = min(2 * look, budget.trials)
 
 
-def _within(graph: Graph, run: Run, budget: Budget, job: Job) -> RiskReport:
-    report = counted(graph, run, job.settings)
+def _within(run: Run, budget: Budget, job: Job) -> RiskReport:
+    report = counted(job.graph, run, job.settings)
     note = f"stopped by the budget after {run.trials} of {budget.trials} worlds"
     notes = report.notes if run.trials == budget.trials else (*report.notes, note)
     return replace(report, theta=job.theta, seed=job.seed, model=job.model, notes=notes)

@@ -13,7 +13,9 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,6 +34,9 @@ KNOWN = (*ENDS, DIRECTED, TYPE, WEIGHT)
 SILENT = ("id", "label", "timeset")  # columns of Gephi's that say nothing of an edge
 CLOSE = 1e-9  # of a weight to what its channels combine to
 NAMES = ("name", "label")  # of a node in GraphML
+NO_XML = re.compile(
+    "[^\\t\\n\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]"
+)  # XML 1.0, 2.2, less the \\r it drops
 
 
 def parse_csv(text: str, name: str = "") -> Graph:
@@ -41,10 +46,11 @@ def parse_csv(text: str, name: str = "") -> Graph:
         RiskInputError: C0701 for a table that is none, C0702 to C0705 for what is in it.
     """
     try:
-        rows = [row for row in csv.reader(io.StringIO(text), strict=True) if row]
+        reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+        rows = [(reader.line_num, row) for row in reader if row]
     except csv.Error as error:
-        raise _refused(name, 1, f"not CSV: {error}") from None
-    header = [_column(cell.strip()) for cell in rows[0]] if rows else []
+        raise _refused(name, reader.line_num, f"not CSV: {error}") from None
+    header = [_column(cell.strip()) for cell in rows[0][1]] if rows else []
     silent = SILENT if TYPE in header else ()
     channels = [cell for cell in header if cell not in (*ENDS, DIRECTED, TYPE, *silent)]
     if len(set(header)) != len(header) or not set(ENDS) <= set(header) or not channels:
@@ -53,9 +59,9 @@ def parse_csv(text: str, name: str = "") -> Graph:
     ends: list[tuple[str, str]] = []
     weights: dict[str, list[float]] = {channel: [] for channel in channels}
     ways: set[str] = set()
-    for number, row in enumerate(rows[1:], 2):
+    for number, row in rows[1:]:
         if len(row) != len(header):
-            raise _refused(name, number, f"row {number} has {len(row)} cells, expected {len(header)}")
+            raise _refused(name, number, f"{len(row)} cells, expected {len(header)}")
         cells = dict(zip(header, (cell.strip() for cell in row), strict=True))
         ends.append((cells["source"], cells["target"]))
         ways.add(_way(cells))
@@ -63,8 +69,9 @@ def parse_csv(text: str, name: str = "") -> Graph:
             weights[channel].append(_weight(cells, channel, Place(name, number, 1) if name else None))
     if not ways <= {"true"} and ways != {"false"}:
         raise _refused(name, 1, "expected `directed` to be true in every row, or false in every row")
-    if len(set(ends)) != len(ends):
-        twice = Counter(ends).most_common(1)[0][0]
+    pairs = [(min(pair), max(pair)) for pair in ends] if ways == {"false"} else ends
+    if len(set(pairs)) != len(pairs):
+        twice = Counter(pairs).most_common(1)[0][0]
         raise RiskInputError(f"edge `{twice[0]}` to `{twice[1]}` stands twice", code="C0705")
     nodes = dict.fromkeys(end for pair in ends for end in pair)
     arrays = {channel: np.array(values, np.float64) for channel, values in weights.items()}
@@ -73,14 +80,34 @@ def parse_csv(text: str, name: str = "") -> Graph:
 
 def graph_to_csv(graph: Graph) -> str:
     """Give a graph's edges as a table that `parse_csv` reads back; node names become text."""
+    names = text_names(graph)
+    reserved = [name for name in graph.channels if _column(name) in (*ENDS, DIRECTED, TYPE, *SILENT)]
+    if reserved or any(text != text.strip() for text in (*names, *graph.channels)):
+        what = f"a channel `{reserved[0]}`" if reserved else "a name that begins or ends with a space"
+        raise RiskInputError(f"CSV cannot hold {what}", code="C0702", hint="write JSON")
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([*ENDS, DIRECTED, *graph.channels])
     way = "true" if graph.directed else "false"
     for e, (a, b) in enumerate(zip(graph.source.tolist(), graph.target.tolist(), strict=True)):
         parts = [repr(float(p[e])) for p in graph.channels.values()]
-        writer.writerow([str(graph.nodes[a]), str(graph.nodes[b]), way, *parts])
+        writer.writerow([names[a], names[b], way, *parts])
     return out.getvalue()
+
+
+def text_names(graph: Graph) -> list[str]:
+    """Give the nodes' names as text, which is all that most files hold.
+
+    Raises:
+        RiskInputError: C0702, where two would read alike.
+    """
+    names = [str(node) for node in graph.nodes]
+    if len(set(names)) != len(names):
+        twice = Counter(names).most_common(1)[0][0]
+        raise RiskInputError(
+            f"two nodes read `{twice}` once they are text", code="C0702", hint="give them names that differ"
+        )
+    return names
 
 
 def parse_graphml(text: str, name: str = "") -> Graph:
@@ -110,7 +137,11 @@ def graph_to_graphml(graph: Graph) -> str:
         import networkx as nx
     except ModuleNotFoundError as error:
         raise missing_extra(error.name or "networkx", "graphs") from error
-    return "\n".join(nx.generate_graphml(graph.to_networkx()))
+    named = replace(graph, nodes=tuple(text_names(graph)))
+    unfit = next((str(name) for name in (*named.nodes, *graph.channels) if NO_XML.search(str(name))), None)
+    if unfit is not None:
+        raise RiskInputError(f"GraphML cannot hold the name {unfit!a}", code="C0702", hint="write JSON")
+    return "\n".join(nx.generate_graphml(named.to_networkx()))
 
 
 def _column(cell: str) -> str:

@@ -122,6 +122,8 @@ class Graph:
         names = checked_names(nodes)
         places = checked_ends(ends, len(names))
         given = weight if isinstance(weight, Mapping) else {WEIGHT: weight}
+        if not given and len(places):
+            raise RiskInputError("the edges have no channel, expected one or more", code="C0704")
         channels = {name: checked_weights(name, p, places, names) for name, p in given.items()}
         return cls._sorted(names, directed, places, channels, checked_quantities(quantities or {}, names))
 
@@ -167,13 +169,20 @@ class Graph:
         Args:
             graph: any networkx graph.
             weight: the edge attribute that holds the probability, or several: one channel each.
-            quantities: node attributes to take along where every node has them.
+            quantities: node attributes to take along where a node has them; a node without `consequence`
+                has 1, one without another is an error.
 
         Raises:
-            RiskInputError: C0704 for an edge without the attribute or with one that is no probability.
+            RiskInputError: C0704 for an edge without the attribute or with one that is no probability, C0706
+                likewise for nodes, C0701 for a graph that is changed while it is read.
         """
         names = (weight,) if isinstance(weight, str) else tuple(weight)
-        edges = list(graph.edges(data=True))
+        try:
+            nodes, edges = dict(graph.nodes(data=True)), list(graph.edges(data=True))
+        except RuntimeError:
+            raise RiskInputError(
+                "the graph was changed while it was read", code="C0701", hint="hand in a copy: graph.copy()"
+            ) from None
         values: dict[str, list[object]] = {name: [] for name in names}
         for u, v, attributes in edges:
             if not any(name in attributes for name in names):
@@ -185,12 +194,12 @@ class Graph:
             for name in names:
                 values[name].append(attributes.get(name, 0.0))
         taken = {
-            name: [graph.nodes[node][name] for node in graph]
+            name: [known.get(name, 1.0 if name == "consequence" else None) for known in nodes.values()]
             for name in quantities
-            if len(graph) and all(name in graph.nodes[node] for node in graph)
+            if any(name in known for known in nodes.values())
         }
         return cls.from_edges(
-            graph.nodes,
+            nodes,
             [(u, v) for u, v, _ in edges],
             {name: np.array(p, dtype=object) for name, p in values.items()},
             directed=bool(graph.is_directed()),
@@ -198,9 +207,15 @@ class Graph:
         )
 
     def to_networkx(self) -> nx.Graph:
-        """Give a networkx graph with the total in `weight` and each further channel under its name."""
+        """Give a networkx graph with the total in `weight` and each further channel under its name.
+
+        Raises:
+            RiskInputError: C0702, for a node `None`.
+        """
         import networkx as nx  # an optional extra, needed here only
 
+        if None in self.position:
+            raise RiskInputError("networkx has no node `None`", code="C0702", hint="give it another name")
         graph = nx.DiGraph() if self.directed else nx.Graph()
         for i, node in enumerate(self.nodes):
             graph.add_node(node, **{name: float(q[i]) for name, q in self.quantities.items()})

@@ -19,9 +19,12 @@ from pathlib import Path
 
 from ripstop.core.errors import Place
 from ripstop.risk.errors import RiskInputError
+from ripstop.risk.inputs import as_number
+from ripstop.risk.settings import check_share
 from ripstop.risk.textfile import read_text
 
 LARGEST = 1 << 28  # bytes
+MOST_PAIRS = 1 << 21  # that are taken for edges, where no graph says which are
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,7 @@ class Incident:
         if not self.failures:
             raise RiskInputError("an incident has no failures, expected at least one", code="C0731")
         for node, t in self.failures.items():
-            if isinstance(t, bool) or not isinstance(t, int | float) or not math.isfinite(t):
+            if not math.isfinite(as_number(t)):
                 raise RiskInputError(f"`{node}` failed at `{t}`, expected a finite number", code="C0731")
         for effect, cause in self.causes.items():
             for node in (effect, cause):
@@ -84,7 +87,9 @@ def read_incidents(path: str | Path) -> tuple[Incident, ...]:
 def _incident(line: str) -> Incident:
     try:
         document = json.loads(line, object_pairs_hook=_once)
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        raise RiskInputError("nested too deeply for an incident", code="C0731") from None
+    except ValueError as error:
         raise RiskInputError(f"not a JSON incident: {str(error).lower()}", code="C0731") from None
     if not isinstance(document, dict) or not isinstance(document.get("failures"), dict):
         raise RiskInputError("expected an object with `failures`, times by node", code="C0731")
@@ -110,8 +115,9 @@ def split_incidents(
     """Give the earlier incidents and the last `held_out` share of them, in the order of the log.
 
     Raises:
-        RiskInputError: C0731, if either part would be empty.
+        RiskInputError: C0715 for a share that is none, C0731 if either part would be empty.
     """
+    held_out = check_share("held out", held_out, "C0715")
     cut = round(len(incidents) * (1.0 - held_out))
     if not 0 < cut < len(incidents):
         raise RiskInputError(
@@ -121,7 +127,11 @@ def split_incidents(
 
 
 def seen_pairs(incidents: Sequence[Incident]) -> list[tuple[Hashable, Hashable]]:
-    """List every pair of nodes of which one failed before the other in some incident, once each."""
+    """List every pair of nodes of which one failed before the other in some incident, once each.
+
+    Raises:
+        RiskInputError: C0731, for more than `MOST_PAIRS`: they grow with the square of an incident's size.
+    """
     found: dict[tuple[Hashable, Hashable], None] = {}
     for incident in incidents:
         order = sorted(incident.failures.items(), key=lambda item: item[1])
@@ -129,6 +139,12 @@ def seen_pairs(incidents: Sequence[Incident]) -> list[tuple[Hashable, Hashable]]
             for earlier, before in order[:i]:
                 if before < t:
                     found[(earlier, later)] = None
+            if len(found) > MOST_PAIRS:
+                raise RiskInputError(
+                    f"more than {MOST_PAIRS} pairs of nodes failed one after the other",
+                    code="C0731",
+                    hint="give the graph whose edges are to be learned",
+                )
     return list(found)
 
 

@@ -106,8 +106,8 @@ def no_probability(
 def shown(values: ArrayLike, at: int) -> str:
     """Give a value as an error shows it."""
     value = np.asarray(values, dtype=object)[at]
-    if value is None or isinstance(value, bool):
-        return f"`{json.dumps(value)}`"
+    if value is None or isinstance(value, bool | str):
+        return f"`{json.dumps(value, ensure_ascii=False)}`"
     return f"{value:g}" if isinstance(value, float) else f"`{value}`"
 
 

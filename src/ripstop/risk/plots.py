@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,8 @@ from ripstop.risk.calibration import Calibration
 from ripstop.risk.errors import RiskInputError
 from ripstop.risk.graph import Graph
 from ripstop.risk.report import RiskReport
+from ripstop.risk.settings import Settings
+from ripstop.risk.textfile import put_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,18 +38,26 @@ _RISK, _QUIET = _LINES[0][0], "0.45"
 
 
 def exceedance(
-    graph: Graph, *, trials: int = 1000, seed: int = 0, model: str = "percolation"
+    graph: Graph,
+    *,
+    trials: int = 1000,
+    seed: int = 0,
+    model: str = "percolation",
+    settings: Settings | None = None,
 ) -> NDArray[np.float64]:
     """Give P(share lost > x) for x = 0, 0.05 .. 0.95, shape (20, nodes), on common worlds.
 
     Raises:
         RiskInputError: as `assess`.
     """
-    rows = [assess(graph, theta=x, trials=trials, seed=seed, model=model).probability for x in SHARES]
-    return np.array(rows)
+    how = replace(settings or Settings(), threshold=None, expected=False, pool=None)
+    asked: dict[str, Any] = {"trials": trials, "seed": seed, "model": model, "settings": how}
+    return np.array([assess(graph, theta=x, **asked).probability for x in SHARES])
 
 
-def plot_report(report: RiskReport, graph: Graph, path: str | Path, *, top: int = 20) -> None:
+def plot_report(
+    report: RiskReport, graph: Graph, path: str | Path, *, top: int = 20, settings: Settings | None = None
+) -> None:
     """Draw a report: the ranking with intervals, cascade sizes of the riskiest nodes, and the graph by risk.
 
     Args:
@@ -53,6 +65,7 @@ def plot_report(report: RiskReport, graph: Graph, path: str | Path, *, top: int 
         graph: at most 500 nodes of it are drawn, the riskiest.
         path: where the picture goes; its ending says in which format.
         top: lines of the ranking.
+        settings: those that the report was made with, for the cascade sizes.
 
     Raises:
         ConfigurationError: C0001, matplotlib or networkx is not installed.
@@ -60,7 +73,7 @@ def plot_report(report: RiskReport, graph: Graph, path: str | Path, *, top: int 
     figure = _figure(15.0, 5.0)
     left, middle, right = figure.subplots(1, 3)
     _draw_ranking(left, report, top)
-    _draw_sizes(middle, report, graph)
+    _draw_sizes(middle, report, graph, settings)
     _draw_graph(right, report, graph)
     _save(figure, path)
 
@@ -106,8 +119,10 @@ def plot_calibration(calibration: Calibration, path: str | Path) -> None:
 
 
 def _save(figure: Figure, path: str | Path) -> None:
+    drawn = io.BytesIO()
     try:
-        figure.savefig(path)
+        figure.savefig(drawn, format=Path(path).suffix[1:])
+        put_file(path, drawn.getvalue())
     except ValueError:
         raise RiskInputError(
             f"`{path}`: no such picture can be drawn", code="C0701", hint="end the name in .png, .svg or .pdf"
@@ -145,10 +160,11 @@ def _draw_ranking(axes: Axes, report: RiskReport, top: int) -> None:
     )
 
 
-def _draw_sizes(axes: Axes, report: RiskReport, graph: Graph) -> None:
+def _draw_sizes(axes: Axes, report: RiskReport, graph: Graph, settings: Settings | None) -> None:
     if not len(graph.nodes):
         return
-    table = exceedance(graph, trials=min(report.trials, 1000), seed=report.seed, model=report.model)
+    asked: dict[str, Any] = {"seed": report.seed, "model": report.model, "settings": settings}
+    table = exceedance(graph, trials=min(report.trials, 1000), **asked)
     for line, (colour, dashes) in zip(report.ranking(len(_LINES)), _LINES, strict=False):
         sizes = table[:, graph.index(line.node)]
         axes.step(SHARES, sizes, where="post", color=colour, linestyle=dashes, label=_short(line.node))

@@ -2,7 +2,9 @@
 
 Greedy with lazy evaluation: what a measure brings is nearly always less once others are in place, so the gain
 known from an earlier round is an upper bound, and only the measure that leads by its bound is tried again.
-All sets meet the same worlds.
+Where few sets are possible they are all tried, since a measure may bring nothing but together with another:
+of two roads that a failure can take, one has to be closed as well as the other. All sets meet the same
+worlds.
 
 References:
     Minoux (1978), Accelerated greedy algorithms for maximizing submodular set functions.
@@ -13,19 +15,23 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations, islice
 
 import numpy as np
 
 from ripstop.risk.assessment import assess
 from ripstop.risk.errors import RiskInputError
 from ripstop.risk.graph import Graph
+from ripstop.risk.jobs import Job
 from ripstop.risk.report import RiskReport
-from ripstop.risk.settings import Settings, check_share, check_whole
+from ripstop.risk.settings import check_share, check_whole
 from ripstop.risk.whatif import GraphMitigation, with_room
 
 SHORTLIST = 64
+MOST_SETS = 1024  # that are tried one by one, fewer on a graph on which they would take long:
+MOST_WORK = 1 << 17  # nodes of all of them together
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +49,10 @@ class Limits:
                 "expected none below 0 and at least one evaluation",
                 code="C0732",
             )
+
+    def allow(self, measures: Sequence[GraphMitigation]) -> bool:
+        """Tell whether a set costs no more, and holds no more, than it may."""
+        return len(measures) <= self.measures and sum(m.cost for m in measures) <= self.cost
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,8 +88,10 @@ def cheapest(
     """Search for a cheap set of mitigations that brings the risk of every watched node to `target` or under.
 
     Greedy by gain for cost, then every measure that turns out not to be needed is taken out again, the
-    dearest first; where one candidate is enough by itself, the cheapest such is compared too. The set is
-    good, not proved optimal: the problem is NP-hard.
+    dearest first; where that does not reach the target, so is what all candidates together do not need. Then
+    each measure alone that costs less is tried, and cheaper sets in the order of their cost: all of them on
+    small graphs with ten candidates or so, where the set is the cheapest, else a first part. The set is good,
+    not proved optimal: the problem is NP-hard.
 
     Args:
         graph: the risk graph.
@@ -98,11 +110,9 @@ def cheapest(
     search = _Search(with_room(graph, [p for c in candidates for p in c.added]), watched, ask or assess)
     chosen = search.greedy(candidates, target, within)
     chosen = search.prune(chosen, target)
-    single = search.single(candidates, target, within)
-    if single is not None and (
-        sum(m.cost for m in chosen) > single.cost or not search.reaches(chosen, target)
-    ):
-        chosen = [single]
+    if not search.reaches(chosen, target):
+        chosen = search.needed(candidates, target, within) or chosen
+    chosen = search.cheaper(chosen, candidates, target, within)
     report = search.report(chosen)
     risk = search.worst(report)
     return Chosen(
@@ -174,17 +184,50 @@ class _Search:
                 chosen = rest
         return chosen
 
-    def single(
+    def needed(
         self, candidates: Sequence[GraphMitigation], target: float, limits: Limits
-    ) -> GraphMitigation | None:
-        if limits.measures < 1 or self.reaches([], target):
-            return None
-        for measure in sorted(candidates, key=lambda m: m.cost):
-            if measure.cost > limits.cost or self.evaluations >= limits.evaluations:
-                return None
-            if self.reaches([measure], target):
-                return measure
-        return None
+    ) -> list[GraphMitigation]:
+        """Give those of all candidates that cannot be spared, if they reach the target within the limits."""
+        if self.evaluations + len(candidates) >= limits.evaluations:
+            return []
+        kept = self.prune(list(candidates), target)
+        return kept if limits.allow(kept) and self.reaches(kept, target) else []
+
+    def cheaper(
+        self,
+        chosen: Sequence[GraphMitigation],
+        candidates: Sequence[GraphMitigation],
+        target: float,
+        limits: Limits,
+    ) -> list[GraphMitigation]:
+        """Give the cheapest of `chosen`, the single measures and the first sets by cost."""
+        cost = sum(m.cost for m in chosen) if self.reaches(chosen, target) else math.inf
+        first = min(MOST_SETS, MOST_WORK // max(len(self._graph.nodes), 1))
+        alone = min(limits.measures, 1)
+        for sets in (_by_cost(candidates, alone), islice(_by_cost(candidates, limits.measures), first)):
+            for measures in sets:
+                price = sum(m.cost for m in measures)
+                if self.evaluations >= limits.evaluations or price >= cost or price > limits.cost:
+                    break
+                if self.reaches(measures, target):
+                    chosen, cost = measures, price
+                    break
+        return list(chosen)
+
+
+def _by_cost(candidates: Sequence[GraphMitigation], most: int) -> Iterator[list[GraphMitigation]]:
+    """Give sets of at most so many candidates in the order of cost; of equal ones the smaller first."""
+    order = sorted(candidates, key=lambda m: m.cost)
+    heap: list[tuple[float, int, tuple[int, ...]]] = [(0.0, 0, ())]
+    while heap:
+        _, _, places = heapq.heappop(heap)
+        yield [order[i] for i in places]
+        following = places[-1] + 1 if places else 0
+        if following < len(order):
+            longer, moved = (*places, following), (*places[:-1], following)
+            for grown in (longer, moved) if places else (longer,):
+                if len(grown) <= most:
+                    heapq.heappush(heap, (math.fsum(order[i].cost for i in grown), len(grown), grown))
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,27 +242,47 @@ class Critical:
 def most_critical(
     graph: Graph, k: int, *, links: bool = False, theta: float = 0.5, trials: int = 512, seed: int = 0
 ) -> tuple[Critical, ...]:
-    """Name the `k` agents, or links, without which cascades would be smallest: greedy, on common worlds.
-
-    The loss is the mean over all nodes of the share lost when that node fails. Of more than 64 candidates
-    those are tried whose isolation or cut takes most expected failures away at first order (the weights
-    around a node; an edge's weight times its ends' loss).
+    """Name the `k` agents, or links, without which cascades would be smallest, as `critical_for` does.
 
     Raises:
         RiskInputError: C0711 to C0713, C0732.
     """
+    return critical_for(Job(graph, theta, seed), k, links=links, trials=trials)
+
+
+def critical_for(job: Job, k: int, *, links: bool = False, trials: int = 512) -> tuple[Critical, ...]:
+    """Name the `k` agents, or links, without which cascades would be smallest, on common worlds.
+
+    The loss is the mean over all nodes of the share lost when that node fails. Every `k` are tried where that
+    makes few sets; else they are chosen one by one, each the best beside those before it. Of more than 64
+    candidates those are tried whose isolation or cut takes most expected failures away at first order (the
+    weights around a node; an edge's weight times its ends' loss).
+
+    Args:
+        job: the question: graph, theta, seed, model and settings.
+        k: how many.
+        links: links instead of agents.
+        trials: worlds for each set that is tried.
+
+    Raises:
+        RiskInputError: C0712, C0732.
+    """
     k = check_whole("k", k, "C0732", least=1, below=1 << 31)
-    settings = Settings(expected=True)
+    graph, how = job.graph, replace(job.settings, expected=True, threshold=None)
 
     def loss(measures: Sequence[GraphMitigation]) -> float:
         changed = graph
         for measure in measures:
             changed = measure.apply(changed)
-        report = assess(changed, theta=theta, trials=trials, seed=seed, settings=settings)
+        report = assess(changed, theta=job.theta, trials=trials, seed=job.seed, model=job.model, settings=how)
         share = report.expected_share
         return 0.0 if share is None or not len(share) else float(share.mean())
 
     names, measures = _shortlist(graph, links=links)
+    sets = math.comb(len(names), k)
+    if 1 < sets <= min(MOST_SETS, MOST_WORK // len(graph.nodes)):
+        best = min(combinations(range(len(names)), k), key=lambda some: loss([measures[i] for i in some]))
+        names, measures = [names[i] for i in best], [measures[i] for i in best]
     chosen: list[GraphMitigation] = []
     found: list[Critical] = []
     left = loss(chosen)

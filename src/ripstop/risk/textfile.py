@@ -1,4 +1,4 @@
-"""Reading a file that somebody names: too large, missing, not UTF-8 or no JSON is said in the same words."""
+"""Files that somebody names: what is wrong with one is said in the same words; they are written whole."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from ripstop.core.errors import Place
+from ripstop.core.files import write_whole
 from ripstop.risk.errors import RiskInputError
 
 
@@ -25,7 +26,11 @@ def read_text(path: str | Path, most: int, code: str, expected: str) -> str:
     try:
         if file.stat().st_size > most:
             raise RiskInputError(f"`{path}` is larger than {most} bytes", code=code)
-        return file.read_text(encoding="utf-8-sig")
+        with file.open("rb") as opened:  # a device has no size, and may have no end
+            raw = opened.read() if file.is_file() else opened.read(most + 1)
+        if len(raw) > most:
+            raise RiskInputError(f"`{path}` is larger than {most} bytes", code=code)
+        return raw.decode("utf-8-sig")
     except OSError as error:
         reason = (error.strerror or "cannot be read").lower()
         raise RiskInputError(f"`{path}`: {reason}", code=code) from None
@@ -44,3 +49,20 @@ def read_json(path: str | Path, most: int, code: str) -> object:
     except (RecursionError, ValueError):
         raise RiskInputError(f"`{path}` is no JSON that can be read", code=code) from None
     return document
+
+
+def put_file(path: str | Path, raw: bytes) -> None:
+    """Write a file whole or not at all, whatever interrupts; a device or a pipe is written to as it is.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    file = Path(path).resolve()
+    if file.exists() and not file.is_file():
+        file.write_bytes(raw)
+        return
+    try:
+        write_whole(file, raw)
+    except BaseException:
+        file.with_name(f"{file.name}.new").unlink(missing_ok=True)
+        raise

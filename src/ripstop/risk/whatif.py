@@ -129,11 +129,12 @@ class GraphMitigation:
             kept[base.edge(source, target)] = 0.0
         channels = {name: kept * p for name, p in self._shed(base).items()}
         if self.added:
-            new = np.zeros(len(base.source))
-            for (source, target), weight in self.added.items():
-                new[base.edge(source, target)] = check_share("weight", weight, "C0704")
             name = next(iter(channels))
-            channels[name] = 1.0 - (1.0 - channels[name]) * (1.0 - new)
+            grown = channels[name].copy()
+            for (source, target), weight in self.added.items():
+                at = base.edge(source, target)
+                grown[at] = 1.0 - (1.0 - grown[at]) * (1.0 - check_share("weight", weight, "C0704"))
+            channels[name] = grown
         return base.with_channels(channels).with_moved_load(self.moved)
 
     def _shed(self, graph: Graph) -> dict[str, Floats]:
@@ -159,7 +160,10 @@ def with_room(graph: Graph, pairs: Iterable[tuple[Hashable, Hashable]]) -> Graph
 
     A graph with room for every candidate's edges draws the same random numbers under all of them.
     """
-    new = [pair for pair in pairs if not graph.has_edge(*pair)]
+    missing = {pair for pair in pairs if not graph.has_edge(*pair)}
+    if not graph.directed:
+        missing = {min(pair, pair[::-1], key=lambda ends: graph.index(ends[0])) for pair in missing}
+    new = sorted(missing, key=lambda ends: (graph.index(ends[0]), graph.index(ends[1])))
     return graph.with_edges(new, np.zeros(len(new))) if new else graph
 
 

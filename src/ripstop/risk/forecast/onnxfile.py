@@ -23,6 +23,7 @@ from ripstop.risk.forecast.autoregression import Autoregression
 from ripstop.risk.forecast.forecaster import Errors, Forecaster, check_spans
 from ripstop.risk.forecast.record import record_from_json, refused
 from ripstop.risk.forecast.series import Floats
+from ripstop.risk.textfile import put_file
 
 KEY = "ripstop.forecast"
 FORMAT = 1
@@ -84,11 +85,8 @@ def write_model(model: Forecaster, weights: Weights, path: str | Path) -> None:
     made = graph_of(weights, model.window)
     helper.set_model_props(made, {KEY: json.dumps(_document(model), sort_keys=True)})
     checker.check_model(made)
-    file = Path(path)
-    part = file.with_name(file.name + ".part")
     try:
-        part.write_bytes(made.SerializeToString(deterministic=True))
-        part.replace(file)
+        put_file(path, made.SerializeToString(deterministic=True))
     except OSError as error:
         reason = (error.strerror or "cannot be written").lower()
         raise RiskInputError(f"the model `{path}` is not written: {reason}", code="C0752") from None
@@ -170,7 +168,8 @@ def read_model(path: str | Path) -> Forecaster:
     try:
         if file.stat().st_size > LARGEST:
             raise RiskInputError(f"the model `{path}` is larger than {LARGEST} bytes", code="C0752")
-        content = file.read_bytes()
+        with file.open("rb") as opened:
+            content = opened.read(LARGEST)
     except OSError as error:
         reason = (error.strerror or "cannot be read").lower()
         raise RiskInputError(f"the model `{path}` is not read: {reason}", code="C0752") from None
