@@ -131,6 +131,37 @@ def test_every_changed_byte_is_noticed_and_nothing_false_is_read(tmp_path):
             (folder / recovery.damaged).unlink()
 
 
+def test_what_was_kept_aside_is_never_overwritten_and_synced_before_the_cut(tmp_path, monkeypatch):
+    path = written(tmp_path)
+    whole = path.read_bytes()
+    calls, kept = [], {}
+    for name in ("fsync", "ftruncate"):
+        done = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda h, *a, n=name, d=done: (calls.append(n), d(h, *a))[1])
+    for at in (60, 160, 260):
+        calls.clear()
+        path.write_bytes(whole[:at] + b"!" + whole[at + 1 :])
+        damaged = path.read_bytes()
+        _, (*_, recovery) = reopened(tmp_path)
+        kept[recovery.damaged] = damaged
+        assert calls.index("fsync") < calls.index("ftruncate")
+        if at == 160:  # an operator takes the first one away
+            (tmp_path / "ledger.log.damaged-1").unlink()
+            del kept["ledger.log.damaged-1"]
+    assert sorted(kept) == ["ledger.log.damaged-1", "ledger.log.damaged-2"]
+    assert {name: (tmp_path / name).read_bytes() for name in kept} == kept
+
+
+def test_a_damaged_file_that_cannot_be_kept_aside_is_a_clear_error_and_left_as_it_is(tmp_path):
+    path = written(tmp_path)
+    raw = path.read_bytes()
+    path.write_bytes(raw[:60] + b"!" + raw[61:])
+    with no_file_longer_than(20), pytest.raises(LedgerError) as caught:
+        FileLedger(tmp_path, "drone-1")
+    assert caught.value.code == "C0402"
+    assert path.stat().st_size == len(raw)
+
+
 def test_garbage_behind_the_last_record_is_cut_off(tmp_path):
     rng = stream(5, "garbage")
     path = written(tmp_path)

@@ -12,7 +12,7 @@ from ripstop.core.journal import Entry, RecordKind, read_entry
 from ripstop.core.value import dataclass
 from ripstop.core.wire.chain import genesis
 
-from .ledger import LedgerError
+from .recovery import LedgerError
 from .settings import BUNDLE, LEDGER
 from .slots import Slots
 from .streams import holds_record, payload, read_head, read_stream

@@ -30,43 +30,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
 
-from ripstop.core.errors import ConfigurationError
 from ripstop.core.files import write_whole
 from ripstop.core.value import dataclass
 from ripstop.core.wire.chain import genesis, link
 
 from .personal import STREAM as _PERSONAL
 from .personal import PersonalValues
+from .recovery import LedgerError, Recovery, open_stream
 from .slots import Slots
-from .streams import (
-    MAX_RECORD,
-    StreamFile,
-    holds_record,
-    link_at,
-    payload,
-    read_head,
-    read_stream,
-    write_head,
-)
+from .streams import MAX_RECORD, StreamFile, create_stream, link_at, payload, read_head, write_head
 
 _MOST_WAITING = 4 << 20
 _SHORT = 7 / 8
 _COMPACT_BYTES = 1 << 20
 _SLOTTED, _SHARED = "bundle", "ledger"
-
-
-class LedgerError(ConfigurationError):
-    """The ledger's files cannot be used as they are (codes C04xx)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Recovery:
-    """What opening a stream found: `torn` bytes cut off its tail; `damaged` names the file kept aside."""
-
-    stream: str
-    records: int
-    torn: int = 0
-    damaged: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +155,8 @@ class FileLedger:
         try:
             self._claim()
             for path in sorted(self.folder.glob("*.log")):
-                self._files[path.stem] = self._open(path.stem)
+                self._files[path.stem], found = open_stream(path, owner)
+                self.recoveries.append(found)
             self._slots = Slots(self.folder, _SLOTTED)
             self.personal = PersonalValues(self.folder / f"{_PERSONAL}.db")
             self._apart = {_SLOTTED: self._slots.put, _PERSONAL: self.personal.put}
@@ -267,7 +245,7 @@ class FileLedger:
 
     def _write(self, stream: str, held: StreamFile) -> None:
         if held.handle < 0:
-            self._create(stream, held)
+            create_stream(self._path(stream), held, genesis(self._owner))
         held.write(self.share if stream == _SHARED else None)
 
     @property
@@ -378,12 +356,6 @@ class FileLedger:
     def _path(self, stream: str) -> Path:
         return self.folder / f"{stream}.log"
 
-    def _create(self, stream: str, held: StreamFile) -> None:
-        raw = write_head(0, genesis(self._owner))
-        write_whole(self._path(stream), raw)
-        held.handle = os.open(self._path(stream), os.O_RDWR)
-        held.size = held.safe = len(raw)
-
     def _compact(self, stream: str, held: StreamFile, count: int, begin: int) -> None:
         raw = os.pread(held.handle, held.size, 0)
         kept = raw[begin : held.size]
@@ -396,47 +368,6 @@ class FileLedger:
         held.base += count
         held.size = held.safe = len(head) + len(kept)
         held.is_doubted = False
-
-    def _open(self, stream: str) -> StreamFile:
-        path = self._path(stream)
-        try:
-            raw = path.read_bytes()
-            handle = os.open(path, os.O_RDWR)
-        except OSError as error:
-            raise LedgerError(
-                f"ledger file `{path}` cannot be opened: {error.strerror}", code="C0402"
-            ) from error
-        head = read_head(raw)
-        if head is None:
-            os.close(handle)
-            name = self._set_aside(path)
-            self.recoveries.append(Recovery(stream, 0, damaged=name))
-            held = StreamFile(-1, 0, 0, 0, genesis(self._owner))
-            self._create(stream, held)
-            return held
-        held = read_stream(raw, *head, handle)
-        held.safe = held.size
-        if held.size == len(raw):
-            # An earlier life may have ended before its sync: what is read counts as kept.
-            os.fdatasync(handle)
-            self.recoveries.append(Recovery(stream, len(held.offsets)))
-            return held
-        if holds_record(raw, held.size + 1):
-            name = self._set_aside(path, raw)
-            self.recoveries.append(Recovery(stream, len(held.offsets), damaged=name))
-        else:
-            self.recoveries.append(Recovery(stream, len(held.offsets), torn=len(raw) - held.size))
-        os.ftruncate(handle, held.size)
-        os.fdatasync(handle)
-        return held
-
-    def _set_aside(self, path: Path, copy: bytes | None = None) -> str:
-        before = len(list(self.folder.glob(f"{path.name}.damaged-*")))
-        aside = path.with_name(f"{path.name}.damaged-{before + 1}")
-        if copy is not None:
-            aside.write_bytes(copy)
-            return aside.name
-        return path.rename(aside).name
 
 
 def _sync_file(handle: int) -> OSError | None:

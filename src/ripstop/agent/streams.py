@@ -17,7 +17,9 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import field
 from itertools import accumulate
+from pathlib import Path
 
+from ripstop.core.files import write_whole
 from ripstop.core.value import dataclass
 from ripstop.core.wire.chain import link, links
 
@@ -132,6 +134,18 @@ class StreamFile:
 def _write_all(handle: int, raw: bytes, offset: int) -> None:
     if os.pwrite(handle, raw, offset) != len(raw):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def create_stream(path: Path, held: StreamFile, before: bytes) -> None:
+    """Make a stream's file, on stable storage; `before` is the link before its first record.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    raw = write_head(0, before)
+    write_whole(path, raw)
+    held.handle = os.open(path, os.O_RDWR)
+    held.size = held.safe = len(raw)
 
 
 def write_head(base: int, previous: bytes) -> bytes:
