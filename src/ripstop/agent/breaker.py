@@ -8,6 +8,7 @@ the state in which it was given: what ends in another spell counts for nothing.
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import fields
 from enum import Enum
 from typing import NamedTuple, Protocol
 
@@ -99,11 +100,12 @@ class BreakerSettings:
     """When a breaker opens and how it closes again; rates are shares in (0, 1].
 
     The window holds the last `sliding_window_size` calls, or with `time_window_s` those of that many
-    seconds. The breaker opens once at least `minimum_number_of_calls` are in it and a rate reaches its
-    threshold. The n-th opening in a row waits `wait_s` * 2**n, at most `wait_max_s`, jittered by the share
+    seconds. The breaker opens once at least `minimum_number_of_calls` are in it (or the `sliding_window_size`
+    that it holds) and a rate reaches its threshold. A call of more than `slow_call_duration_s` (0: none) is
+    slow. The n-th opening in a row waits `wait_s` * 2**n, at most `wait_max_s`, jittered by the share
     `jitter`; an opening counts as in a row when the breaker was closed for less than ten times its last wait.
-    In half-open `permitted_calls_in_half_open` probes decide by the same rates. `half_open_max_s` (0: for
-    ever) bounds how long probes that never come back can hold it there.
+    In half-open `permitted_calls_in_half_open` probes decide by the same rates; who has not decided after
+    `half_open_max_s` (0: for ever) is open again.
     """
 
     failure_rate_threshold: float = 0.5
@@ -119,6 +121,10 @@ class BreakerSettings:
     half_open_max_s: float = 0.0
 
     def __post_init__(self) -> None:
+        for field in fields(self):
+            value, kind = getattr(self, field.name), type(field.default)
+            if isinstance(value, bool) or not isinstance(value, (int, kind)):
+                raise self._impossible(field.name)
         claims = {
             "failure_rate_threshold": 0 < self.failure_rate_threshold <= 1,
             "slow_call_rate_threshold": 0 < self.slow_call_rate_threshold <= 1,
@@ -133,9 +139,17 @@ class BreakerSettings:
         }
         for name, holds in claims.items():
             if not holds:
-                raise ConfigurationError(
-                    f"`{name}` of a breaker cannot be `{getattr(self, name)}`", code="C0301"
-                )
+                raise self._impossible(name)
+
+    def _impossible(self, name: str) -> ConfigurationError:
+        return ConfigurationError(f"`{name}` of a breaker cannot be `{getattr(self, name)}`", code="C0301")
+
+    @property
+    def least_calls(self) -> int:
+        """How many calls the window must hold before its rates count."""
+        if self.time_window_s:
+            return self.minimum_number_of_calls
+        return min(self.minimum_number_of_calls, self.sliding_window_size)
 
 
 class _Window(Protocol):
@@ -144,6 +158,7 @@ class _Window(Protocol):
     slow: int
 
     def record(self, failed: bool, slow: bool, now_us: int) -> None: ...
+    def forget(self, now_us: int) -> None: ...
     def clear(self) -> None: ...
 
 
@@ -166,6 +181,9 @@ class CountWindow:
         """Forget every call."""
         self.calls = self.failures = self.slow = 0
         self._failed_bits = self._slow_bits = 0
+
+    def forget(self, now_us: int) -> None:
+        """Nothing is too old here."""
 
     def record(self, failed: bool, slow: bool, now_us: int) -> None:
         """Count one call and forget the oldest when the window is full."""
@@ -195,14 +213,19 @@ class TimeWindow:
         self.calls = self.failures = self.slow = 0
         self._buckets.clear()
 
-    def record(self, failed: bool, slow: bool, now_us: int) -> None:
-        """Count one call and forget those that are too old."""
-        second = now_us // 1_000_000
-        while self._buckets and self._buckets[0][0] <= second - self._seconds:
+    def forget(self, now_us: int) -> None:
+        """Forget the calls that are too old by now."""
+        oldest = now_us // 1_000_000 - self._seconds
+        while self._buckets and self._buckets[0][0] <= oldest:
             _, calls, failures, slows = self._buckets.popleft()
             self.calls -= calls
             self.failures -= failures
             self.slow -= slows
+
+    def record(self, failed: bool, slow: bool, now_us: int) -> None:
+        """Count one call and forget those that are too old."""
+        self.forget(now_us)
+        second = now_us // 1_000_000
         last = self._buckets.pop() if self._buckets and self._buckets[-1][0] == second else (second, 0, 0, 0)
         self._buckets.append((second, last[1] + 1, last[2] + failed, last[3] + slow))
         self.calls += 1
@@ -246,7 +269,7 @@ class Breaker:
     @property
     def failure_rate(self) -> float | None:
         """The share of failed calls, or None while fewer than the minimum are in the window."""
-        enough = self._window.calls >= self.settings.minimum_number_of_calls
+        enough = self._window.calls >= self.settings.least_calls
         return self._window.failures / self._window.calls if enough else None
 
     @property
@@ -273,6 +296,10 @@ class Breaker:
         """Give the transitions since the last time and forget them."""
         taken, self.transitions = self.transitions, []
         return taken
+
+    def forget(self, now_us: int) -> None:
+        """Let what is too old by now leave the window, before somebody looks at it."""
+        self._window.forget(now_us)
 
     def tick(self, now_us: int) -> None:
         """Let time pass: an open breaker whose wait is over goes half-open without waiting for a call."""
@@ -304,20 +331,25 @@ class Breaker:
     def succeed(self, permit: int, now_us: int, duration_s: float = 0.0) -> None:
         """Give a permit back: the call went well."""
         limit_s = self.settings.slow_call_duration_s
-        self._record(permit, False, bool(limit_s) and duration_s >= limit_s, now_us)
+        self._record(permit, False, bool(limit_s) and duration_s > limit_s, now_us)
 
-    def tally(self, permit: int) -> None:
-        """Give a permit back whose call went well and was not timed: `succeed` where nothing can move."""
-        if permit == self.spell and self.state is BreakerState.CLOSED:
-            window = self._window
-            window.record(False, False, 0)
-            if not window.failures and not window.slow:
-                self._settle()
+    def tally(self, permit: int) -> bool:
+        """Give a permit back whose call went well and was not timed: `succeed` where nothing can move.
+
+        Returns:
+            Whether it did; else it is still to be given back.
+        """
+        window = self._window
+        if permit != self.spell or self.state is not BreakerState.CLOSED or window.failures or window.slow:
+            return False
+        window.record(False, False, 0)
+        self._settle()
+        return True
 
     def fail(self, permit: int, now_us: int, duration_s: float = 0.0, *, at_once: bool = False) -> None:
         """Give a permit back: the call failed; `at_once` opens (or reopens) whatever the rates say."""
         limit_s = self.settings.slow_call_duration_s
-        self._record(permit, True, bool(limit_s) and duration_s >= limit_s, now_us)
+        self._record(permit, True, bool(limit_s) and duration_s > limit_s, now_us)
         if at_once and permit == self.spell:
             if self.state is BreakerState.CLOSED:
                 self._move(BreakerEvent.TRIPPED, now_us)
@@ -338,7 +370,7 @@ class Breaker:
 
     def _reclaim(self, now_us: int) -> None:
         limit_s = self.settings.half_open_max_s
-        if limit_s and self._out and now_us - self._changed_us >= limit_s * 1e6:
+        if limit_s and now_us - self._changed_us >= limit_s * 1e6:
             self._move(BreakerEvent.RELAPSED, now_us)
 
     def _record(self, permit: int, failed: bool, slow: bool, now_us: int) -> None:
@@ -353,9 +385,9 @@ class Breaker:
             return
         self._window.record(failed, slow, now_us)
         self._settle()
-        if (failed or slow) and self.state is BreakerState.CLOSED:
-            enough = self._window.calls >= self.settings.minimum_number_of_calls
-            if enough and self._is_bad(self._window):
+        if (self._window.failures or self._window.slow) and self.state is BreakerState.CLOSED:
+            enough = self._window.calls >= self.settings.least_calls
+            if enough and self._is_bad(self._window):  # also by a good call, the first that makes it enough
                 self._move(BreakerEvent.TRIPPED, now_us)
 
     def _settle(self) -> None:
@@ -373,6 +405,9 @@ class Breaker:
         before = self.state
         after = TRANSITIONS[before, event]
         if after is before:
+            if event is BreakerEvent.RESET:
+                self._window.clear()
+                self._settle()
             return
         wait_s = self._back_off(event, now_us) if after is BreakerState.OPEN else 0.0
         self.state = after

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from functools import lru_cache, partial
-from types import CellType, CodeType, FunctionType, MethodType, TracebackType
-from typing import NamedTuple, TypeAlias, TypeVar
+from functools import lru_cache, partial, wraps
+from types import (
+    AsyncGeneratorType,
+    CellType,
+    CodeType,
+    CoroutineType,
+    FunctionType,
+    GeneratorType,
+    MethodType,
+    TracebackType,
+)
+from typing import NamedTuple, ParamSpec, TypeAlias, TypeVar, cast
 
 from ripstop.core.canonical import Json
 from ripstop.core.decision import Limit
 from ripstop.core.errors import ConfigurationError
 
+P = ParamSpec("P")
 R = TypeVar("R")
 _Raised: TypeAlias = tuple[type[BaseException] | None, BaseException | None, TracebackType | None]
+LATER = frozenset((CoroutineType, GeneratorType, AsyncGeneratorType))  # what only runs when it is asked to
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
@@ -41,6 +52,44 @@ class Block(AbstractContextManager[None], AbstractAsyncContextManager[None]):
 
     async def __aexit__(self, *raised: *_Raised) -> bool | None:
         return self._ends.__exit__(*raised)
+
+
+def within(
+    block: Callable[[], AbstractContextManager[None]], fn: Callable[P, R], *, is_async: bool
+) -> Callable[P, R]:
+    """Decorate a generator function, sync or async: the block lasts for as long as it is iterated over.
+
+    Returns:
+        A function of the same kind. What is sent and thrown into a generator reaches it.
+    """
+    if not is_async:
+
+        @wraps(fn)
+        def iterated(*args: P.args, **kwargs: P.kwargs) -> Generator[object, object, object]:
+            with block():
+                return (yield from cast("Generator[object, object, object]", fn(*args, **kwargs)))
+
+        return cast("Callable[P, R]", iterated)
+
+    @wraps(fn)
+    async def streamed(*args: P.args, **kwargs: P.kwargs) -> AsyncGenerator[object, object]:
+        with block():
+            items = cast("AsyncGenerator[object, object]", fn(*args, **kwargs))
+            step: Awaitable[object] = anext(items)
+            while True:
+                try:
+                    item = await step
+                except StopAsyncIteration:
+                    return
+                try:
+                    step = items.asend((yield item))
+                except GeneratorExit:
+                    await items.aclose()
+                    raise
+                except BaseException as error:  # noqa: BLE001 - it is for the generator within
+                    step = items.athrow(error)
+
+    return cast("Callable[P, R]", streamed)
 
 
 def given(context: Mapping[str, Json] | None) -> Mapping[str, Json]:

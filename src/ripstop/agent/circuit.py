@@ -6,12 +6,14 @@ The lock guards a few lines of bookkeeping and is never held while the call runs
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from enum import Enum
 from functools import wraps
 from threading import Lock
+from types import AsyncGeneratorType, CoroutineType
 from typing import NamedTuple, ParamSpec, TypeVar, cast
 
 from ripstop.core.chance import SplitMix64
@@ -27,11 +29,13 @@ from .breaker import (
     Metrics,
     Transition,
 )
-from .calling import Block
+from .calling import LATER, Block, within
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 Listener = Callable[[Transition], None]
+log = logging.getLogger("ripstop.breaker")
 
 
 class CallEnd(Enum):
@@ -130,16 +134,21 @@ class CircuitBreaker:
     @property
     def failure_rate(self) -> float | None:
         """The share of failed calls in the window, or None while it holds too few."""
-        return self._core.failure_rate
+        with self._lock:
+            self._core.forget(self._now_us())
+            return self._core.failure_rate
 
     @property
     def metrics(self) -> Metrics:
         """What the window holds now."""
         with self._lock:
+            self._core.forget(self._now_us())
             return self._core.metrics
 
     def call(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run `fn` if the breaker lets it; whatever it raises counts and is raised on.
+
+        A coroutine or generator that it returns is the call: it counts when it has run.
 
         Raises:
             BreakerOpen: the breaker refuses; `fn` was not called.
@@ -153,6 +162,8 @@ class CircuitBreaker:
         except BaseException as error:
             self._broke(permit, began_us, error)
             raise
+        if type(result) in LATER:
+            return self._deferred(permit, result)
         if not (core.is_settled and self._is_plain):
             self._returned(permit, began_us, result)
         return result
@@ -215,8 +226,15 @@ class CircuitBreaker:
         self._tell(moved)
 
     def __call__(self, fn: Callable[P, R]) -> Callable[P, R]:
-        """Decorate a function or a coroutine function: what comes of it is `call`, written out."""
+        """Decorate a function or a coroutine function: what comes of it is `call`, written out.
+
+        Iterating over a generator, sync or async, is one call: permitted when it begins, counted when it
+        ends; one that is left before its end counts neither way.
+        """
         core, is_plain = self._core, self._is_plain
+        is_iterated, is_async = inspect.isgeneratorfunction(fn), inspect.isasyncgenfunction(fn)
+        if is_iterated or is_async:
+            return within(self._block, fn, is_async=is_async)
         if inspect.iscoroutinefunction(fn):
             waiting = cast("Callable[P, Awaitable[object]]", fn)
 
@@ -246,6 +264,8 @@ class CircuitBreaker:
             except BaseException as error:
                 self._broke(permit, began_us, error)
                 raise
+            if type(result) in LATER:
+                return self._deferred(permit, result)
             if not (core.is_settled and is_plain):
                 self._returned(permit, began_us, result)
             return result
@@ -294,22 +314,36 @@ class CircuitBreaker:
             raise BreakerOpen(self.name, core.state, core.retry_s(now_us))
         return permit, began_us
 
+    def _deferred(self, permit: int, result: R) -> R:
+        """Guard what a call has made and not run yet: that is the call."""
+        with self._lock:
+            self._core.cancel(permit)
+        if isinstance(result, CoroutineType):
+            return cast("R", self.call_async(lambda: result))
+        return within(self._block, lambda: result, is_async=isinstance(result, AsyncGeneratorType))()
+
     def _returned(self, permit: int, began_us: int, result: object) -> None:
-        if self._is_plain and self._core.state is BreakerState.CLOSED:
+        if self._is_plain:
             with self._lock:
-                self._core.tally(permit)
-            return
+                if self._core.tally(permit):
+                    return
         judge = self._outcomes.is_bad_result
-        is_bad = judge is not None and judge(result)
+        try:
+            is_bad = judge is not None and judge(result)
+        except BaseException as error:  # the permit must not be lost with it
+            self._broke(permit, began_us, error)
+            raise
         self._end(permit, began_us, CallEnd.FAILED if is_bad else CallEnd.SUCCEEDED)
 
     def _broke(self, permit: int, began_us: int, error: BaseException) -> None:
-        self._end(permit, began_us, self._outcomes.judge(error))
+        end = CallEnd.FAILED
+        try:
+            end = self._outcomes.judge(error)
+        finally:
+            self._end(permit, began_us, end)
 
     def _end(self, permit: int, began_us: int, end: CallEnd) -> None:
-        core = self._core
-        is_idle = end is CallEnd.SUCCEEDED and core.state is BreakerState.CLOSED and not self._needs_time
-        now_us = 0 if is_idle else self._now_us()
+        now_us = self._now_us()
         self._count(permit, end, now_us, (now_us - began_us) / 1e6 if self._timed else 0.0)
 
     def _count(self, permit: int, end: CallEnd, now_us: int, duration_s: float) -> None:
@@ -328,12 +362,18 @@ class CircuitBreaker:
 
     def _hear(self, end: CallEnd) -> None:
         if self._outcomes.told is not None:
-            self._outcomes.told(end)
+            self._safely(self._outcomes.told, end)
 
     def _tell(self, moved: list[Transition]) -> None:
         if self._listener is not None:
             for transition in moved:
-                self._listener(transition)
+                self._safely(self._listener, transition)
+
+    def _safely(self, listener: Callable[[T], None], event: T) -> None:
+        try:
+            listener(event)
+        except Exception as error:  # who listens must not change what becomes of the call, or of its permit
+            log.exception("listener.failed", extra={"breaker": self.name, "reason": str(error)})
 
 
 class Circuits:
