@@ -19,6 +19,7 @@ from ripstop.links.timeline import Timeline
 
 FLEET = "test"
 NAMES = Subjects(FLEET)
+SUSPECT = "d015"
 PLAYBOOK = Path(__file__).parents[2] / "playbooks" / "drones.yaml"
 COMMAND = Ed25519Signer(b"c" * 32, Role.COMMAND)
 VOCABULARY = Vocabulary("drone", signals={"battery_percent": SignalSpec("battery_percent", low=0, high=100)})
@@ -145,6 +146,11 @@ class World:
         scripted.work = replace(scripted.work, **changes)
         self.perform(agent, scripted.report(self.network.now(agent)))
 
+    def report_all(self, but=()):
+        for agent in self.agents:
+            if agent not in but:
+                self.report_work(agent)
+
 
 def make_node(names, book=None, **settings):
     told = ControlSettings(**({"fleet": FLEET, "beat_s": 1.0, "tick_s": 1.0, "survey_s": 0.0} | settings))
@@ -168,3 +174,14 @@ def make_world(works=None, book=None, seed=1, conditions=None, **settings):
     for name, agent in agents.items():
         network.attach(name, agent)
     return world
+
+
+def fail(world, agent=SUSPECT):
+    world.agents[agent].breaker = "open"
+    world.say(agent, "anomaly.detected", signal="battery_percent")
+    world.say(agent, "breaker.opened")
+
+
+def recover(world, agent=SUSPECT):
+    world.agents[agent].breaker = "closed"
+    world.say(agent, "breaker.closed")

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from control.scripted_fleet import NAMES, drone, make_node, make_world, playbook
+from control.scripted_fleet import NAMES, SUSPECT, drone, fail, make_node, make_world, playbook, recover
 from ripstop.control.mitigation.hub import State
 from ripstop.control.mitigation.playbook import Approval, IsolateRung, Ladder, StabilityRule, Verdict
 from ripstop.core.errors import ConfigurationError
@@ -15,29 +15,6 @@ from ripstop.core.node import Send
 from ripstop.core.wire.record import pack, unpack
 from ripstop.links.conditions import Conditions
 from ripstop.risk import margin, swing_model
-
-SUSPECT = "d015"
-
-
-def fail(world, agent=SUSPECT):
-    world.agents[agent].breaker = "open"
-    world.say(agent, "anomaly.detected", signal="battery_percent")
-    world.say(agent, "breaker.opened")
-
-
-def report_all(world, but=()):
-    for name in world.agents:
-        if name not in but:
-            world.report_work(name)
-
-
-def levels(world):
-    return [r["level"] for r in world.named("risk.assessed") if r["triggers"]]
-
-
-def recover(world, agent=SUSPECT):
-    world.agents[agent].breaker = "closed"
-    world.say(agent, "breaker.closed")
 
 
 def test_a_healthy_fleet_gets_an_epoch_an_empty_intent_and_no_incident():
@@ -260,72 +237,6 @@ def test_a_peer_cannot_speak_for_another_through_the_hub():
     world.run(1)
     assert world.agents["d002"].peer == []
     assert world.named("peer.rejected")[0]["sender"] == "d000"
-
-
-def test_a_restarted_control_plane_keeps_the_protection_and_then_lifts_it():
-    world = make_world()
-    world.run(5)
-    fail(world)
-    world.run(5)
-    before = world.agents["d000"].intent.mitigations
-    world.network.crash("control")
-    world.run(2)
-    recover(world)
-    world.network.attach("control", make_node(world.agents))
-    world.run(2.0)  # what is taken over goes out with the first tick
-    assert world.named("authority.gained")[-1]["epoch"] == 2
-    assert world.named("incident.adopted")
-    assert world.agents["d000"].intent.mitigations == before
-    assert world.agents["d000"].position.epoch == 2
-    report_all(world)
-    world.run(10)
-    assert world.agents["d000"].intent.mitigations == ()
-    assert world.named("incident.closed")
-
-
-def test_a_restarted_control_plane_lifts_nothing_while_it_is_blind():
-    world = make_world()
-    world.run(5)
-    fail(world)
-    world.run(5)
-    before = world.agents["d000"].intent.mitigations
-    assert before
-    world.network.crash("control")
-    world.run(1)
-    for agent in world.agents.values():
-        agent.is_mute = True  # its reports are lost for a while
-    world.network.attach("control", make_node(world.agents))
-    world.run(5)  # the dwell is 3 s
-    assert levels(world)[-1] == "undecided"
-    for agent in world.agents.values():
-        agent.is_mute = False
-    report_all(world, but=[SUSPECT])
-    world.run(5)  # the faulty one's work is not known yet: nothing says how far its fault would spread
-    assert not world.named("mitigation.lifting")
-    assert world.agents["d000"].intent.mitigations == before
-    report_all(world)
-    world.run(20)
-    assert levels(world)[-1] == "high"
-    assert not world.named("mitigation.lifting")
-
-
-def test_a_restarted_control_plane_lets_go_of_a_fleet_that_is_gone_or_has_landed():
-    for is_mute in (True, False):
-        world = make_world()
-        world.run(5)
-        fail(world)
-        world.run(5)
-        world.network.crash("control")
-        for name, agent in world.agents.items():
-            agent.is_mute, agent.breaker = is_mute, "closed"
-            world.report_work(name, active=False, available=False)
-        world.network.attach("control", make_node(world.agents))
-        world.run(11.5 if is_mute else 1)
-        assert not world.named("incident.closed")
-        if not is_mute:
-            report_all(world)
-        world.run(12)
-        assert world.named("incident.closed"), is_mute
 
 
 def test_the_second_control_plane_stays_passive():
