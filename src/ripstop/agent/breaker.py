@@ -15,6 +15,10 @@ from ripstop.core.chance import SplitMix64
 from ripstop.core.errors import ConfigurationError, RipstopError
 from ripstop.core.value import dataclass
 
+_WHOLE = (
+    "sliding_window_size", "time_window_s", "minimum_number_of_calls", "permitted_calls_in_half_open",
+)  # fmt: skip
+
 
 class BreakerState(Enum):
     """Where a breaker stands."""
@@ -119,6 +123,10 @@ class BreakerSettings:
     half_open_max_s: float = 0.0
 
     def __post_init__(self) -> None:
+        for name in self.__slots__:
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int if name in _WHOLE else int | float):
+                raise _refused(name, value, "whole number" if name in _WHOLE else "number")
         claims = {
             "failure_rate_threshold": 0 < self.failure_rate_threshold <= 1,
             "slow_call_rate_threshold": 0 < self.slow_call_rate_threshold <= 1,
@@ -133,9 +141,12 @@ class BreakerSettings:
         }
         for name, holds in claims.items():
             if not holds:
-                raise ConfigurationError(
-                    f"`{name}` of a breaker cannot be `{getattr(self, name)}`", code="C0301"
-                )
+                raise _refused(name, getattr(self, name))
+
+
+def _refused(name: str, value: object, expected: str = "") -> ConfigurationError:
+    hint = f"expected a {expected}" if expected else ""
+    return ConfigurationError(f"`{name}` of a breaker cannot be `{value}`", code="C0301", hint=hint)
 
 
 class _Window(Protocol):
