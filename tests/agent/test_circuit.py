@@ -6,6 +6,7 @@ import pytest
 from ripstop.agent.breaker import BreakerOpen, BreakerState
 from ripstop.agent.circuit import CallEnd, CircuitBreaker, Outcomes
 from ripstop.core.clock import ManualClock
+from ripstop.core.errors import ConfigurationError
 
 
 def broken():
@@ -26,6 +27,27 @@ def open_it(circuit):
 
 def test_a_call_passes_its_arguments_and_its_result_through():
     assert breaker().call(lambda a, b=0: a + b, 1, b=2) == 3
+
+
+@pytest.mark.parametrize(
+    ("positional", "thresholds", "words", "hint"),
+    [
+        ((3,), {}, "cannot be made of `3`", "by name"),
+        (("radio",), {}, "cannot be made of `radio`", "by name"),
+        ((), {"failure_threshold": 3}, "has no `failure_threshold`", "`failure_rate_threshold`"),
+        ((), {"recovery_timeout": 5}, "has no `recovery_timeout`", "wait_s"),
+        ((), {"wait_s": "5"}, "`wait_s` of a breaker cannot be `5`", "a number"),
+        ((), {"sliding_window_size": 2.5}, "cannot be `2.5`", "a whole number"),
+        ((), {"minimum_number_of_calls": True}, "cannot be `True`", "a whole number"),
+        ((), {"wait_s": -1}, "`wait_s` of a breaker cannot be `-1`", ""),
+    ],
+)
+def test_what_a_breaker_cannot_be_made_of_is_a_clear_error(positional, thresholds, words, hint):
+    with pytest.raises(ConfigurationError) as caught:
+        CircuitBreaker(*positional, **thresholds)
+    assert caught.value.code == "C0301"
+    assert words in str(caught.value)
+    assert hint in caught.value.hint
 
 
 def test_a_refusal_is_a_runtime_error_and_the_function_is_not_called():

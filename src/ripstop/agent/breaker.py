@@ -124,7 +124,7 @@ class BreakerSettings:
         for field in fields(self):
             value, kind = getattr(self, field.name), type(field.default)
             if isinstance(value, bool) or not isinstance(value, (int, kind)):
-                raise self._impossible(field.name)
+                raise self._impossible(field.name, "number" if kind is float else "whole number")
         claims = {
             "failure_rate_threshold": 0 < self.failure_rate_threshold <= 1,
             "slow_call_rate_threshold": 0 < self.slow_call_rate_threshold <= 1,
@@ -141,8 +141,11 @@ class BreakerSettings:
             if not holds:
                 raise self._impossible(name)
 
-    def _impossible(self, name: str) -> ConfigurationError:
-        return ConfigurationError(f"`{name}` of a breaker cannot be `{getattr(self, name)}`", code="C0301")
+    def _impossible(self, name: str, expected: str = "") -> ConfigurationError:
+        return ConfigurationError(
+            f"`{name}` of a breaker cannot be `{getattr(self, name)}`", code="C0301",
+            hint=f"expected a {expected}" if expected else "",
+        )  # fmt: skip
 
     @property
     def least_calls(self) -> int:

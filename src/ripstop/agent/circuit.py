@@ -18,6 +18,7 @@ from typing import NamedTuple, ParamSpec, TypeVar, cast
 
 from ripstop.core.chance import SplitMix64
 from ripstop.core.clock import Clock, SystemClock
+from ripstop.core.errors import ConfigurationError
 from ripstop.core.value import dataclass
 
 from .breaker import (
@@ -36,6 +37,22 @@ R = TypeVar("R")
 T = TypeVar("T")
 Listener = Callable[[Transition], None]
 log = logging.getLogger("ripstop.breaker")
+
+
+def _chosen(settings: BreakerSettings | None, thresholds: dict[str, float]) -> BreakerSettings:
+    if not isinstance(settings, BreakerSettings | None):
+        raise ConfigurationError(
+            f"a breaker cannot be made of `{settings}`", code="C0301",
+            hint="thresholds are given by name, as `minimum_number_of_calls=3, wait_s=5.0`",
+        )  # fmt: skip
+    from ripstop.policy.diagnostics import nearest  # of no use otherwise
+
+    known = BreakerSettings.__slots__
+    for name in thresholds:
+        if name not in known:
+            hint = nearest(name, known) or f"known: {', '.join(known)}"
+            raise ConfigurationError(f"a breaker has no `{name}`", code="C0301", hint=hint)
+    return replace(settings or BreakerSettings(), **thresholds)  # type: ignore[arg-type]  # checked there
 
 
 class CallEnd(Enum):
@@ -113,7 +130,7 @@ class CircuitBreaker:
         seed: int | None = None,
         **thresholds: float,
     ) -> None:
-        chosen = replace(settings or BreakerSettings(), **thresholds)  # type: ignore[arg-type]  # checked there
+        chosen = _chosen(settings, thresholds)
         self.name = name
         self._clock = clock or SystemClock()
         self._core = Breaker(chosen, chance=SplitMix64(self._clock.now().wall_us if seed is None else seed))
