@@ -1,5 +1,7 @@
 """Explanations: what settled a denial, and the smallest change of inputs that turns it into ALLOW."""
 
+import math
+
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -71,6 +73,15 @@ def test_a_prohibition_names_what_held():
         ("mode in ['idle', 'off']", {"mode": "busy"}, {"mode": '"idle"'}),
         ("a >= 3", {}, {"a": "3"}),
         ("max(a, b) < 4", {"a": 9, "b": 1}, {"a": "less than 4"}),
+        ("a < 3", {}, {"a": "2"}),
+        ("a < 3", {"a": math.nan}, {"a": "2"}),
+        ("a < 3", {"a": 10**400}, {"a": "2"}),
+        ("a < 3", {"a": "5"}, {"a": "2"}),
+        ("a != 3", {"a": 3}, {"a": "less than 3"}),
+        ("name != 'x'", {"name": "x"}, {"name": '"other"'}),
+        ("name != 'x'", {}, {"name": '"other"'}),
+        ("flag and a < 3", {"a": 2}, {"flag": "true"}),
+        ("3 * a >= 2", {"a": 0}, {"a": "at least 0.6666666666666666"}),
     ],
 )
 def test_the_smallest_change_of_one_input_is_found(text, context, bounds):
@@ -78,6 +89,26 @@ def test_the_smallest_change_of_one_input_is_found(text, context, bounds):
     assert single(found) == bounds
     for changes in found.proposals:
         assert ask({**context, **{change.name: change.value for change in changes}})
+
+
+@pytest.mark.parametrize("wrong", [None, math.inf, 10**400, "5", [], {}, [4]])
+def test_what_is_declared_is_brought_back_from_any_other_type(wrong):
+    signals = {"a": {"range": [0, 2]}}
+    vocabulary = {"name": "v", "signals": signals, "actions": {"go": {}}}
+    found, ask = explained([rule("a < 1", vocabulary=vocabulary, guards=["go"])], {"a": wrong})
+    ((change,),) = found.proposals
+    assert ask({"a": change.value})
+    assert change.bound == "0"
+
+
+def test_a_cost_is_brought_down_to_what_a_bucket_holds():
+    actions = {"go": {"parameters": {"p": {}}}}
+    vocabulary = {"name": "v", "signals": {}, "actions": actions}
+    bucket = {"tokens": 5, "refill_per_s": 1, "cost": "p"}
+    policy = load({"ripstop": 1, "id": "p", "vocabulary": vocabulary, "guards": ["go"], "budgets": [bucket]})
+    found, ask = explained([policy], {"p": 8})
+    assert single(found) == {"p": "at most 5"}
+    assert ask({"p": 5})
 
 
 def test_where_one_change_is_not_enough_two_are_proposed():

@@ -10,14 +10,17 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from math import inf, isfinite, nextafter
+from sys import float_info
+from types import UnionType
 from typing import TypeGuard
 
 from ripstop.core.canonical import Json
 from ripstop.core.decision import Decision, Verdict
 from ripstop.core.value import dataclass
 from ripstop.core.vocabulary import SignalSpec, Vocabulary
+from ripstop.policy.budgets import Bucket
 from ripstop.policy.document import Policy
 from ripstop.policy.evaluate import apply
 from ripstop.policy.ir import Expr, rule_of
@@ -29,6 +32,7 @@ MOST_TRIED = 2000  # evaluations of a search
 MOST_PROPOSALS = 3
 _MOST_EACH = {2: 40, 3: 12}  # values tried of each input, where several change
 _NOTHING_GIVEN: Mapping[str, Json] = {}
+_ANY_OTHER = "other"  # a text, where the rule wants any but those that it names
 _ORDER = ("<", "<=", ">", ">=", "==", "!=", "===", "!==")
 
 Decide = Callable[[Mapping[str, Json]], Decision]
@@ -74,15 +78,18 @@ class Question:
         found = None if action is None else action.parameters.get(name)
         return found or self.vocabulary.signals.get(name)
 
-    def shown(self, name: str, value: Json) -> str:
-        """Write a value."""
+    def shown(self, name: str, value: Json, *, exact: bool = False) -> str:
+        """Write a value; a number in 12 digits, unless it must come out as it is."""
         spec = self.spec(name)
         if value is None:
             return "absent"
         if isinstance(value, bool) or not isinstance(value, int | float):
             return text_of(Expr("const", value=value))
+        if isinstance(value, int) and not _is_number(value):
+            return "beyond 1.8e308"
         unit = f" {spec.unit}" if spec is not None and spec.unit else ""
-        return f"{value:.12g}{unit}"
+        rounded = f"{value:.12g}"
+        return f"{repr(value) if exact and float(rounded) != value else rounded}{unit}"
 
 
 @dataclass(slots=True)
@@ -139,7 +146,7 @@ class Search:
         return tuple(ranked[:MOST_PROPOSALS])
 
     def _names(self) -> list[str]:
-        """Give what may be changed: what is read now (not in a window), and what limits bound."""
+        """Give what may be changed: what is read now (not in a window), limits and costs."""
         names: dict[str, None] = {}
         for policy in self.question.guarding:
             for root in (*policy.program.whens, policy.program.rule):
@@ -148,15 +155,15 @@ class Search:
                 )
                 names |= {str(part.path[0]): None for part in reads}
             names |= {limit.parameter: None for rule in policy.limits for limit in rule.limits}
+            names |= {cost: None for cost, _ in _costs(policy)}
         return [name for name in names if self._is_plain(name)]
 
     def _is_plain(self, name: str) -> bool:
         """Whether a name holds one number, truth or text, as far as is known."""
         spec = self.question.spec(name)
-        value = self.question.values.get(name)
-        return (spec is None or spec.type not in ("list", "estimate")) and not isinstance(
-            value, list | Mapping
-        )
+        if spec is not None:
+            return spec.type not in ("list", "estimate")
+        return not isinstance(self.question.values.get(name), list | Mapping)
 
     def _allows(self, names: Sequence[str], values: Sequence[Json]) -> bool:
         self.tried += 1
@@ -193,12 +200,17 @@ class Search:
         """
         spec = self.question.spec(name)
         before = self.question.values.get(name)
-        if isinstance(before, bool) or (spec is not None and spec.type == "boolean"):
+        if isinstance(before, bool) if spec is None else spec.type == "boolean":
             return [value for value in (True, False) if value is not before]
-        if isinstance(before, str) or (spec is not None and spec.type == "string"):
-            words = spec.values if spec is not None and spec.values else self._texts()
-            return [word for word in dict.fromkeys(words) if word != before]
+        words = spec.values if spec is not None and spec.values else (*self._texts(), _ANY_OTHER)
+        texts = [word for word in dict.fromkeys(words) if word != before]
+        if spec is not None and spec.type == "string":
+            return list[Json](texts)
+        if spec is None and not _is_number(before) and self._is_compared(name, str):
+            return list[Json](texts)
         points = {*self._roots(name, given), *self._bounds(name), *(() if own else self._elsewhere(name))}
+        if not _is_number(before):
+            points |= {point + step for point in points for step in (-1.0, 1.0)}  # rounder than beside it
         low = -inf if spec is None or spec.low is None else spec.low
         high = inf if spec is None or spec.high is None else spec.high
         around = {near for point in points for near in (nextafter(point, -inf), point, nextafter(point, inf))}
@@ -207,25 +219,30 @@ class Search:
             for point in sorted(around)
             if low <= point <= high and isfinite(point)
         ]
-        is_of_unknown_type = spec is None and before is None
-        made += [True, *self._texts()] if is_of_unknown_type else []
+        may_be_any = spec is None and not _is_number(before) and not self._is_compared(name, int | float)
+        made += [True, *texts] if may_be_any else []
         return sorted(made, key=lambda value: self._size((name,), (value,)))
+
+    def _is_compared(self, name: str, kind: type | UnionType) -> bool:
+        """Whether a literal of a kind stands beside an input, as what that is taken for."""
+        beside = (
+            value
+            for part in self._parts()
+            if any(arg.op == "read" and arg.path == (name,) for arg in part.args)
+            for value in _literals(part.args)
+        )
+        return any(isinstance(value, kind) and not isinstance(value, bool) for value in beside)
 
     def _parts(self) -> Iterator[Expr]:
         for policy in self.question.guarding:
             for root in (*policy.program.whens, policy.program.rule):
                 yield from root.walk(present=True)
 
-    def _literals(self) -> Iterator[Json]:
-        """Give the literals, those in lists one by one."""
-        for value in (part.value for part in self._parts() if part.op == "const"):
-            yield from value if isinstance(value, list) else [value]
-
     def _texts(self) -> list[str]:
-        return [value for value in self._literals() if isinstance(value, str)]
+        return [value for value in _literals(self._parts()) if isinstance(value, str)]
 
     def _numbers(self) -> list[float]:
-        return [float(value) for value in self._literals() if _is_number(value)]
+        return [float(value) for value in _literals(self._parts()) if _is_number(value)]
 
     def _elsewhere(self, name: str) -> Iterator[float]:
         """Give the literals and what other inputs are: where the rule is not linear it may turn there."""
@@ -234,10 +251,11 @@ class Search:
         yield from (float(value) for value in others if _is_number(value))
 
     def _bounds(self, name: str) -> Iterator[float]:
-        """Give the ends of the input's limits and of its declared range."""
+        """Give the ends of the input's limits, of what a bucket may hold, and of its declared range."""
         for policy in self.question.guarding:
             for limit in (each for rule in policy.limits for each in rule.limits if each.parameter == name):
                 yield from (float(bound) for bound in (limit.low, limit.high) if bound is not None)
+            yield from (bound for cost, tokens in _costs(policy) if cost == name for bound in (0.0, tokens))
         spec = self.question.spec(name)
         if spec is not None:
             yield from (float(bound) for bound in (spec.low, spec.high) if bound is not None)
@@ -271,13 +289,15 @@ class Search:
         current = list(values)
         changes = []
         for index, name in enumerate(names):
-            before, bound = self.question.values.get(name), ""
-            if _is_number(before) and _is_number(current[index]):
+            before, value = self.question.values.get(name), current[index]
+            if not _is_number(value):
+                bound = self.question.shown(name, value)
+            elif _is_number(before):
                 near, beyond = self._bisected(names, current, index, float(before))
                 current[index] = near
                 bound = self._bound(name, near, beyond)
             else:
-                bound = self.question.shown(name, current[index])
+                bound = self._example(name, value)
             size = self._distance(name, current[index])
             changes.append(
                 Change(name, before, current[index], self.question.shown(name, before), bound, size)
@@ -304,9 +324,31 @@ class Search:
         """Say in round numbers where it turns: `at least 30`, or `more than 30` where 30 itself is denied."""
         upward = near > beyond
         if len(repr(beyond)) < len(repr(near)):
-            return f"{'more' if upward else 'less'} than {self.question.shown(name, beyond)}"
-        return f"at {'least' if upward else 'most'} {self.question.shown(name, near)}"
+            return f"{'more' if upward else 'less'} than {self.question.shown(name, beyond, exact=True)}"
+        return f"at {'least' if upward else 'most'} {self.question.shown(name, near, exact=True)}"
+
+    def _example(self, name: str, value: float) -> str:
+        """Say a number that allows where none stands now: `less than 3` for the one just below 3."""
+        below, above = nextafter(value, -inf), nextafter(value, inf)
+        beyond = min((below, above), key=lambda each: len(repr(each)))
+        if len(repr(beyond)) < len(repr(float(value))):
+            return self._bound(name, value, beyond)
+        return self.question.shown(name, value, exact=True)
+
+
+def _costs(policy: Policy) -> Iterator[tuple[str, float]]:
+    """Give the parameters that buckets of tokens are paid by, and what a full bucket holds."""
+    for budget in policy.budgets:
+        if isinstance(budget, Bucket) and isinstance(budget.cost, str):
+            yield budget.cost, float(budget.tokens)
+
+
+def _literals(parts: Iterable[Expr]) -> Iterator[Json]:
+    """Give the literals among some parts, those in lists one by one."""
+    for value in (part.value for part in parts if part.op == "const"):
+        yield from value if isinstance(value, list) else [value]
 
 
 def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+    """Whether it is a number that binary64 holds; an integer of JSON may be larger."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= float_info.max

@@ -24,7 +24,7 @@ _EPILOG = """examples:
   ripstop policy explain policies/drones --action accept_task --context @examples/context.json
 
 Every change that is proposed has been evaluated: with it the decision is allow. Signals inside temporal
-operators are what was observed, and are not changed.
+operators are what was observed, and are not changed; nor are estimates, lists, and what was consumed.
 
 exit codes: 0 allow, 1 anything else, 2 usage
 """
