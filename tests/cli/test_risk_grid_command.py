@@ -57,6 +57,30 @@ def test_a_line_is_judged_against_a_threshold(grid: str, capsys: pytest.CaptureF
     assert standing == {"north-south #1": "above", "north-south #2": "above", "spur": "below"}
 
 
+def test_buses_are_ranked_by_what_goes_with_them(grid: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("grid", grid, "--of", "buses", "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    share = {row["node"]: row["expected_share"] for row in report["nodes"]}
+    assert share["north"] == share["south"] == pytest.approx(1.0)  # all generation, or all roads to the rest
+    assert share["3"] == pytest.approx(5 / 80, rel=0.1)
+    assert call("grid", grid, "--of", "buses") == 0
+    text = capsys.readouterr().out
+    assert "demand, MW" in text
+    assert "limit, MW" not in text
+    assert call("grid", grid, "--of", "buses", "--why", "3") == 0
+    assert capsys.readouterr().out == "3: 5.00 MW lost (6.2 %) in 1 round\n  then spur\n"
+    with pytest.raises(RiskInputError, match="there is no line `north`") as caught:
+        call("grid", grid, "--why", "north")
+    assert caught.value.hint == "a bus goes with `--of buses`"
+
+
+def test_a_case_with_a_bus_twice_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "case.m"
+    file.write_text(CASE.replace("  7  1  5", "  2  1  5").replace("  2  7", "  1  2"))
+    with pytest.raises(RiskInputError, match="a bus stands twice"):
+        read_grid(file)
+
+
 def test_why_lists_what_trips(grid: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert call("grid", grid, "--why", "north-south #2") == 0
     assert capsys.readouterr().out.splitlines()[0] == "north-south #2: 80.00 MW lost (100.0 %) in 2 rounds"

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import networkx as nx
 import numpy as np
 import pytest
@@ -9,11 +11,14 @@ from ripstop.risk import (
     RiskInputError,
     Settings,
     assess,
+    assess_buses,
     assess_flow,
     bus_losses,
+    clopper_pearson,
     flow_graph,
     outage_factors,
     outage_losses,
+    play_bus,
     play_outage,
 )
 
@@ -31,9 +36,20 @@ def meshed(seed: int = 1, n: int = 14, m: int = 24) -> FlowGrid:
 
 
 def slow_outage(grid: FlowGrid, first: int) -> float:
+    return slow_cascade(grid, {first})
+
+
+def slow_bus(grid: FlowGrid, bus: int) -> float:
+    down = {l for l in range(len(grid.lines)) if bus in (grid.source[l], grid.target[l])}
+    alone = np.arange(len(grid.demand)) != bus
+    rest = replace(grid, demand=grid.demand * alone, generation=grid.generation * alone)
+    return slow_cascade(rest, down) + float(grid.demand[bus])
+
+
+def slow_cascade(grid: FlowGrid, down: set[int]) -> float:
     """The cascade as the documentation reads, island by island, each by least squares."""
-    alive = {l: (int(s), int(t)) for l, (s, t) in enumerate(zip(grid.source, grid.target, strict=True))}
-    del alive[first]
+    ends = enumerate(zip(grid.source, grid.target, strict=True))
+    alive = {l: (int(s), int(t)) for l, (s, t) in ends if l not in down}
     demand, made = dict(enumerate(grid.demand)), dict(enumerate(grid.generation))
     while True:
         graph = nx.MultiGraph()
@@ -106,28 +122,28 @@ def test_the_loss_of_a_bus_is_its_own_demand_and_what_hangs_on_it() -> None:
     grid = FlowGrid.from_arrays([[0, 1], [1, 2]], [0.1, 0.1], [1.0, 2.0, 3.0], [6.0, 0.0, 0.0])
     assert bus_losses(grid).tolist() == pytest.approx([6.0, 5.0, 3.0])
     meshes = meshed(2).with_capacity(0.2, 1.0)
-    for v in range(len(meshes.demand)):
-        at = (meshes.source == v) | (meshes.target == v)
-        alone = np.arange(len(meshes.demand)) != v
-        rest = FlowGrid.from_arrays(
-            np.stack([meshes.source, meshes.target], axis=1)[~at],
-            1 / meshes.susceptance[~at],
-            meshes.demand * alone,
-            meshes.generation * alone,
-            meshes.capacity[~at],
-        )
-        # A line without flow is added, whose outage is none.
-        spare = np.array([[v, v]])
-        ends = np.concatenate([np.stack([rest.source, rest.target], axis=1), spare])
-        with_spare = FlowGrid.from_arrays(
-            ends,
-            np.append(1 / rest.susceptance, 1.0),
-            rest.demand,
-            rest.generation,
-            np.append(rest.capacity, np.inf),
-        )
-        lost = slow_outage(with_spare, len(ends) - 1) + float(meshes.demand[v])
-        assert bus_losses(meshes)[v] == pytest.approx(lost, abs=1e-6)
+    slow = [slow_bus(meshes, v) for v in range(len(meshes.demand))]
+    assert bus_losses(meshes) == pytest.approx(slow, abs=1e-6)
+    assert [play_bus(meshes, v).lost_mw for v in range(len(slow))] == pytest.approx(slow, abs=1e-6)
+
+
+def test_the_risk_of_a_bus_is_what_worlds_played_one_by_one_show() -> None:
+    grid = meshed(1, 6, 8).with_capacity(0.2, 1.0)
+    report = assess_buses(grid, theta=0.5, trials=2000, seed=2, settings=Settings(confidence=0.9999))
+    rng, worlds = np.random.default_rng(5), 300
+    lost = np.empty((worlds, 6))
+    for world in lost:
+        drawn = grid.demand * np.exp(0.1 * rng.standard_normal(6))
+        limits = grid.capacity * np.exp(0.1 * rng.standard_normal(8))
+        now = replace(grid, demand=drawn, capacity=limits).balanced()
+        world[:] = [slow_bus(now, v) / now.demand.sum() for v in range(6)]
+    assert report.expected_share is not None
+    # 5 standard errors of the difference; where every world loses the same, only rounding is left.
+    error = 5 * lost.std(axis=0) * np.sqrt(1 / worlds + 1 / 2000) + 1e-6
+    assert (np.abs(report.expected_share - lost.mean(axis=0)) < error).all()
+    low, high = clopper_pearson((lost > 0.5).sum(axis=0), worlds, 0.9999)
+    assert ((report.low <= high) & (low <= report.high)).all()
+    assert 0.05 < report.probability.max() < 0.95
 
 
 @pytest.mark.parametrize("alpha", [0.05, 0.5])

@@ -29,6 +29,7 @@ from ripstop.risk import (
     Threads,
     Worker,
     assess,
+    assess_buses,
     assess_flow,
     assess_load,
 )
@@ -121,7 +122,13 @@ def test_line_outages_are_the_same_bytes_whoever_plays_them() -> None:
             assert figures(shared) == figures(alone)
     wide = assess_flow(grid(), trials=200, seed=3, settings=Settings(fleet_wide=True))
     assert (wide.high - wide.low > alone.high - alone.low).all()
-    assert job_of(FlowJob(grid(), 0.1, 3, 0.2).content).content == FlowJob(grid(), 0.1, 3, 0.2).content
+    for of in ("lines", "buses"):
+        job = FlowJob(grid(), 0.1, 3, 0.2, of=of)
+        assert job_of(job.content).content == job.content
+    buses = assess_buses(grid(), trials=200, seed=3, settings=Settings(pool=Threads(2)))
+    assert figures(buses) == figures(assess_buses(grid(), trials=200, seed=3))
+    with pytest.raises(RiskInputError, match="expected `lines` or `buses`"):
+        FlowJob(grid(), of="towns")
 
 
 def test_processes_count_the_same() -> None:

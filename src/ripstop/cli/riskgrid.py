@@ -1,4 +1,4 @@
-"""`ripstop risk grid`: which line's outage loses how much of a power grid's demand."""
+"""`ripstop risk grid`: which outage, of a line or of a bus, loses how much of a power grid's demand."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ _EPILOG = """examples:
   ripstop risk grid examples/power.json --alpha 0.5 --floor 50 --top 3
   ripstop risk grid examples/power.json --threshold 0.2 --plot grid.png
   ripstop risk grid examples/power.json --why north-east
+  ripstop risk grid examples/power.json --of buses
 
 A grid is {"buses": [{"id": "north", "generation_mw": 80}, {"id": "south", "demand_mw": 75}], "lines":
 [{"from": "north", "to": "south", "reactance": 0.1, "limit_mw": 100}]}, two tables with these words in their
 headers, or a MATPOWER case. Each world draws demands and limits around what is given; a line above its limit
 trips, and so on; an island sheds what it cannot feed.
 
-exit codes: 0 fine, 1 a line lies above --threshold, 2 usage
+exit codes: 0 fine, 1 a line or bus lies above --threshold, 2 usage
 """
 
 
@@ -33,14 +34,17 @@ def add_parser(verbs: Subparsers) -> None:
     parser = add_command(
         verbs,
         "grid",
-        "rank a power grid's lines by the demand that their outage loses",
+        "rank a power grid's lines, or buses, by the demand that their outage loses",
         _EPILOG,
-        "Play the outage of every line, with all that trips after it, by DC power flow.",
+        "Play the outage of every line, or of every bus, and all that trips after it, by DC power flow.",
     )
     parser.add_argument(
         "grid", type=source, metavar="GRID", help="the grid (.json, .m, .mat) or its lines (.csv)"
     )
     parser.add_argument("--buses", metavar="FILE", help="the buses (.csv), where GRID is a table of lines")
+    parser.add_argument(
+        "--of", choices=("lines", "buses"), default="lines", help="what trips first (default lines)"
+    )
     parser.add_argument("--alpha", type=float, help="set all limits to 1 + ALPHA times the flow instead")
     parser.add_argument(
         "--floor", type=float, default=0.0, metavar="MW", help="with --alpha: least limit (default 0)"
@@ -56,21 +60,21 @@ def add_parser(verbs: Subparsers) -> None:
     parser.add_argument("--spread", type=float, default=0.1, help="deviation of limits (default 0.1)")
     parser.add_argument("--confidence", type=float, default=0.95, help="of each interval (default 0.95)")
     parser.add_argument(
-        "--threshold", type=float, help="decide each line against this probability, and stop once settled"
+        "--threshold", type=float, help="decide each against this probability, and stop once settled"
     )
     parser.add_argument(
         "--workers", type=int, default=1, help="threads; the result stays the same (default 1)"
     )
-    parser.add_argument("--why", metavar="LINE", help="play one line's outage at the given point instead")
+    parser.add_argument("--why", metavar="NAME", help="play one outage at the given point instead")
     parser.add_argument("--plot", metavar="FILE", help="draw ranking and expected losses (png, svg, pdf)")
-    add_top(parser, "lines")
+    add_top(parser, "lines or buses")
     add_json(parser, "nodes: [node, probability, low, high, expected_share, ...], demand_mw, theta, ...")
     parser.set_defaults(func=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Read the grid, and print the ranking of its lines."""
-    from ripstop.risk import RiskInputError, Settings, assess_flow, read_grid
+    """Read the grid, and print the ranking."""
+    from ripstop.risk import RiskInputError, Settings, assess_buses, assess_flow, read_grid
 
     grid = read_grid(args.grid, args.buses).balanced()
     if args.alpha is not None:
@@ -82,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
     settings = Settings(
         confidence=args.confidence, threshold=args.threshold, workers=args.workers, spread=args.spread
     )
-    report = assess_flow(
+    report = (assess_buses if args.of == "buses" else assess_flow)(
         grid,
         theta=args.theta,
         trials=args.trials,
@@ -93,24 +97,23 @@ def run(args: argparse.Namespace) -> int:
     if args.plot:
         from ripstop.risk.plots import plot_losses
 
-        plot_losses(report, float(grid.demand.sum()), args.plot)
+        plot_losses(report, float(grid.demand.sum()), args.plot, what=args.of)
     if args.json:
         print_json(report.to_json() | {"demand_mw": float(grid.demand.sum())})
     else:
-        _print_ranking(report, grid, args.top)
+        _print_ranking(report, grid, args)
     return 1 if any(s.value == "above" for s in report.standing or ()) else 0
 
 
-def _print_ranking(report: RiskReport, grid: FlowGrid, top: int) -> None:
-    import numpy as np
-
+def _print_ranking(report: RiskReport, grid: FlowGrid, args: argparse.Namespace) -> None:
     total = float(grid.demand.sum())
-    lines = sorted(report.ranking(), key=lambda line: -(line.expected_share or 0.0))[: top or None]
+    lines = sorted(report.ranking(), key=lambda line: -(line.expected_share or 0.0))[: args.top or None]
     percent = f"{100 * report.confidence:g} %"
-    header = ["#", "line", "expected loss, MW", f"P(share > {report.theta:g})", f"{percent} interval"]
-    header += ["flow, MW", "limit, MW"]
-    flow = dict(zip(grid.lines, np.abs(grid.flows()).tolist(), strict=True))
-    limit = dict(zip(grid.lines, grid.capacity.tolist(), strict=True))
+    one = "bus" if args.of == "buses" else "line"
+    header = ["#", one, "expected loss, MW", f"P(share > {report.theta:g})", f"{percent} interval"]
+    names, facts = (grid.buses, _of_buses(grid)) if one == "bus" else (grid.lines, _of_lines(grid))
+    header += facts
+    values = dict(zip(names, zip(*facts.values(), strict=True), strict=True))
     rows = [
         [
             str(i),
@@ -118,8 +121,7 @@ def _print_ranking(report: RiskReport, grid: FlowGrid, top: int) -> None:
             f"{total * (line.expected_share or 0.0):.2f}",
             f"{line.probability:.4f}",
             f"{line.low:.4f} .. {line.high:.4f}",
-            f"{flow[line.node]:.1f}",
-            f"{limit[line.node]:.1f}",
+            *(f"{value:.1f}" for value in values[line.node]),
         ]
         for i, line in enumerate(lines, 1)
     ]
@@ -127,10 +129,18 @@ def _print_ranking(report: RiskReport, grid: FlowGrid, top: int) -> None:
         header.append(f"against {report.threshold:g}")
         for row, line in zip(rows, lines, strict=True):
             row.append("" if line.standing is None else line.standing.value)
-    facts = f"{len(grid.demand)} buses, {len(report)} lines, {total:.1f} MW of demand, "
-    print_table(f"{facts}{report.trials} trials, seed {report.seed}", header, rows)
+    size = f"{len(grid.buses)} buses, {len(grid.lines)} lines, {total:.1f} MW of demand, "
+    print_table(f"{size}{report.trials} trials, seed {report.seed}", header, rows)
     notes = [*report.notes, *_doubts(grid)]
     print_notes(notes, len(lines), len(report))
+
+
+def _of_lines(grid: FlowGrid) -> dict[str, list[float]]:
+    return {"flow, MW": [abs(flow) for flow in grid.flows().tolist()], "limit, MW": grid.capacity.tolist()}
+
+
+def _of_buses(grid: FlowGrid) -> dict[str, list[float]]:
+    return {"demand, MW": grid.demand.tolist(), "generation, MW": grid.generation.tolist()}
 
 
 def _doubts(grid: FlowGrid) -> list[str]:
@@ -147,19 +157,23 @@ def _doubts(grid: FlowGrid) -> list[str]:
 
 
 def _explain(grid: FlowGrid, args: argparse.Namespace) -> int:
-    from ripstop.risk import RiskInputError, play_outage
+    from ripstop.risk import RiskInputError, play_bus, play_outage
 
-    place = {str(name): k for k, name in enumerate(grid.lines)}
+    of_bus = args.of == "buses"
+    place = {str(name): k for k, name in enumerate(grid.buses if of_bus else grid.lines)}
     if args.why not in place:
-        raise RiskInputError(f"there is no line `{args.why}` in the grid", code="C0702")
-    outage = play_outage(grid, place[args.why])
+        what, hint = ("bus", "") if of_bus else ("line", "a bus goes with `--of buses`")
+        raise RiskInputError(f"there is no {what} `{args.why}` in the grid", code="C0702", hint=hint)
+    outage = (play_bus if of_bus else play_outage)(grid, place[args.why])
     down = [str(grid.lines[k]) for k in outage.down]
     share = outage.lost_mw / max(float(grid.demand.sum()), 1e-300)
     if args.json:
-        print_json({"line": args.why, "lost_mw": outage.lost_mw, "share": share, "down": down})
+        print_json(
+            {"bus" if of_bus else "line": args.why, "lost_mw": outage.lost_mw, "share": share, "down": down}
+        )
         return 0
     lost = f"{outage.lost_mw:.2f} MW lost ({100 * share:.1f} %)"
     print(f"{printable(args.why)}: {lost} in {counted(outage.rounds, 'round')}")
-    for name in down[1:]:
+    for name in down if of_bus else down[1:]:
         print(f"  then {printable(name)}")
     return 0

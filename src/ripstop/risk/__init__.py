@@ -12,7 +12,7 @@ except ModuleNotFoundError as error:
 
 import numpy as np
 
-from ripstop.risk.assessment import assess, assess_flow
+from ripstop.risk.assessment import assess, assess_buses, assess_flow
 from ripstop.risk.calibration import Bin, Calibration, auc, brier, calibrate
 from ripstop.risk.errors import RiskInputError
 from ripstop.risk.files import graph_from_json, graph_to_json, parse_graph, read_graph, write_graph
@@ -24,6 +24,7 @@ from ripstop.risk.flow import (
     flow_graph,
     outage_factors,
     outage_losses,
+    play_bus,
     play_outage,
 )
 from ripstop.risk.graph import Cause, Graph
@@ -107,6 +108,7 @@ __all__ = [
     "Worker",
     "answer_within",
     "assess",
+    "assess_buses",
     "assess_flow",
     "assess_learned",
     "assess_load",
@@ -137,6 +139,7 @@ __all__ = [
     "outage_factors",
     "outage_losses",
     "parse_graph",
+    "play_bus",
     "play_outage",
     "rare_probability",
     "read_graph",

@@ -40,6 +40,7 @@ class FlowGrid:
 
     Attributes:
         lines: names, in the order of every array by line.
+        buses: names, in the order of every array by bus.
         source, target: positions of each line's ends among the buses.
         susceptance: 1 / reactance, p.u., shape (lines,).
         demand, generation: MW by bus.
@@ -48,6 +49,7 @@ class FlowGrid:
     """
 
     lines: tuple[Hashable, ...]
+    buses: tuple[Hashable, ...]
     source: Ints
     target: Ints
     susceptance: Floats
@@ -99,9 +101,9 @@ class FlowGrid:
                 "expected reactances other than 0, demands and capacities of 0 or more", code="C0741"
             )
         wanted, made = wanted + np.maximum(-made, 0.0), np.maximum(made, 0.0)
-        names = tuple(range(len(pairs)))
+        lines, buses = tuple(range(len(pairs))), tuple(range(n))
         whole = pairs.astype(np.int32)
-        return cls(names, whole[:, 0], whole[:, 1], 1.0 / x, wanted, made, limit, push)
+        return cls(lines, buses, whole[:, 0], whole[:, 1], 1.0 / x, wanted, made, limit, push)
 
     @classmethod
     def from_matpower(cls, case: Mapping[str, ArrayLike]) -> FlowGrid:
@@ -133,13 +135,15 @@ class FlowGrid:
                 code="C0741",
                 hint="expected bus, gen and branch",
             ) from None
+        if len(place) != len(bus):
+            raise RiskInputError("a bus stands twice, expected each number once", code="C0741")
         # What a bus feeds in by a negative demand is generation; shunts draw power, too.
         drawn = bus[:, 2] + bus[:, 4]
         demand = np.maximum(drawn, 0.0)
         generation += np.maximum(-drawn, 0.0)
         capacity = np.where(rate > 0, rate, np.inf)
         grid = cls.from_arrays(ends.reshape(-1, 2), reactance, demand, generation, capacity, pushed=pushed)
-        return replace(grid, lines=tuple(np.flatnonzero(on).tolist()))
+        return replace(grid, lines=tuple(np.flatnonzero(on).tolist()), buses=tuple(place))
 
     @cached_property
     def wires(self) -> Wires:
@@ -177,7 +181,7 @@ class FlowGrid:
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """What one line's outage leads to: demand lost in MW, lines down in all, rounds until it stopped."""
+    """What an outage leads to: demand lost in MW, lines down in all, rounds until it stopped."""
 
     lost_mw: float
     down: tuple[int, ...]
@@ -186,9 +190,17 @@ class Outage:
 
 def play_outage(grid: FlowGrid, first: int) -> Outage:
     """Play the cascade that starts with the outage of line number `first` of a balanced grid."""
-    fell = np.full(len(grid.lines), -1, np.int32)
-    fell[first] = 0
-    lost = play(grid.wires, grid.load(), fell, -1)
+    return _played(grid, np.arange(len(grid.lines)) == first, -1)
+
+
+def play_bus(grid: FlowGrid, bus: int) -> Outage:
+    """Play the cascade that starts when bus number `bus` of a balanced grid trips with all its lines."""
+    return _played(grid, (grid.source == bus) | (grid.target == bus), bus)
+
+
+def _played(grid: FlowGrid, first: NDArray[np.bool_], bus: int) -> Outage:
+    fell = np.where(first, 0, -1).astype(np.int32)
+    lost = play(grid.wires, grid.load(), fell, bus)
     order = np.argsort(fell, kind="stable")
     return Outage(lost, tuple(order[fell[order] >= 0].tolist()), int(fell.max()) + 1)
 

@@ -90,7 +90,7 @@ def grid_of(buses: Sequence[Row], lines: Sequence[Row]) -> FlowGrid:
         _numbers(lines, "limit_mw", labels, math.inf),
         pushed=pushed_by(_numbers(lines, "shift_deg", labels, 0.0), reactance),
     )
-    return replace(grid, lines=tuple(_distinct(labels)))
+    return replace(grid, lines=tuple(_distinct(labels)), buses=tuple(names))
 
 
 def _distinct(labels: Sequence[str]) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from ripstop.core.errors import WireError
 from ripstop.risk.errors import RiskInputError
 from ripstop.risk.flow import FlowGrid
-from ripstop.risk.flowrun import FLOW, FlowRun
+from ripstop.risk.flowrun import BUSES, FLOW, LINES, FlowRun
 from ripstop.risk.graph import Graph
 from ripstop.risk.models import MODELS, Run
 from ripstop.risk.settings import Settings, check_seed, check_spread, check_theta, check_whole
@@ -30,7 +30,11 @@ LANES = 64  # worlds of a block; only the last range of all may break one
 SETTINGS = ("expected", "tolerance", "spread")  # those that what is counted depends on
 LENGTH = 4  # bytes that say how long the head is
 TYPES = ("<i4", "<i8", "<f8")
-LINES = ("source", "target", "susceptance", "demand", "generation", "capacity", "pushed")
+COLUMNS = ("source", "target", "susceptance", "demand", "generation", "capacity", "pushed")
+GRIDS = {
+    LINES: FLOW,
+    BUSES: "flow-buses",
+}  # the model that a job names: a worker knows it or refuses
 
 Range = tuple[int, int]
 """Worlds from the first up to, but without, the second."""
@@ -132,10 +136,10 @@ class Job(Question):
 
 @dataclass(frozen=True, eq=False)
 class FlowJob(Question):
-    """A question on a power grid, as `assess_flow` asks it.
+    """A question on a power grid, as `assess_flow` asks it of lines and `assess_buses` of buses.
 
     Raises:
-        RiskInputError: C0711, C0713, C0741.
+        RiskInputError: C0711, C0713, C0715, C0741.
     """
 
     grid: FlowGrid
@@ -143,28 +147,37 @@ class FlowJob(Question):
     seed: int = 0
     demand_spread: float = 0.1
     settings: Settings = field(default_factory=Settings)
+    of: str = LINES
 
     def __post_init__(self) -> None:
         check_theta(self.theta)
         check_seed(self.seed)
+        if self.of not in (LINES, BUSES):
+            raise RiskInputError(f"`of` is `{self.of}`, expected `{LINES}` or `{BUSES}`", code="C0715")
         check_spread("demand_spread", self.demand_spread, "C0741")
 
     @property
     def size(self) -> int:
-        """How many lines the grid has."""
-        return len(self.grid.lines)
+        """How many lines, or buses, the grid has."""
+        return len(self.names)
+
+    @property
+    def names(self) -> tuple[Hashable, ...]:
+        """What trips, one after the other."""
+        return self.grid.buses if self.of == BUSES else self.grid.lines
 
     @cached_property
     def run(self) -> Run:
         """The model laid out on the grid, with nothing counted: copied, never counted with."""
-        return FlowRun(self.grid, self.theta, self.seed, (self.demand_spread, self.settings.spread))
+        spreads = (self.demand_spread, self.settings.spread)
+        return FlowRun(self.grid, self.theta, self.seed, spreads, self.of)
 
     @cached_property
     def content(self) -> bytes:
-        """The job as bytes; names of lines stay at home."""
-        asked = {"theta": self.theta, "seed": self.seed, "model": FLOW}
+        """The job as bytes; names stay at home."""
+        asked = {"theta": self.theta, "seed": self.seed, "model": GRIDS[self.of]}
         head = asked | {"demand_spread": self.demand_spread, "spread": self.settings.spread}
-        return packed(head, {name: np.asarray(getattr(self.grid, name)) for name in LINES})
+        return packed(head, {name: np.asarray(getattr(self.grid, name)) for name in COLUMNS})
 
 
 def job_of(content: bytes) -> Question:
@@ -176,7 +189,7 @@ def job_of(content: bytes) -> Question:
     """
     head, columns = unpacked(content, "job")
     try:
-        return (_flow_job if head["model"] == FLOW else _graph_job)(head, columns)
+        return (_flow_job if head["model"] in GRIDS.values() else _graph_job)(head, columns)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise WireError("the bytes are no job of cascade worlds", code="W1001") from error
 
@@ -204,7 +217,9 @@ def _flow_job(head: Mapping[str, Any], columns: Mapping[str, NDArray[Any]]) -> F
         pushed=columns["pushed"],
     )
     grid = replace(given, susceptance=columns["susceptance"])  # to the last bit
-    return FlowJob(grid, head["theta"], head["seed"], head["demand_spread"], Settings(spread=head["spread"]))
+    how = Settings(spread=head["spread"])
+    of = LINES if head["model"] == FLOW else BUSES
+    return FlowJob(grid, head["theta"], head["seed"], head["demand_spread"], how, of)
 
 
 def parts_of(worlds: Range, parts: int) -> list[Range]:

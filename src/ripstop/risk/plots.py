@@ -78,8 +78,10 @@ def plot_report(
     _save(figure, path)
 
 
-def plot_losses(report: RiskReport, demand: float, path: str | Path, *, top: int = 20) -> None:
-    """Draw a grid's report: the lines by P(cascade), and by the expected loss in the unit of `demand`, MW.
+def plot_losses(
+    report: RiskReport, demand: float, path: str | Path, *, top: int = 20, what: str = "lines"
+) -> None:
+    """Draw a grid's report: lines or buses by P(cascade), and by the expected loss in MW, as `demand`.
 
     Raises:
         ConfigurationError: C0001, matplotlib is not installed.
@@ -87,14 +89,14 @@ def plot_losses(report: RiskReport, demand: float, path: str | Path, *, top: int
     figure = _figure(11.0, 5.0)
     left, right = figure.subplots(1, 2)
     _draw_ranking(left, report, top)
-    left.set_title(f"Lines by risk, {100 * report.confidence:g} % intervals", fontsize=10)
+    left.set_title(f"{what.capitalize()} by risk, {100 * report.confidence:g} % intervals", fontsize=10)
     left.set_xlabel(f"P(share of demand lost > {report.theta:g})")
     worst = sorted(report.ranking(), key=lambda line: -(line.expected_share or 0.0))[:top]
     right.barh(range(len(worst)), [demand * (line.expected_share or 0.0) for line in worst], color="tab:blue")
     right.set_yticks(range(len(worst)), [str(line.node) for line in worst], fontsize=7)
     right.invert_yaxis()
     right.set(xlabel="expected loss, MW")
-    right.set_title(f"Lines by expected loss of {demand:.0f} MW", fontsize=10)
+    right.set_title(f"{what.capitalize()} by expected loss of {demand:.0f} MW", fontsize=10)
     _save(figure, path)
 
 
