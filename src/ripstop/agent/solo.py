@@ -302,9 +302,15 @@ class Solo:
 def found_damage(disk: Ledger) -> list[dict[str, Scalar]]:
     """Give what opening a ledger had to mend, as fields to be told."""
     return [
-        {"stream": found.stream, "records": found.records, "torn": found.torn, "damaged": found.damaged}
+        {
+            "stream": found.stream,
+            "records": found.records,
+            "torn": found.torn,
+            "damaged": found.damaged,
+            "missing": found.missing,
+        }
         for found in disk.recoveries
-        if found.torn or found.damaged
+        if found.torn or found.damaged or found.missing
     ]
 
 
