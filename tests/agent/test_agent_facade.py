@@ -21,6 +21,7 @@ from ripstop.agent import (
     NodeSettings,
     PolicyVM,
 )
+from ripstop.agent.inspection import inspect_ledger
 from ripstop.core.canonical import canonical_json
 from ripstop.core.clock import ManualClock
 from ripstop.core.decision import Verdict
@@ -320,7 +321,26 @@ def test_a_torn_ledger_is_mended_and_the_mending_is_on_record(tmp_path):
         told = [e.body for e in entries(drone) if e.kind.value == "notice"]
         assert told[0]["name"] == "ledger.recovered"
         assert told[0]["fields"]["records"] == last - 1
-        assert told[0]["fields"]["torn"] > 0
+        assert told[0]["fields"]["missing"] == 1  # it had been synced
+
+
+@pytest.mark.parametrize("is_receipted", [False, True])
+def test_a_lifes_number_never_repeats_whatever_became_of_the_state(is_receipted, tmp_path):
+    clock = ManualClock(1_700_000_000_000_000)
+    path, lives = tmp_path / "state.log", []
+    for cut in (0, 0, 48, 60, 200, 1000):  # from the end, or as far as there is anything
+        if path.exists():
+            path.write_bytes(path.read_bytes()[: -cut or None])
+        with Agent("drone-42", LIMITED, ledger=tmp_path, clock=clock) as drone:
+            drone.observe(battery_percent=80.0)
+            drone.stop("test")  # writes states
+            lives.append(drone.incarnation)
+            if is_receipted:
+                drone.disk.drop("ledger", drone.disk.tail("ledger").last)
+        clock.wall_us += 1_000_000
+    assert sorted(set(lives)) == lives
+    assert lives[:2] == [1, 2]
+    assert not any("begins segment" in text for text in inspect_ledger(tmp_path).findings)
 
 
 def test_a_durable_decision_is_synced_before_its_action_runs(tmp_path, monkeypatch):

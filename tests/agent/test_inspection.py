@@ -38,12 +38,14 @@ def test_a_sound_ledger_is_shown_and_verified(folder, capsys):
     assert "everything holds" in capsys.readouterr().out
 
 
-def test_a_tail_that_was_cut_off_shows_against_a_head_kept_elsewhere(folder, capsys):
+def test_a_tail_that_was_cut_off_shows_against_the_marks_and_against_a_head_kept_elsewhere(folder, capsys):
     whole = inspect_ledger(folder).ledger
     path = folder / "ledger.log"
     last = len(whole.records[-1]) + 52
     path.write_bytes(path.read_bytes()[:-last])
-    assert main(["ledger", "verify", str(folder)]) == 0  # what is left is a sound ledger
+    assert main(["ledger", "verify", str(folder)]) == 1
+    missing = f"ledger: synced records missing behind record {whole.last - 1}: 1\n1 finding\n"
+    assert capsys.readouterr().out.endswith(missing)
     assert main(["ledger", "verify", str(folder), "--head", whole.head.hex()]) == 1
     assert "its head is" in capsys.readouterr().out
 

@@ -98,7 +98,7 @@ def test_a_ledger_cut_at_any_byte_keeps_every_whole_record_and_reports_the_rest(
     folder.mkdir()
     for size in range(ends[0], len(whole)):
         (folder / "ledger.log").write_bytes(whole[:size])
-        tail, (recovery,) = reopened(folder)
+        tail, (recovery, *_) = reopened(folder)
         kept = sum(size >= end for end in ends) - 1
         assert tail.records == tuple(RECORDS[:kept])
         assert recovery.torn == size - ends[kept]
@@ -122,7 +122,7 @@ def test_every_changed_byte_is_noticed_and_nothing_false_is_read(tmp_path):
         raw = bytearray(whole)
         raw[at] ^= 0x41
         (folder / "ledger.log").write_bytes(raw)
-        tail, (recovery,) = reopened(folder)
+        tail, (recovery, *_) = reopened(folder)
         assert recovery.torn or recovery.damaged
         assert len(tail.records) < 4
         assert tail.records == tuple(RECORDS[: len(tail.records)])
@@ -243,10 +243,8 @@ def test_a_failed_sync_is_not_taken_for_done_and_what_it_was_for_is_written_agai
                 ledger.sync()
     monkeypatch.setattr(os, "pwrite", lambda h, raw, at: (written_again.append(raw), pwrite(h, raw, at))[1])
     ledger.sync()
-    assert len(written_again) == 1
-    assert written_again[0].endswith(b"second")
     ledger.sync()
-    assert len(written_again) == 1
+    assert [raw.endswith(b"second") for raw in written_again] == [True, False]  # and the mark
     ledger.close()
 
 
@@ -256,6 +254,8 @@ def test_syncs_that_come_together_are_one(tmp_path, monkeypatch):
     fdatasync = os.fdatasync
 
     def slow(handle):
+        if Path(f"/proc/self/fd/{handle}").readlink().name != "ledger.log":
+            return
         syncs.append(handle)
         entered.set()
         assert release.wait(10)

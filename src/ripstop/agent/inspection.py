@@ -12,7 +12,8 @@ from ripstop.core.journal import Entry, RecordKind, read_entry
 from ripstop.core.value import dataclass
 from ripstop.core.wire.chain import genesis
 
-from .recovery import LedgerError
+from .marks import MARKS, Mark, read_marks
+from .recovery import LedgerError, compare, missing_files
 from .settings import BUNDLE, LEDGER
 from .slots import Slots
 from .streams import holds_record, payload, read_head, read_stream
@@ -44,13 +45,17 @@ class StreamReport:
 
 @dataclass(frozen=True, slots=True)
 class LedgerReport:
-    """What a ledger's folder holds; `bundles` are the numbers of those in its sound slots, older first."""
+    """What a ledger's folder holds; `bundles` are the numbers of those in its sound slots, older first.
+
+    `others` are findings on what is no stream with a file.
+    """
 
     owner: str
     streams: tuple[StreamReport, ...]
     set_aside: tuple[str, ...]
     bundles: tuple[int, ...] = ()
     damaged_slots: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
 
     @property
     def ledger(self) -> StreamReport | None:
@@ -61,6 +66,7 @@ class LedgerReport:
     def findings(self) -> list[str]:
         """Everything that is wrong, each with its place."""
         found = [f"{stream.stream}: {text}" for stream in self.streams for text in stream.findings]
+        found += self.others
         found += [f"{name}: holds no whole bundle: damaged, or cut off" for name in self.damaged_slots]
         return found + [
             f"{name}: was set aside as damaged when the ledger was opened" for name in self.set_aside
@@ -75,9 +81,11 @@ def inspect_ledger(folder: Path) -> LedgerReport:
     """
     try:
         owner = (folder / "lock").read_text(errors="replace").strip()
+        marks, torn = read_marks(folder)  # before the streams, which may go on meanwhile
         paths = sorted(folder.glob("*.log"))
-        streams = tuple(_report(path, owner) for path in paths)
+        streams = tuple(_report(path, owner, marks.get(path.stem)) for path in paths)
         slots = Slots(folder, BUNDLE)
+        gone = missing_files(marks, [stream.stream for stream in streams], slots.last)
         aside = tuple(path.name for path in sorted(folder.glob("*.log.damaged-*")))
     except FileNotFoundError as error:
         raise LedgerError(
@@ -90,10 +98,13 @@ def inspect_ledger(folder: Path) -> LedgerReport:
             f"ledger folder `{folder}` cannot be read: {error.strerror}", code="C0402"
         ) from error
     bundles = tuple(content.number for content in slots.contents)
-    return LedgerReport(owner, streams, aside, bundles, tuple(slots.damaged))
+    others = [f"{lost.stream}: {_lack(lost.missing, lost.records)}" for lost in gone]
+    if torn and paths:
+        others.append(f"{MARKS}: {torn} bytes do not verify: damaged, or cut off while they were written")
+    return LedgerReport(owner, streams, aside, bundles, tuple(slots.damaged), tuple(others))
 
 
-def _report(path: Path, owner: str) -> StreamReport:
+def _report(path: Path, owner: str, mark: Mark | None) -> StreamReport:
     raw = path.read_bytes()
     head = read_head(raw)
     if head is None:
@@ -110,10 +121,19 @@ def _report(path: Path, owner: str) -> StreamReport:
         )
     elif left:
         findings.append(f"a torn tail of {left} bytes behind record {held.number}")
+    missing, is_other = compare(mark, held, raw)
+    if missing:
+        findings.append(_lack(missing, held.number))
+    elif is_other and mark is not None:
+        findings.append(f"record {mark.number} is not the one that was synced")
     records = tuple(payload(raw, offset) for offset in held.offsets)
     if path.stem == LEDGER:
         findings += _unreadable(records, base + 1)
     return StreamReport(path.stem, base + 1, held.number, held.previous, records, tuple(findings))
+
+
+def _lack(missing: int, last: int) -> str:
+    return f"synced records missing behind record {last}: {missing}"
 
 
 def _unreadable(records: tuple[bytes, ...], first: int) -> list[str]:

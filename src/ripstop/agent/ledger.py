@@ -13,6 +13,9 @@ A record that cannot be written (disk full, gone, read-only) is chained all the 
 chained it, too. It waits in memory and goes first when the disk works again; until then `sync` fails, so that
 nothing counts as acknowledged that is not on the disk.
 
+What each stream held when it was last synced is marked in one more file (`agent.marks`): a stream that holds
+less has lost what was acknowledged, however sound it looks. That is told, and the file is kept aside.
+
 The stream `bundle` holds whole contents, of which the last counts: they are kept in slots that take turns
 (`agent.slots`), and `append` syncs it. The stream `personal` is a table of its own (`agent.personal`), from
 which values can be erased.
@@ -27,16 +30,19 @@ import fcntl
 import os
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 
+from ripstop.core.clock import SystemClock
 from ripstop.core.files import write_whole
 from ripstop.core.value import dataclass
 from ripstop.core.wire.chain import genesis, link
 
+from .marks import MARKS, Mark, Marks
 from .personal import STREAM as _PERSONAL
 from .personal import PersonalValues
-from .recovery import LedgerError, Recovery, open_stream
+from .recovery import LedgerError, Recovery, missing_files, open_stream
 from .slots import Slots
 from .streams import MAX_RECORD, StreamFile, create_stream, link_at, payload, read_head, write_head
 
@@ -145,25 +151,22 @@ class FileLedger:
         self._process = os.getpid()
         self._appended = self._synced = 0
         self.recoveries: list[Recovery] = []
+        self.personal = PersonalValues(self.folder / f"{_PERSONAL}.db")
+        self._marks: Marks | None = None
+        self._clock = SystemClock()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._guard = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
-            raise LedgerError(
-                f"ledger folder `{self.folder}` cannot be opened: {error.strerror}", code="C0402"
-            ) from error
+            raise _unusable(self.folder, "opened", error) from error
         try:
             self._claim()
-            for path in sorted(self.folder.glob("*.log")):
-                self._files[path.stem], found = open_stream(path, owner)
-                self.recoveries.append(found)
-            self._slots = Slots(self.folder, _SLOTTED)
-            self.personal = PersonalValues(self.folder / f"{_PERSONAL}.db")
-            self._apart = {_SLOTTED: self._slots.put, _PERSONAL: self.personal.put}
-        except BaseException:
-            self._release()
+            self._open()
+        except BaseException as error:
+            self.close()
+            if isinstance(error, OSError):
+                raise _unusable(self.folder, "opened", error) from error
             raise
-        self.recoveries += [Recovery(_SLOTTED, 0, damaged=name) for name in self._slots.damaged]
 
     def _claim(self) -> None:
         try:
@@ -184,9 +187,35 @@ class FileLedger:
             try:
                 os.pwrite(self._guard, self._owner.encode(), 0)
             except OSError as error:
-                raise LedgerError(
-                    f"ledger folder `{self.folder}` cannot be written: {error.strerror}", code="C0402"
-                ) from error
+                raise _unusable(self.folder, "written", error) from error
+
+    def _open(self) -> None:
+        paths = sorted(self.folder.glob("*.log"))
+        self._marks = marks = Marks(self.folder)
+        known = marks.held
+        for path in paths:
+            self._files[path.stem], found = open_stream(path, self._owner, known.get(path.stem))
+            self.recoveries.append(found)
+        self._slots = Slots(self.folder, _SLOTTED)
+        self._apart = {_SLOTTED: self._slots.put, _PERSONAL: self.personal.put}
+        self.recoveries += [Recovery(_SLOTTED, 0, damaged=name) for name in self._slots.damaged]
+        self.recoveries += missing_files(known, self._files, self._slots.last)
+        if marks.torn and paths:
+            self.recoveries.append(Recovery(MARKS, 0, torn=marks.torn))
+        self._mark(self._ends())
+
+    def _ends(self) -> dict[str, Mark]:
+        """Give where each stream's file ends; nothing may wait."""
+        ends = {stream: Mark(held.number, held.previous) for stream, held in self._files.items()}
+        if self._slots.last:
+            ends[_SLOTTED] = Mark(self._slots.last, bytes(32))
+        return ends
+
+    def _mark(self, ends: dict[str, Mark]) -> None:
+        if self._marks is None:
+            return
+        with suppress(OSError):  # the marks from before still tell the truth, of less
+            self._marks.put(ends, self._clock.now().mono_us)
 
     # ---- the disk of a node -----------------------------------------------------------------------------
 
@@ -271,6 +300,7 @@ class FileLedger:
                 covered = self._appended
                 failure = self._write_waiting()
                 unsafe = [held for held in self._files.values() if held.safe < held.size]
+                ends = self._ends()
                 under_way = [(held, held.base, held.size, os.dup(held.handle)) for held in unsafe]
             for held, base, size, handle in under_way:
                 error = _sync_file(handle)
@@ -282,6 +312,7 @@ class FileLedger:
             if failure is not None:
                 raise failure
             self._synced = covered
+            self._mark(ends)
 
     def _write_waiting(self) -> OSError | None:
         failure = None
@@ -325,9 +356,13 @@ class FileLedger:
         """Let go of the files and the folder."""
         with self._lock:
             for held in self._files.values():
-                os.close(held.handle)
+                if held.handle >= 0:
+                    os.close(held.handle)
             self._files.clear()
             self.personal.close()
+            if self._marks is not None:
+                self._marks.close()
+                self._marks = None
             self._release()
 
     def _release(self) -> None:
@@ -368,6 +403,10 @@ class FileLedger:
         held.base += count
         held.size = held.safe = len(head) + len(kept)
         held.is_doubted = False
+
+
+def _unusable(folder: Path, what: str, error: OSError) -> LedgerError:
+    return LedgerError(f"ledger folder `{folder}` cannot be {what}: {error.strerror}", code="C0402")
 
 
 def _sync_file(handle: int) -> OSError | None:

@@ -7,6 +7,7 @@ from dataclasses import field
 from typing import Protocol, TypeAlias
 
 from ripstop.core.errors import ConfigurationError, WireError
+from ripstop.core.journal import RecordKind, read_entry
 from ripstop.core.subjects import check_id
 from ripstop.core.value import dataclass
 from ripstop.core.wire.envelope import Envelope, EnvelopeType
@@ -164,9 +165,12 @@ class Restored:
 
     @property
     def incarnation(self) -> int:
-        """The number of the last life; 0 before the first."""
+        """The number of the last life that state or ledger tells of; 0 before the first.
+
+        The state may be an older one, where its stream was damaged.
+        """
         saved = self.saved
-        return saved.incarnation if saved else 0
+        return max(saved.incarnation if saved else 0, _last_life(self.ledger))
 
     @classmethod
     def read(cls, disk: ReadableDisk) -> Restored:
@@ -181,3 +185,16 @@ class Restored:
             learned.records[-1] if learned.records else b"",
             learned.last,
         )
+
+
+def _last_life(ledger: Tail | None) -> int:
+    """Read which life began the last segment; lives only rise."""
+    for record in reversed(ledger.records if ledger else ()):
+        try:
+            entry = read_entry(record)
+        except WireError:
+            continue
+        life = entry.body.get("incarnation")
+        if entry.kind is RecordKind.SEGMENT and isinstance(life, int):
+            return life
+    return 0

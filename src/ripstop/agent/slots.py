@@ -58,6 +58,11 @@ class Slots:
         sound = sorted((held for held in self._held if held), key=lambda held: held.number)
         return tuple(sound[-_COUNTED:])
 
+    @property
+    def last(self) -> int:
+        """The number of the last content held; 0 where there is none."""
+        return max((held.number for held in self._held if held), default=0)
+
     def put(self, data: bytes) -> None:
         """Keep a content; when this returns it survives a power cut.
 

@@ -38,7 +38,7 @@ from ripstop.core.node import (
 from .disk import Ledger
 from .ledger import FileLedger, MemoryLedger
 from .node import AgentNode
-from .settings import Restored
+from .settings import STATE, Restored
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
@@ -302,17 +302,29 @@ class Solo:
 def found_damage(disk: Ledger) -> list[dict[str, Scalar]]:
     """Give what opening a ledger had to mend, as fields to be told."""
     return [
-        {"stream": found.stream, "records": found.records, "torn": found.torn, "damaged": found.damaged}
+        {
+            "stream": found.stream,
+            "records": found.records,
+            "torn": found.torn,
+            "damaged": found.damaged,
+            "missing": found.missing,
+        }
         for found in disk.recoveries
-        if found.torn or found.damaged
+        if found.torn or found.damaged or found.missing
     ]
 
 
 def next_incarnation(disk: Ledger, clock: Clock) -> int:
-    """Number this life: the disk counts; without one the time in seconds never repeats."""
+    """Number this life: the disk counts.
+
+    Where it is in memory or has lost states the time in seconds takes part: that never repeats.
+    """
+    seconds = clock.now().wall_us // 1_000_000
     if isinstance(disk, MemoryLedger):
-        return clock.now().wall_us // 1_000_000
-    return Restored.read(disk).incarnation + 1
+        return seconds
+    last = Restored.read(disk).incarnation
+    has_lost = any(found.stream == STATE and (found.damaged or found.missing) for found in disk.recoveries)
+    return max(last + 1, seconds) if has_lost else last + 1
 
 
 class GuardedNode:

@@ -24,8 +24,8 @@ _EPILOG = """examples:
 
 FOLDER is what `Agent(..., ledger=FOLDER)` was given. It is read without a lock and nothing in it is changed,
 so an agent may be running on it: what it is writing just then shows as a torn tail. In a fleet the agent
-keeps what has no receipt yet; the ground has the rest (`ripstop audit verify`). A head that was kept
-elsewhere (--head) shows what was cut off or exchanged as a whole.
+keeps what has no receipt yet; the ground has the rest (`ripstop audit verify`). Marks of the last sync show
+what was cut off since; a head that was kept elsewhere (--head) shows what was exchanged together with them.
 
 exit codes: 0 everything holds, 1 findings, 2 usage or configuration
 """
@@ -45,7 +45,7 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     add_json(show, "a line for each record: number, kind, t_us, body")
     show.set_defaults(func=run_show)
-    verify = add_command(verbs, "verify", "check a ledger's chain, checksums, records and bundles", _EPILOG)
+    verify = add_command(verbs, "verify", "check a ledger's chain, records, marks and bundles", _EPILOG)
     verify.add_argument("folder", type=Path, metavar="FOLDER", help="the ledger's folder")
     verify.add_argument("--head", default="", metavar="HEX", help="the head that somebody else kept")
     add_json(verify, "agent, head, streams, bundles, findings")
