@@ -122,3 +122,28 @@ def test_a_wall_clock_that_jumps_changes_no_verdict(drone, clock, jump_s):
     fly(drone, clock, [79.9, 80.0])
     assert take(drone)
     assert drone.decide("land")
+
+
+def nested(levels, value=5):
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+ENDLESS = []
+ENDLESS.append(ENDLESS)
+
+
+@pytest.mark.parametrize("value", [nested(40), {"a": nested(40)}, ENDLESS, [object()]])
+def test_a_value_that_no_record_holds_reads_as_none_and_ends_no_ledger(tmp_path, value):
+    rule = {"<": [{"var": "x"}, 9]}
+    with ripstop.Agent("a", rule, ledger=tmp_path / "ledger") as agent:
+        assert agent.act("go", lambda **context: "gone", x=1, more=value) == "gone"
+        with pytest.raises(PermissionError):
+            agent.act("go", int, x=value)
+        agent.observe(x=value)
+        with pytest.raises(PermissionError):
+            agent.act("go", int)
+        agent.flush()
+        assert agent.node.ledger_head[0] >= 3
+        assert agent.act("go", lambda more: more, x=1, more=nested(3)) == nested(3)

@@ -101,6 +101,12 @@ def test_a_head_that_is_none_gets_a_coded_error_and_ends_the_connection(path, cl
     assert (found, answer["error"]["code"]) == (status, code)
 
 
+def test_levels_that_no_record_holds_are_a_verdict_and_no_fault_of_ours(path, client):
+    deep = json.loads("[" * 150 + "5" + "]" * 150)
+    assert client.post("/v1/decide", action="a", context={"x": deep})["verdict"] == "allow"
+    assert client.post("/v1/observe", readings={"x": deep})["alarms"] == {}
+
+
 def test_a_hundred_thousand_levels_are_too_large(path, client):
     body = b"[" * 100_000
     head = b"POST /v1/decide HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % len(body)
@@ -169,7 +175,8 @@ def test_a_client_that_waits_for_leave_gets_it(path, client):
 
 
 def test_an_old_or_closing_client_is_hung_up_on(path, client):
-    for sent in (b"GET /v1/health HTTP/1.0\r\n\r\n", b"GET /v1/health HTTP/1.1\r\nConnection: close\r\n\r\n"):
+    for version, fields in ((0, b""), (1, b"Connection: close\r\n"), (1, b"Connection: TE, Close\r\n")):
+        sent = b"GET /v1/health HTTP/1.%d\r\n%s\r\n" % (version, fields)
         assert b"Connection: close" in exchange(path, sent)
 
 

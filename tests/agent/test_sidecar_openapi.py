@@ -1,11 +1,13 @@
 """The OpenAPI document is held to a validator by others, and the sidecar's answers to the document."""
 
+import json
+
 import pytest
 from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
-from agent.sidecar_stage import talking
+from agent.sidecar_stage import exchange, talking
 from ripstop.agent import Agent, BreakerSettings, NodeSettings
 from ripstop.agent.sidecar import SidecarSettings
 from ripstop.agent.sidecar.message import RequestError
@@ -163,3 +165,19 @@ def test_every_answer_is_as_the_document_says(tmp_path):
             told.add(answer.get("verdict", status))
         assert client.ask("GET", "/v1/openapi.json") == (200, DOCUMENT)
     assert told == {"allow", "deny", 200, 400, 404}
+
+
+@pytest.mark.parametrize(("fields", "status"), [
+    (b"Transfer-Encoding: chunked", 411), (b"Content-Length: x", 400), (b"Content-Length: 99999", 413),
+    (b"X: " + b"y" * 20_000, 431),
+])  # fmt: skip
+def test_every_path_tells_of_the_errors_that_every_path_gives(tmp_path, fields, status):
+    path = tmp_path / "s.sock"
+    with Agent("n") as agent, talking([agent], SidecarSettings(path)):
+        for target, operations in DOCUMENT["paths"].items():
+            for method in operations:
+                sent = b"%s %s HTTP/1.1\r\n%s\r\n\r\n" % (method.upper().encode(), target.encode(), fields)
+                head, _, body = exchange(path, sent).partition(b"\r\n\r\n")
+                assert int(head.split()[1]) == status
+                check(json.loads(body), schema_of(method, target, status)["schema"])
+    assert all("401" in one["responses"] for path in DOCUMENT["paths"].values() for one in path.values())

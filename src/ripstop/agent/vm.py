@@ -31,7 +31,8 @@ from ripstop.policy import Policy, State, make_bundle
 PolicyLike: TypeAlias = "str | PathLike[str] | Policy | Mapping[str, Json]"
 Policies: TypeAlias = "PolicyLike | Sequence[PolicyLike]"
 _MARK = "<vocabulary>"
-_JSON_TYPES = frozenset((float, int, str, bool, type(None), list, dict, tuple))
+_SCALARS = frozenset((float, int, str, bool, type(None)))
+_MOST_LEVELS = 16  # of a value: a record puts some around it, and CBOR here takes 32
 
 
 class _Key:
@@ -168,7 +169,7 @@ class PolicyVM:
                 fresh[name] = (value, t_us)
             else:
                 return
-        self._state = self._compiled.observe(self._settled(), signals, t_us)
+        self._state = self._compiled.observe(self._settled(), _plain(signals), t_us)
 
     def _settled(self) -> State:
         """Give the state with everything that was observed."""
@@ -312,13 +313,18 @@ def _loaded(policy: PolicyLike) -> Policy:
     return ripstop.policy.load(Path(policy) if isinstance(policy, PathLike) else policy)
 
 
-def _plain(context: Mapping[str, Json]) -> Mapping[str, Json]:
-    """Let nothing but JSON in: what is foreign reads as no number, so that it is UNKNOWN."""
-    if all(type(name) is str and type(value) in _JSON_TYPES for name, value in context.items()):
-        return context
+def _plain(values: Mapping[str, Json]) -> Mapping[str, Json]:
+    """Let nothing but JSON in: what is foreign, or nested too deep, reads as no number: it is UNKNOWN."""
+    if all(type(name) is str and type(value) in _SCALARS for name, value in values.items()):
+        return values
     return {
-        str(name): value
-        if value is None or isinstance(value, str | int | float | list | tuple | Mapping)
-        else math.nan
-        for name, value in context.items()
+        str(name): value if _is_plain(value, _MOST_LEVELS) else math.nan for name, value in values.items()
     }
+
+
+def _is_plain(value: Json, levels: int) -> bool:
+    if isinstance(value, Mapping):
+        value = tuple(value.values())
+    if isinstance(value, list | tuple):
+        return levels > 0 and all(_is_plain(item, levels - 1) for item in value)
+    return value is None or isinstance(value, str | int | float)

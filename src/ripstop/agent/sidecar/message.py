@@ -102,7 +102,8 @@ def read_head(raw: bytes) -> Head:
             raise RequestError(f"header `{name}` stands twice", status=400, code="W0701")
         fields[name] = field[2].rstrip(" \t")
     method, target, minor = found.groups()
-    is_last = fields.get("connection", "").lower() == "close" or minor == "0"
+    wishes = {wish.strip(" \t") for wish in fields.get("connection", "").lower().split(",")}
+    is_last = "close" in wishes or minor == "0"
     return Head(method, target.partition("?")[0], fields, _length(method, fields), is_last)
 
 

@@ -93,33 +93,32 @@ def _schemas() -> Schema:
     }
 
 
-def _answers(schema: str, statuses: tuple[str, ...]) -> Schema:
-    def content(name: str) -> Schema:
-        return {"application/json": {"schema": {"$ref": f"#/components/schemas/{name}"}}}
+def _json(schema: Schema, text: str = "The answer.") -> Schema:
+    return {"description": text, "content": {"application/json": {"schema": schema}}}
 
-    good: Schema = {"200": {"description": "The answer.", "content": content(schema)}}
-    return good | {
-        status: {"description": _ERRORS[status], "content": content("Error")} for status in statuses
-    }
+
+def _named(schema: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{schema}"}
+
+
+def _errors() -> Schema:
+    return {status: _json(_named("Error"), text) for status, text in _ERRORS.items()}
 
 
 def _post(name: str, summary: str, shape: Shape, schema: str) -> Schema:
     body: Schema = {"required": True, "content": {"application/json": {"schema": shape.to_schema()}}}
-    answers = _answers(schema, tuple(_ERRORS))
+    answers: Schema = {"200": _json(_named(schema))} | _errors()
     return {"post": {"operationId": name, "summary": summary, "requestBody": body, "responses": answers}}
 
 
 def _get(name: str, summary: str, answers: Schema) -> Schema:
-    return {"get": {"operationId": name, "summary": summary, "responses": answers}}
+    errors = {status: answer for status, answer in _errors().items() if status != "404"}
+    return {"get": {"operationId": name, "summary": summary, "responses": answers | errors}}
 
 
 def document() -> Schema:
     """Give the whole document."""
-    unhealthy: Schema = {"503": _answers("Health", ())["200"]}
-    anything: Schema = {
-        "description": "The answer.",
-        "content": {"application/json": {"schema": {"type": "object"}}},
-    }
+    health: Schema = {"200": _json(_named("Health")), "503": _json(_named("Health"), "A ledger is failing.")}
     text: Schema = {"description": "Prometheus' text format.", "content": {"text/plain": {"schema": _TEXT}}}
     return {
         "openapi": "3.1.0",
@@ -136,8 +135,8 @@ def document() -> Schema:
             "/v1/decide": _post("decide", "Decide on an action.", DECIDE, "Decision"),
             "/v1/observe": _post("observe", "Take readings; give the alarms.", OBSERVE, "Observed"),
             "/v1/outcome": _post("outcome", "Feed an action's breaker.", OUTCOME, "Counted"),
-            "/v1/health": _get("health", "How the agents are.", _answers("Health", ("401",)) | unhealthy),
-            "/v1/openapi.json": _get("openapi", "This document.", {"200": anything}),
+            "/v1/health": _get("health", "How the agents are.", health),
+            "/v1/openapi.json": _get("openapi", "This document.", {"200": _json({"type": "object"})}),
             "/metrics": _get("metrics", "Metrics for Prometheus.", {"200": text}),
         },
         "components": {
