@@ -6,7 +6,8 @@ from ripstop.core.ondemand import on_demand
 
 from .agent import Agent
 from .breaker import BreakerOpen, BreakerSettings, BreakerState
-from .circuit import CircuitBreaker, Circuits, Outcomes
+from .circuit import CircuitBreaker, Outcomes
+from .circuits import Circuits
 from .detect import Finding, Monitor
 from .disk import Store
 from .ladder import LadderSettings, Response, Rung

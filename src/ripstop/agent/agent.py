@@ -27,7 +27,8 @@ from ripstop.core.wire.envelope import open_envelope
 
 from .breaker import BreakerState, Transition
 from .calling import action_of, bound, clamped, given, is_json
-from .circuit import CircuitBreaker, Circuits
+from .circuit import CircuitBreaker
+from .circuits import Circuits
 from .detect import Finding
 from .disk import Ledger, Store
 from .ladder import Rung
@@ -69,9 +70,7 @@ class Agent:
     ) -> None:
         settings = settings or NodeSettings(name)
         if settings.agent != name:
-            raise ConfigurationError(
-                f"the settings are those of `{settings.agent}`, expected `{name}`", code="C0304"
-            )
+            raise ConfigurationError(f"the settings are `{settings.agent}`'s, expected `{name}`'s", code="C0304")
         if settings.personal and not settings.salt_key:
             settings = replace(settings, salt_key=os.urandom(32))
         store = ledger if isinstance(ledger, Store) else Store(ledger)
