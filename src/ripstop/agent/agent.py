@@ -70,7 +70,7 @@ class Agent:
     ) -> None:
         settings = settings or NodeSettings(name)
         if settings.agent != name:
-            raise ConfigurationError(f"the settings are `{settings.agent}`'s, expected `{name}`'s", code="C0304")
+            raise ConfigurationError(f"the settings are `{settings.agent}`'s, not `{name}`'s", code="C0304")
         if settings.personal and not settings.salt_key:
             settings = replace(settings, salt_key=os.urandom(32))
         store = ledger if isinstance(ledger, Store) else Store(ledger)
