@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,8 @@ from ripstop.cli import main
 from ripstop.cli.root import COMMANDS
 from ripstop.core.errors import ConfigurationError, PolicyError, missing_extra
 from ripstop.links import Identity
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -211,3 +214,17 @@ def test_an_agent_that_could_not_join_says_so_the_next_time_too(tmp_path, capsys
     Identity.make("x", "nats://127.0.0.1:1").save(tmp_path / "x" / "identity.json")
     assert main(["agent", "x", *data]) == 2
     assert "C0306: `x` has not joined a fleet yet" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize(
+    "words", ["policy check policies/payload_limit.json", "risk examples/fleet.json --json"]
+)
+def test_an_output_that_takes_no_more_is_one_line_on_stderr(words: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        ran = subprocess.run(
+            [sys.executable, "-m", "ripstop", *words.split()],
+            stdout=full, stderr=subprocess.PIPE, cwd=ROOT, text=True, check=False, timeout=60,
+        )  # fmt: skip
+    assert ran.stderr == "C0010: the output cannot be written, no space left on device\n"
+    assert ran.returncode == 2

@@ -9,6 +9,7 @@ Exit codes: 0 fine, 1 finding, 2 usage, configuration or no answer, 130 interrup
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import os
 import re
@@ -75,6 +76,9 @@ exit codes: 0 fine, 1 finding, 2 usage, configuration or no answer, 130 interrup
 _SERVING = frozenset({"up", "agent", "sidecar", "demo"})
 
 
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+
+
 def build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
     """Build the root parser, with only the command that `words` names loaded.
 
@@ -116,7 +120,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.parse_args(words, namespace=args)
         if not hasattr(args, "func"):
             return _show_help(parser, words)
-        return int(args.func(args))
+        return _flushed(int(args.func(args)))
     except RipstopError as error:
         code = _report(_in_full(error, words), as_json=_wants_json(args, words))
         return 2 if words and words[0] in _SERVING else code
@@ -129,12 +133,31 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         # the reader went away (`ripstop ... | head`); nothing more can be said to it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _let_go_of_stdout()
         return 1
     except OSError as error:
+        if error.errno in _FULL and not error.filename:
+            _let_go_of_stdout()
+            return _report(_unwritten(error), as_json=False)
         if not error.filename:
             raise
         return _report(_unusable(error), as_json=_wants_json(args, words))
+
+
+def _flushed(code: int) -> int:
+    """Bring out what was printed, so that what cannot be written is told by us."""
+    sys.stdout.flush()
+    return code
+
+
+def _let_go_of_stdout() -> None:
+    """Keep the interpreter from writing at its end what could not be written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _unwritten(error: OSError) -> ConfigurationError:
+    reason = (error.strerror or "no reason given").lower()
+    return ConfigurationError(f"the output cannot be written, {reason}", code="C0010")
 
 
 def _unusable(error: OSError) -> ConfigurationError:
