@@ -68,6 +68,16 @@ def test_the_tables_say_what_was_judged_and_what_comes_next(
     assert "1 more: --top 0 shows all" in capsys.readouterr().out
 
 
+def test_forecasts_are_drawn_beside_what_came(heat: Path, write: Write, tmp_path: Path) -> None:
+    picture = tmp_path / "heat.svg"
+    assert main(["forecast", "eval", str(heat), *SMALL, "--plot", str(picture)]) == 0
+    assert "<svg" in picture.read_text()
+    above = [*SMALL[:-1], "-1000"]  # crossed all along: nothing is asked, and so the diagram is empty
+    assert main(["forecast", "eval", str(heat), *above, "--plot", str(picture)]) == 0
+    assert "every window had crossed already" in picture.read_text()
+    assert main(["forecast", "eval", str(heat), *SMALL, "--plot", str(tmp_path / "heat.txt")]) == 2
+
+
 def test_a_model_is_trained_written_and_judged(
     heat: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

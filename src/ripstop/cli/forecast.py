@@ -30,6 +30,7 @@ _EPILOG = """examples:
   ripstop forecast eval examples/battery.csv --limit 30 --side below
   ripstop forecast train examples/battery.csv --out battery.onnx --limit 30 --side below
   ripstop forecast eval examples/battery.csv --model battery.onnx --json
+  ripstop forecast eval examples/battery.csv --limit 30 --side below --plot battery.png
 
 A file is CSV with a header: a column of times (t_s, time, timestamp ...) if there is one, and a column for
 each series of the metric. An empty cell is a missing sample.
@@ -86,6 +87,7 @@ def _add_eval(verbs: Subparsers) -> None:
     parser.add_argument("--window", type=int, default=60, help="samples in, of an AR (default 60)")
     parser.add_argument("--horizon", type=int, default=30, help="samples ahead, of an AR (default 30)")
     parser.add_argument("--confidence", type=float, default=0.9, help="of each interval (default 0.9)")
+    parser.add_argument("--plot", metavar="FILE", help="draw forecasts beside what came (png, svg, pdf)")
     add_top(parser, "series", default=10)
     add_json(parser, "scores: {persistence, ar, network}, forecast: {limit, series: [...], ...}, record")
     parser.set_defaults(func=run_eval)
@@ -194,6 +196,8 @@ def run_eval(args: argparse.Namespace) -> int:
         limit = Limit(_usual_limit(found), args.side or "above")
     scores = evaluate(model, found.histories, limit, confidence=args.confidence)
     ahead = _ahead(model, found, limit, args.confidence)
+    if args.plot:
+        _plot(model, found, ahead, args.plot)
     if args.json:
         whole = {"scores": scores.to_json(), "forecast": ahead.to_json()}
         record = None if model.record is None else model.record.to_json()
@@ -218,6 +222,21 @@ def _ahead(model: Forecaster, found: SeriesFile, limit: Limit, confidence: float
         kept = history[-model.window :]
         row[model.window - len(kept) :] = kept
     return model.forecast(newest, limit, names=found.names, confidence=confidence)
+
+
+def _plot(model: Forecaster, found: SeriesFile, ahead: CrossingReport, path: str) -> None:
+    """Draw the series that is likeliest to cross, and how far the probabilities of all can be believed."""
+    from dataclasses import replace
+
+    from ripstop.risk.forecast import ahead_of, reliability
+    from ripstop.risk.plots import plot_forecasts
+
+    first = ahead.ranking(1)[0]
+    ends, drawn = ahead_of(model, found.histories[first], ahead.limit, confidence=ahead.confidence)
+    drawn = replace(drawn, names=(found.names[first],) * len(drawn))
+    plot_forecasts(
+        ends, drawn, found.histories[first], reliability(model, found.histories, ahead.limit), path
+    )
 
 
 def _print_record(record: Record) -> None:

@@ -14,6 +14,7 @@ from ripstop.core.errors import missing_extra
 from ripstop.risk.assessment import assess
 from ripstop.risk.calibration import Calibration
 from ripstop.risk.errors import RiskInputError
+from ripstop.risk.forecast import CrossingReport
 from ripstop.risk.graph import Graph
 from ripstop.risk.report import RiskReport
 from ripstop.risk.settings import Settings
@@ -107,7 +108,62 @@ def plot_calibration(calibration: Calibration, path: str | Path) -> None:
         ConfigurationError: C0001, matplotlib is not installed.
     """
     figure = _figure(5.0, 5.0)
-    axes = figure.subplots()
+    _draw_reliability(figure.subplots(), calibration)
+    _save(figure, path)
+
+
+def plot_forecasts(
+    ends: NDArray[np.int64],
+    ahead: CrossingReport,
+    history: NDArray[np.float64],
+    calibration: Calibration | None,
+    path: str | Path,
+) -> None:
+    """Draw forecasts of a signal beside what came, and the reliability diagram of its crossings.
+
+    Args:
+        ends: how many samples of the history each forecast had seen.
+        ahead: the forecasts.
+        history: the signal, missing samples NaN.
+        calibration: of the crossings, if any were asked for.
+        path: where the picture goes; its ending says in which format.
+
+    Raises:
+        ConfigurationError: C0001, matplotlib is not installed.
+    """
+    figure = _figure(11.0, 4.5 if calibration is None else 5.0)
+    left, right = figure.subplots(1, 2, width_ratios=(1.6, 1.0))
+    _draw_ahead(left, ends, ahead, history)
+    if calibration is None:
+        right.set_axis_off()
+        right.text(0.5, 0.5, "every window had crossed already", ha="center", color=_QUIET)
+    else:
+        _draw_reliability(right, calibration)
+    _save(figure, path)
+
+
+def _draw_ahead(
+    axes: Axes, ends: NDArray[np.int64], ahead: CrossingReport, history: NDArray[np.float64]
+) -> None:
+    horizon, last = ahead.forecast.shape[1], len(history)
+    first = max(int(ends[0]) - 2 * horizon, 0)
+    axes.plot(
+        (np.arange(first, last) + 1 - last) * ahead.step_s, history[first:], color="black", label="observed"
+    )
+    for k, end in enumerate(ends.tolist()):
+        t = (np.arange(end, end + horizon) + 1 - last) * ahead.step_s
+        band = f"band, {100 * ahead.confidence:g} % of whole paths" if k == 0 else None
+        axes.fill_between(t, ahead.low[k], ahead.high[k], color=_LINES[1][0], alpha=0.3, lw=0, label=band)
+        forecast = f"forecast by {ahead.model}" if k == 0 else None
+        axes.plot(t, ahead.forecast[k], color=_LINES[1][0], linestyle="--", label=forecast)
+    axes.axhline(ahead.limit.value, color=_RISK, linewidth=1, label=f"limit: {ahead.limit.side} is bad")
+    axes.axvline(0.0, color="0.7", linewidth=1)
+    axes.set(xlabel="time from now, s")
+    axes.set_title(f"{_short(ahead.names[-1])}: each forecast, and what came", fontsize=10)
+    axes.legend(fontsize=8)
+
+
+def _draw_reliability(axes: Axes, calibration: Calibration) -> None:
     axes.plot([0, 1], [0, 1], color="0.7", linewidth=1)
     for b in calibration.bins:
         axes.plot([b.predicted] * 2, [b.observed_low, b.observed_high], color=_RISK, linewidth=1.5)
@@ -117,7 +173,6 @@ def plot_calibration(calibration: Calibration, path: str | Path) -> None:
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="predicted probability", ylabel="observed frequency")
     title = f"Reliability: Brier {calibration.brier:.3f}, skill {calibration.skill:.2f}"
     axes.set_title(f"{title}\na dot a bin, with its interval and its number of predictions", fontsize=10)
-    _save(figure, path)
 
 
 def _save(figure: Figure, path: str | Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from ripstop.risk import RiskInputError
-from ripstop.risk.forecast import Forecaster, Limit, fit
+from ripstop.risk.forecast import Forecaster, Limit, ahead_of, fit, reliability
 from ripstop.risk.forecast.crossing import first_step, passage
 
 
@@ -119,3 +119,17 @@ def test_limits_that_are_none_are_refused(value: float, side: str) -> None:
     with pytest.raises(RiskInputError) as caught:
         Limit(value, side)
     assert caught.value.code == "C0715"
+
+
+def test_earlier_forecasts_see_no_more_than_they_say_and_a_short_history_is_not_known() -> None:
+    history = np.sin(np.arange(900) / 9) + np.random.default_rng(1).normal(0, 0.1, 900)
+    model, limit = fit(history, window=20, horizon=10), Limit(0.8)
+    ends, ahead = ahead_of(model, history, limit, most=3)
+    assert ends.tolist() == [880, 890, 900]
+    for end, path in zip(ends.tolist(), ahead.forecast, strict=True):
+        assert path == pytest.approx(model.forecast(history[:end], limit).forecast[0])
+    assert not ahead_of(model, history[:5], limit)[1].is_known.any()
+    found = reliability(model, history, limit)
+    assert found is not None
+    assert found.count <= 900 * 0.175 / 10 + 1  # one window in a horizon
+    assert reliability(model, history, Limit(-9.0)) is None

@@ -7,7 +7,7 @@ from ripstop.risk.forecast.conformal import AdaptiveRadius
 from ripstop.risk.forecast.crossing import CrossingReport, Limit
 from ripstop.risk.forecast.csvseries import SeriesFile, read_series
 from ripstop.risk.forecast.drift import Bet
-from ripstop.risk.forecast.evaluation import Evaluation, evaluate
+from ripstop.risk.forecast.evaluation import Evaluation, ahead_of, evaluate, reliability
 from ripstop.risk.forecast.failure import failure_probabilities
 from ripstop.risk.forecast.forecaster import Forecaster, fit, fit_each
 from ripstop.risk.forecast.onnxfile import read_model, write_model
@@ -31,6 +31,7 @@ __all__ = [
     "Trained",
     "Training",
     "Watch",
+    "ahead_of",
     "evaluate",
     "evenly",
     "failure_probabilities",
@@ -38,6 +39,7 @@ __all__ = [
     "fit_each",
     "read_model",
     "read_series",
+    "reliability",
     "train",
     "write_model",
 ]

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ripstop.risk.calibration import auc, brier
+from ripstop.risk.calibration import Calibration, auc, brier, calibrate
 from ripstop.risk.errors import RiskInputError
 from ripstop.risk.forecast.autoregression import Autoregression
-from ripstop.risk.forecast.crossing import Limit, first_step
+from ripstop.risk.forecast.crossing import CrossingReport, Limit, first_step
 from ripstop.risk.forecast.forecaster import PATHS, Forecaster, errors_of
 from ripstop.risk.forecast.record import Score
 from ripstop.risk.forecast.series import Floats, Windows, checked_histories, windows_of
@@ -49,27 +49,71 @@ def evaluate(
     Raises:
         RiskInputError: C0751, for histories, or a model of many histories each by itself.
     """
-    if len(model.mean) != 1:
-        raise RiskInputError("the model is of many histories, expected one of a metric", code="C0751")
-    rows = [(row - model.mean[0]) / model.scale[0] for row in checked_histories(histories)]
-    judge = windows_of(rows, 3, model.window, model.horizon)
-    calibrate = windows_of(rows, 2, model.window, model.horizon).thinned(PATHS)
+    judge, errors_from = (_windows(model, histories, part) for part in (3, 2))
     network = None
     if model.network is not None:
         network = score(model, judge, limit, confidence) if model.is_promoted else None
     plain = model.without_network()
     return Evaluation(
-        score(_persistent(plain, calibrate), judge, limit, confidence),
+        score(_persistent(plain, errors_from.thinned(PATHS)), judge, limit, confidence),
         score(plain, judge, limit, confidence),
         network,
     )
 
 
-def _persistent(model: Forecaster, calibrate: Windows) -> Forecaster:
+def reliability(
+    model: Forecaster, histories: Sequence[ArrayLike] | ArrayLike, limit: Limit
+) -> Calibration | None:
+    """Hold the probabilities of crossing against what happened, on the windows that `evaluate` judges by.
+
+    One window in `horizon` is taken, so that what happened is not counted twice. None, where every window had
+    crossed already.
+
+    Raises:
+        RiskInputError: as `evaluate`.
+    """
+    judge = _windows(model, histories, 3)
+    judge = judge.thinned(-(-len(judge) // model.horizon))
+    report = model.answer(judge.past, model.predict(judge.past), limit, tuple(range(len(judge))), 0.9)
+    asked, steps = _crossings(model, judge, limit)
+    return calibrate(report.probability[asked], np.isfinite(steps)[asked]) if asked.any() else None
+
+
+def ahead_of(
+    model: Forecaster, history: ArrayLike, limit: Limit, most: int = 6, confidence: float = 0.9
+) -> tuple[NDArray[np.int64], CrossingReport]:
+    """Forecast the end of a history from earlier samples, one horizon after the other, and from its last one.
+
+    Returns:
+        How many samples each forecast had seen, at most `most` of them, and the forecasts.
+    """
+    (row,) = checked_histories([history])
+    count = min(most, max(len(row) - model.window, 0) // model.horizon + 1)
+    seen = len(row) - model.horizon * np.arange(count)[::-1]
+    padded = np.concatenate([np.full(model.window, np.nan), row])
+    windows = [padded[end : end + model.window] for end in seen.tolist()]
+    return seen, model.forecast(windows, limit, confidence=confidence)
+
+
+def _windows(model: Forecaster, histories: Sequence[ArrayLike] | ArrayLike, part: int) -> Windows:
+    if len(model.mean) != 1:
+        raise RiskInputError("the model is of many histories, expected one of a metric", code="C0751")
+    rows = [(row - model.mean[0]) / model.scale[0] for row in checked_histories(histories)]
+    return windows_of(rows, part, model.window, model.horizon)
+
+
+def _crossings(model: Forecaster, judge: Windows, limit: Limit) -> tuple[NDArray[np.bool_], Floats]:
+    """Tell which windows had not crossed, and in how many seconds each then did."""
+    mean, scale = float(model.mean[0]), float(model.scale[0])
+    future, last = judge.future * scale + mean, judge.past[:, -1] * scale + mean
+    return limit.signed(last) < 0.0, first_step(limit.signed(future) >= 0.0) * model.step_s
+
+
+def _persistent(model: Forecaster, errors_from: Windows) -> Forecaster:
     matrix = np.zeros((1, model.window + 1, model.horizon))
     matrix[0, -2] = 1.0
     ar = Autoregression(matrix, (0,), (0.0,))
-    paths = (calibrate.future - ar.predict(calibrate.past))[None]
+    paths = (errors_from.future - ar.predict(errors_from.past))[None]
     return Forecaster(
         model.window, model.horizon, model.step_s, model.mean, model.scale, ar, errors_of(paths, paths)
     )
@@ -79,11 +123,9 @@ def score(model: Forecaster, judge: Windows, limit: Limit, confidence: float) ->
     """Score a model on standardised windows."""
     ahead = model.predict(judge.past)
     report = model.answer(judge.past, ahead, limit, tuple(range(len(judge))), confidence)
-    mean, scale = float(model.mean[0]), float(model.scale[0])
-    future, last = judge.future * scale + mean, judge.past[:, -1] * scale + mean
+    future = judge.future * float(model.scale[0]) + float(model.mean[0])
     error = report.forecast - future
-    asked = limit.signed(last) < 0.0
-    steps = first_step(limit.signed(future) >= 0.0) * model.step_s
+    asked, steps = _crossings(model, judge, limit)
     happened = np.isfinite(steps)
     inside = ((future >= report.low) & (future <= report.high)).all(axis=1)
     in_time = (report.earliest_s <= steps) & (steps <= report.latest_s)
