@@ -245,7 +245,8 @@ class Search:
         return [float(value) for value in _literals(self._parts()) if _is_number(value)]
 
     def _elsewhere(self, name: str) -> Iterator[float]:
-        """Give the literals and what other inputs are: where the rule is not linear it may turn there."""
+        """Give zero, the literals and what other inputs are: a rule that is not linear may turn there."""
+        yield 0.0
         yield from self._numbers()
         others = (value for key, value in self.question.values.items() if key != name)
         yield from (float(value) for value in others if _is_number(value))
