@@ -6,6 +6,7 @@ import ripstop
 from agent.scripted_ground import POLICY, VOCABULARY
 from ripstop.agent import NodeSettings
 from ripstop.agent.inspection import inspect_ledger
+from ripstop.agent.ledger import LedgerError
 from ripstop.agent.personal import PersonalValues, Veil
 from ripstop.core.clock import ManualClock
 from ripstop.core.commitment import Opening, commitment_of, holds_commitment
@@ -117,6 +118,90 @@ def test_a_table_that_cannot_be_written_says_so_as_a_disk_does(tmp_path):
     (tmp_path / "personal.db").mkdir()
     with pytest.raises(OSError, match="cannot be kept"):
         PersonalValues(tmp_path / "personal.db").put(pack(Opening("x", 0, b"", "1")))
+
+
+def recovered(made):
+    return {found.stream: found for found in made.disk.recoveries}.get("personal")
+
+
+@pytest.mark.parametrize("cut", [0, 1, 100, 4096, 9000])
+def test_a_damaged_table_is_found_kept_aside_and_what_verifies_goes_on(cut, tmp_path):
+    acted(tmp_path).close()
+    names, path = commitments(tmp_path), tmp_path / "personal.db"
+    raw = path.read_bytes()
+    assert len(raw) > 9000
+    path.write_bytes(raw[:cut] + b"\xff" * (len(raw) - cut))
+    (finding, *_) = inspect_ledger(tmp_path).findings
+    assert finding.startswith("personal.db: ")
+    with acted(tmp_path) as made:
+        found = recovered(made)
+        assert (tmp_path / found.damaged).read_bytes()[:cut] == raw[:cut]
+        assert found.records == sum(made.disk.personal.find(name) is not None for name in names)
+        made.erase()
+        assert not list(tmp_path.glob("personal.db.damaged-*"))  # it cannot be searched
+        assert str(WEIGHT).encode() not in on_disk(tmp_path)
+    assert recovered(make(tmp_path)) is None
+    assert inspect_ledger(tmp_path).findings == []
+
+
+def test_every_changed_value_salt_and_time_is_found(tmp_path):
+    acted(tmp_path).close()
+    path = tmp_path / "personal.db"
+    raw, (name, _) = path.read_bytes(), commitments(tmp_path)
+    with make(tmp_path) as made:
+        opening = made.disk.personal.find(name)
+    for part in (opening.salt, opening.value.encode(), name.encode(), NOW_US.to_bytes(8, "big")[1:]):
+        at = raw.index(part)
+        for offset in range(len(part)):
+            damaged = bytearray(raw)
+            damaged[at + offset] ^= 1
+            path.write_bytes(damaged)
+            assert inspect_ledger(tmp_path).findings
+    path.write_bytes(raw.replace(opening.salt, bytes(32)))
+    with make(tmp_path) as made, pytest.raises(LedgerError, match="not what was committed to") as caught:
+        made.disk.personal.find(name)
+    assert caught.value.code == "C0407"
+
+
+@pytest.mark.parametrize("left", [None, b""])
+def test_a_table_that_is_gone_or_emptied_is_told_once(left, tmp_path):
+    acted(tmp_path).close()
+    path = tmp_path / "personal.db"
+    path.unlink()
+    if left is not None:
+        path.write_bytes(left)
+    assert inspect_ledger(tmp_path).findings == [
+        "personal.db: is gone, or an older one: of life 0, expected 1"
+    ]
+    with make(tmp_path) as made:
+        assert recovered(made).missing == 1
+    assert inspect_ledger(tmp_path).findings == []
+    with acted(tmp_path) as made:
+        assert recovered(made) is None
+
+
+def test_a_table_that_fails_while_it_is_used_is_a_clear_error_of_erase(tmp_path):
+    with acted(tmp_path) as made:
+        made.flush()
+        path = tmp_path / "personal.db"
+        path.write_bytes(b"\xff" * path.stat().st_size)
+        made.disk.personal.close()
+        with pytest.raises(LedgerError) as caught:
+            made.erase()
+        assert caught.value.code == "C0407"
+        assert made.decide("accept_task", payload_kg=WEIGHT)
+
+
+def test_values_are_on_stable_storage_when_the_ledger_is(tmp_path):
+    with acted(tmp_path) as made:
+        made.flush()
+        assert not (tmp_path / "personal.db-wal").stat().st_size  # all of it is in the table, synced
+        image = tmp_path / "image"
+        image.mkdir()
+        (image / "personal.db").write_bytes((tmp_path / "personal.db").read_bytes())
+        table = PersonalValues(image / "personal.db")
+        assert all(table.find(name) for name in commitments(tmp_path))
+        table.close()
 
 
 def test_what_is_no_commitment_is_none():

@@ -13,6 +13,8 @@ from ripstop.core.value import dataclass
 from ripstop.core.wire.chain import genesis
 
 from .marks import MARKS, Mark, read_marks
+from .personal import STREAM as PERSONAL
+from .personal import check_personal
 from .recovery import LedgerError, compare, missing_files
 from .settings import BUNDLE, LEDGER
 from .slots import Slots
@@ -85,8 +87,9 @@ def inspect_ledger(folder: Path) -> LedgerReport:
         paths = sorted(folder.glob("*.log"))
         streams = tuple(_report(path, owner, marks.get(path.stem)) for path in paths)
         slots = Slots(folder, BUNDLE)
-        gone = missing_files(marks, [stream.stream for stream in streams], slots.last)
-        aside = tuple(path.name for path in sorted(folder.glob("*.log.damaged-*")))
+        gone = missing_files(marks, [*(stream.stream for stream in streams), PERSONAL], slots.last)
+        others = check_personal(folder / f"{PERSONAL}.db", marks[PERSONAL].number if PERSONAL in marks else 0)
+        aside = tuple(path.name for path in sorted(folder.glob("*.damaged-*")))
     except FileNotFoundError as error:
         raise LedgerError(
             f"folder `{folder}` holds no ledger",
@@ -98,7 +101,7 @@ def inspect_ledger(folder: Path) -> LedgerReport:
             f"ledger folder `{folder}` cannot be read: {error.strerror}", code="C0402"
         ) from error
     bundles = tuple(content.number for content in slots.contents)
-    others = [f"{lost.stream}: {_lack(lost.missing, lost.records)}" for lost in gone]
+    others += [f"{lost.stream}: {_lack(lost.missing, lost.records)}" for lost in gone]
     if torn and paths:
         others.append(f"{MARKS}: {torn} bytes do not verify: damaged, or cut off while they were written")
     return LedgerReport(owner, streams, aside, bundles, tuple(slots.damaged), tuple(others))

@@ -194,12 +194,15 @@ class FileLedger:
         self._marks = marks = Marks(self.folder)
         known = marks.held
         for path in paths:
-            self._files[path.stem], found = open_stream(path, self._owner, known.get(path.stem))
-            self.recoveries.append(found)
+            self._files[path.stem], opened = open_stream(path, self._owner, known.get(path.stem))
+            self.recoveries.append(opened)
         self._slots = Slots(self.folder, _SLOTTED)
         self._apart = {_SLOTTED: self._slots.put, _PERSONAL: self.personal.put}
         self.recoveries += [Recovery(_SLOTTED, 0, damaged=name) for name in self._slots.damaged]
-        self.recoveries += missing_files(known, self._files, self._slots.last)
+        life = known.get(_PERSONAL)
+        found = self.personal.mend(life.number if life else 0)
+        self.recoveries += [found] if found else []
+        self.recoveries += missing_files(known, (*self._files, _PERSONAL), self._slots.last)
         if marks.torn and paths:
             self.recoveries.append(Recovery(MARKS, 0, torn=marks.torn))
         self._mark(self._ends())
@@ -207,8 +210,8 @@ class FileLedger:
     def _ends(self) -> dict[str, Mark]:
         """Give where each stream's file ends; nothing may wait."""
         ends = {stream: Mark(held.number, held.previous) for stream, held in self._files.items()}
-        if self._slots.last:
-            ends[_SLOTTED] = Mark(self._slots.last, bytes(32))
+        apart = {_SLOTTED: self._slots.last, _PERSONAL: self.personal.life}
+        ends.update({stream: Mark(last, bytes(32)) for stream, last in apart.items() if last})
         return ends
 
     def _mark(self, ends: dict[str, Mark]) -> None:
@@ -302,6 +305,10 @@ class FileLedger:
                 unsafe = [held for held in self._files.values() if held.safe < held.size]
                 ends = self._ends()
                 under_way = [(held, held.base, held.size, os.dup(held.handle)) for held in unsafe]
+            try:
+                self.personal.sync()
+            except OSError as problem:
+                failure = problem
             for held, base, size, handle in under_way:
                 error = _sync_file(handle)
                 with self._lock:

@@ -27,7 +27,7 @@ class Recovery:
     """What opening a stream found.
 
     `torn` bytes were cut off its tail: a crash did that. `damaged` names the file that was kept aside.
-    `missing` records had been synced, and are not there.
+    `missing` records had been synced, and are not there (of personal values: values of so many lives).
     """
 
     stream: str
