@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import errno
 import json
+import os
 import shutil
 import threading
 import urllib.error
@@ -12,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from dulwich import porcelain
+from structlog.testing import capture_logs
 
 from control.scripted_fleet import drone
 from ripstop.agent.node import AgentNode
@@ -21,6 +24,7 @@ from ripstop.control import ControlSettings, load_playbook
 from ripstop.control.audit.verify import verify_run
 from ripstop.control.service import ControlService, Device, ServiceOptions
 from ripstop.core.errors import ConfigurationError
+from ripstop.core.node import Append
 from ripstop.core.wire.envelope import Ed25519Signer, Keyring, Role, open_envelope
 from ripstop.links.driver import NodeDriver
 from ripstop.links.enrolment import enrol
@@ -111,6 +115,24 @@ async def running(folder, **changes):
             yield service, crew
         finally:
             await crew.close()
+
+
+def test_what_goes_on_failing_is_told_ever_more_seldom(tmp_path):
+    async def scene():
+        async with ControlService(options(tmp_path)) as service:
+            service.driver.disk.append = fail_on_a_full_disk
+            with capture_logs() as said:
+                for number in range(500):
+                    service.driver.perform((Append("messages", b"%d" % number),))
+            assert [line["event"] for line in said if line["event"] == "control.failed"] == ["control.failed"]
+            assert "No space left" in service.health()["last_error"]
+            del service.driver.disk.append
+
+    asyncio.run(scene())
+
+
+def fail_on_a_full_disk(stream, data):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def named(service, name):

@@ -55,6 +55,10 @@ WRONG = [
     (yaml(f"rule:\n  and:\n    - {BELOW}\n   - {BELOW}"), "E0104", 8, 4, "one column"),
     (yaml("guards: [take_off]\nrule: true"), "E0105", 5, 1, "stands on line 4"),
     (yaml("rule true\neffect: forbid"), "E0104", 6, 1, "the line before"),
+    (yaml('rule:{">=": [{var: payload_kg}, 3]}'), "E0104", 5, 35, "a colon and a space"),
+    (yaml('rule: {">=": {var: payload_kg}, {var: payload_kg}]}'), "E0109", 5, 33, "missing before it"),
+    (yaml('rule: {"<": [{var: battery_percent}, 30 %]}'), "E0203", 5, 8, "without a unit"),
+    (yaml("limits: [{limit: {payload_kg: 1}}]"), "E0303", 5, 31, "{max: 1}"),
     (yaml("rule: true\n---\nrule: true"), "E0109", 6, 1, "one policy"),
     (yaml("rule: !!python/none x"), "E0109", 5, 7, "leave it out"),
     (yaml("rule: {!: [{var: payload_kg}]}"), "E0109", 5, 8, "in quotes"),
@@ -168,6 +172,20 @@ def test_what_a_newcomer_meant_is_hinted_at(keys, codes, hint):
     found = [each for each in check(document).findings if each.code[0] == "E"]
     assert [each.code for each in found] == codes
     assert hint in found[0].hint
+
+
+def test_one_mistake_in_a_limit_is_one_finding(tmp_path):
+    document = {"ripstop": 1, "id": "x", "vocabulary": "drone", "limits": [{"limit": {"payload_kg": 1}}]}
+    assert [finding.code for finding in check(document).findings] == ["E0303"]
+
+
+def test_a_policy_that_guards_nothing_is_told():
+    document = {"ripstop": 1, "id": "x", "vocabulary": "drone", "guards": [], "rule": "battery_percent > 5"}
+    (found,) = check(document).findings
+    assert (found.code, found.message) == ("L0506", "`guards` names no action: the policy decides nothing")
+    del document["rule"]
+    document["limits"] = [{"limit": {"payload_kg": {"max": 1}}}]
+    assert check(document).findings[0].hint == "`guards` names no action"
 
 
 def test_a_body_that_reaches_further_than_meant_is_told_once_with_a_hint():

@@ -144,7 +144,7 @@ class ControlService:
         self._compiler = ThreadPoolExecutor(1, thread_name_prefix="kernels")
         self._ended = contextlib.AsyncExitStack()
         self._last_error = self._store_error = ""
-        self._refusals = Seldom()
+        self._repeated = Seldom()
 
     # ---- life -----------------------------------------------------------------------------------------
 
@@ -308,7 +308,7 @@ class ControlService:
         self.records.reported(report, now.wall_us)
         if self.on_report is not None:
             self.on_report(report, now)
-        times = self._refusals.take(_kind(report), now.mono_us) if report.name in _REFUSALS else 1
+        times = self._repeated.take(_kind(report), now.mono_us) if report.name in _REFUSALS else 1
         if not times:
             return
         level = "warning" if report.name in _ALARMING else "debug" if report.name in _QUIET else "info"
@@ -317,9 +317,12 @@ class ControlService:
         getattr(log, level)(report.name, **fields, **({"times": times} if times > 1 else {}))
 
     def _failed(self, part: str, error: BaseException) -> None:
-        self._last_error = f"{part}: {error}"
+        reason = str(error).partition("\n")[0]
+        self._last_error = f"{part}: {reason}"
         self.metrics.failed(part)
-        log.error("control.failed", part=part, error=str(error))
+        times = self._repeated.take(self._last_error, self.clock.now().mono_us)
+        if times:
+            log.error("control.failed", part=part, error=reason, **({"times": times} if times > 1 else {}))
 
     # ---- what goes on ---------------------------------------------------------------------------------
 

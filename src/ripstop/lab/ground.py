@@ -340,8 +340,11 @@ async def _record_wire(service: ControlService, clock: Clock, stack: contextlib.
 
     async def close() -> None:
         await end(writer)
-        write()
-        files.sync()
+        try:
+            write()
+            files.sync()
+        except OSError as error:
+            structlog.get_logger("ripstop.lab").error("wire.cut", reason=error.strerror)
         files.close()
 
     link = NatsLink(service.server.address, service.server.login("observer"))

@@ -222,6 +222,9 @@ _OPERATORS = {"=<": "<=", "=>": ">=", "=": "==", "<>": "!=", "&&": "and", "&": "
 _OTHERWISE = _OPERATORS | {"deny": "forbid", "block": "forbid", "allow": "require", "permit": "require"}
 
 
+_QUANTITY = re.compile(r"[-+]?[0-9][0-9.]*\s*[^0-9\s]{1,6}\Z")  # `30 %`, `1kg`, `5 m/s`
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """Give a hint that names the known word nearest to a misspelt one, or an empty text."""
     known = tuple(known)
@@ -242,7 +245,7 @@ def meant_otherwise(text: str) -> str:
     try:
         float(text)
     except ValueError:
-        return ""
+        return "a number stands without a unit" if _QUANTITY.match(text) else ""
     return "this is a text, a number stands without quotes"
 
 

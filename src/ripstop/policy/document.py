@@ -267,6 +267,11 @@ def _reads_like_prohibition(rule: Expr) -> bool:
 def _check_guards(parts: _Parts, tier: str) -> None:
     actions = parts.vocabulary.actions
     node = parts.fields.entries.get("guards")
+    if node is not None and node.items == ():
+        parts.findings.lint(
+            "L0506", "`guards` names no action: the policy decides nothing", node,
+            "leave it out to guard every action but the failsafes",
+        )  # fmt: skip
     for item in (node.items or ()) if node is not None else ():
         name = item.scalar
         if not isinstance(name, str) or parts.vocabulary.is_open:
@@ -367,9 +372,10 @@ def _limits(parts: _Parts) -> tuple[tuple[LimitRule, ...], tuple[Expr, ...]]:
 
 
 def _bounds(parts: _Parts, name: str, node: Node) -> Limit:
-    fields = Fields(node, parts.findings, ("min", "max"), f"the limit of `{shown(name)}`")
+    hint = f"write `{{max: {node.scalar}}}`, or `min`" if node.kind == "number" else ""
+    fields = Fields(node, parts.findings, ("min", "max"), f"the limit of `{shown(name)}`", hint)
     low, high = fields.number("min"), fields.number("max")
-    if all(part.kind == "null" for part in fields.entries.values()):
+    if node.entries is not None and all(part.kind == "null" for part in node.entries.values()):
         parts.findings.error("E0302", f"the limit of `{shown(name)}` has neither `min` nor `max`", node)
     elif low is not None and high is not None and low > high:
         parts.findings.error("E0308", f"the limit of `{shown(name)}` is empty", node)
@@ -384,6 +390,7 @@ def _check_limited(parts: _Parts, name: str, node: Node) -> None:
     having = [spec for spec in actions if name in spec.parameters]
     if not having:
         hint = nearest(name, {key for spec in actions for key in spec.parameters})
+        hint = hint or ("" if actions else "`guards` names no action")
         parts.findings.error("E0307", f"no guarded action has a parameter `{shown(name)}`", node, hint)
     if any(spec.parameters[name].type != "number" for spec in having):
         parts.findings.error("E0203", f"a limit needs a number, `{shown(name)}` is none", node)

@@ -16,12 +16,14 @@ _EXAMPLES: Mapping[str, str] = {
 class Fields:
     """Reads the keys of one object; what is wrong is noted, and the default comes back."""
 
-    def __init__(self, node: Node, findings: Findings, known: Sequence[str], what: str) -> None:
+    def __init__(
+        self, node: Node, findings: Findings, known: Sequence[str], what: str, hint: str = ""
+    ) -> None:
         self.node = node
         self.findings = findings
         self.entries: Mapping[str, Node] = node.entries or {}
         if node.entries is None:
-            findings.error("E0303", f"{what} is an object, got `{node.kind}`", node)
+            findings.error("E0303", f"{what} is an object, got `{node.kind}`", node, hint)
         for name in self.entries:
             if name not in known and not findings.is_full:
                 hint = nearest(name, known) or f"known are {one_of(known, 12)}"

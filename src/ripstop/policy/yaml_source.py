@@ -23,6 +23,7 @@ _FALSE = re.compile(r"(?:false|False|FALSE)\Z")
 _DECIMAL = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z")
 _RADIX = re.compile(r"0o[0-7]+\Z|0x[0-9a-fA-F]+\Z")
 _INFINITE = re.compile(r"[-+]?(?:\.inf|\.Inf|\.INF)\Z")
+_CRAMPED = re.compile(r"[\s-]*\w+:[{[\"'\w]")  # a key whose colon no space follows
 _NAN = re.compile(r"(?:\.nan|\.NaN|\.NAN)\Z")
 
 
@@ -46,7 +47,8 @@ def read_yaml(text: str, file: str, findings: Findings) -> Node | None:
     except MarkedYAMLError as error:
         mark = error.problem_mark
         place = Place(file, mark.line + 1, mark.column + 1) if mark else Place(file)
-        findings.error("E0104", f"malformed YAML, {_one_line(error.problem)}", place, _hint(error.problem))
+        hint = _hint(error.problem, [*text.splitlines(), ""][mark.line] if mark else "")
+        findings.error("E0104", f"malformed YAML, {_one_line(error.problem)}", place, hint)
         return None
     except YAMLError as error:
         findings.error("E0104", f"malformed YAML, {_one_line(str(error))}", Place(file))
@@ -94,7 +96,7 @@ class _Reader:
         if getattr(event, "tag", None) is not None:
             self._refuse("a tag", line, column, _TAG)
         if self._awaits_key and self._awaits_key[-1]:
-            self._refuse("a key that is no string", line, column)
+            self._refuse("a key that is no string", line, column, "a bracket may be missing before it")
             self.builder.key("?", line, column)
             self._awaits_key[-1] = False
         self.builder.start(line, column, is_object=is_object)
@@ -148,7 +150,9 @@ def resolve(text: str) -> bool | float | str | None:
     return float("nan") if _NAN.match(text) else text
 
 
-def _hint(problem: str | None) -> str:
+def _hint(problem: str | None, line: str) -> str:
+    if _CRAMPED.match(line):
+        return "a key ends with a colon and a space"
     if "\\t" in (problem or ""):
         return "YAML is indented with spaces, not with tabs"
     if "<block end>" in (problem or ""):
