@@ -129,9 +129,14 @@ def _budget(node: Node, parameters: Sequence[str] | None, findings: Findings) ->
         cost = _cost(fields, parameters)
         return None if first is None or second is None else Bucket(first, second, cost)
     if first is not None and (not float(first).is_integer() or first > MOST_ACTIONS):
-        findings.error("E0211", f"a budget counts from 1 to {MOST_ACTIONS} actions, got `{first}`", node)
-    if second is not None and second > LONGEST_WINDOW_S:
-        findings.error("E0211", f"a window is at most {LONGEST_WINDOW_S:.0f} s, got `{second}`", node)
+        findings.error(
+            "E0211",
+            f"a budget counts from 1 to {MOST_ACTIONS} actions, got `{first}`",
+            fields.entries[keys[0]],
+        )
+    if second is not None and not 1e-6 <= second <= LONGEST_WINDOW_S:
+        message = f"a window is a number of seconds above 0 and up to {LONGEST_WINDOW_S:.0f}, got `{second}`"
+        findings.error("E0211", message, fields.entries[keys[1]])
     return None if first is None or second is None else Quota(int(first), second)
 
 

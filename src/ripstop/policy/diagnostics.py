@@ -63,6 +63,7 @@ CODES: Mapping[str, str] = {
 MOST_FINDINGS = 100  # a hostile source could hold as many as it has bytes
 
 
+_UNREADABLE = ("E0102", "E0107", "E0108")
 _LINES = re.compile("\r?\n")
 _YAML_LINES = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # YAML 1.1, as ruamel reads it
 
@@ -156,6 +157,10 @@ class Findings:
 
     def _note(self, code: str, message: str, at: Place | Located, hint: str, severity: Severity) -> None:
         place = at if isinstance(at, Place) else at.place
+        if code not in _UNREADABLE and any(
+            each.place == place and each.code in _UNREADABLE for each in self.found
+        ):
+            return  # what stands there was not understood: all else would be about a stopgap
         finding = Finding(code, message, place, hint, severity)
         if not self.is_full and finding not in self.found:
             self.found.append(finding)
@@ -245,7 +250,8 @@ def meant_otherwise(text: str) -> str:
     try:
         float(text)
     except ValueError:
-        return "a number stands without a unit" if _QUANTITY.match(text) else ""
+        is_quantity = _QUANTITY.match(text)
+        return "this is a text, a number stands without quotes and without a unit" if is_quantity else ""
     return "this is a text, a number stands without quotes"
 
 

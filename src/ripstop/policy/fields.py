@@ -8,6 +8,7 @@ from ripstop.policy.diagnostics import Findings, nearest, one_of
 from ripstop.policy.source import Node, shown
 
 _EXAMPLES: Mapping[str, str] = {
+    "limit": "it bounds parameters, as in `limit: {payload_kg: {max: 3}}`",
     "id": "it names the policy, as in `id: drone/payload-limit`",
     "rule": 'it says what is permitted, as in `rule: {"<": [{"var": "load"}, 0.9]}`, or `rule: load < 0.9`',
 }

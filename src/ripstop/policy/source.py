@@ -238,6 +238,7 @@ _WORDS: Mapping[str, bool | float | None] = {
     "Infinity": float("inf"),
     "-Infinity": float("-inf"),
 }
+_TRUTH_ELSEWHERE = re.compile(r"(?:true|false|null?|none|nil|undefined|yes|no)\b", re.IGNORECASE)
 _LONGEST_INTEGER = 17  # 2^53 has 16 digits; a sign may stand before them
 
 
@@ -266,7 +267,9 @@ class _Scanner:
         found = self.text[offset : offset + 1]
         got = f"`{shown(found)}`" if found else "the end"
         place = Place(self.file, *self.where(offset if found else len(self.text.rstrip())))
-        self.findings.error("E0104", f"expected {expected}, got {got}", place, self._hint(found, offset))
+        self.findings.error(
+            "E0104", f"expected {expected}, got {got}", place, self._hint(expected, found, offset)
+        )
         return _MalformedError()
 
     def _fail_in_string(self, offset: int) -> _MalformedError:
@@ -283,7 +286,7 @@ class _Scanner:
         self.findings.error("E0104", message, Place(self.file, *self.where(end)), hint)
         return _MalformedError()
 
-    def _hint(self, found: str, offset: int) -> str:
+    def _hint(self, expected: str, found: str, offset: int) -> str:
         if not self.text.strip():
             return EMPTY
         if found == "'":
@@ -293,6 +296,21 @@ class _Scanner:
         if self.opened and found in ("", "]", "}"):
             line, column = self.where(self.opened[-1])
             return f"`{self.text[self.opened[-1]]}` of line {line}, column {column} is still open"
+        return self._slip(expected, found, offset)
+
+    def _slip(self, expected: str, found: str, offset: int) -> str:
+        """Give a hint on what another language would have written, or on what was left out."""
+        if found == "\0":
+            return "this looks like UTF-16, it is read as UTF-8"
+        if expected == "the end":
+            return "a file holds one policy"
+        if expected == "a value" and _TRUTH_ELSEWHERE.match(self.text, offset):
+            return "JSON writes `true`, `false` and `null`"
+        before = self.text[offset - 1 : offset]
+        if found and (found in "+." or (before.isdigit() and found.isalnum()) or before == "-"):
+            return "a number is written as `12`, `-0.5` or `1e3`"
+        if expected.startswith("`,`") and (found.isalnum() or found in '"[{-'):
+            return "a comma stands between two of them"
         return ""
 
     def next(self, expected: str) -> tuple[str, str, int]:
