@@ -95,7 +95,7 @@ class Job(Question):
     """A question on a graph, as `assess` asks it.
 
     Raises:
-        RiskInputError: C0711, C0713, C0714.
+        RiskInputError: C0701, C0711, C0713, C0714.
     """
 
     graph: Graph
@@ -105,9 +105,13 @@ class Job(Question):
     settings: Settings = field(default_factory=Settings)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.graph, Graph):
+            raise RiskInputError(
+                "the graph is no risk graph", code="C0701", hint="build one by Graph.from_networkx(graph)"
+            )
         check_theta(self.theta)
         check_seed(self.seed)
-        if self.model not in MODELS:
+        if self.model not in tuple(MODELS):
             raise RiskInputError(
                 f"model is `{self.model}`, expected one of {', '.join(f'`{name}`' for name in MODELS)}",
                 code="C0714",
