@@ -36,6 +36,8 @@ GRIDS = {
     BUSES: "flow-buses",
 }  # the model that a job names: a worker knows it or refuses
 
+WIDEST = 10.0  # deviation of a logarithm: what is drawn differs by a factor of 1e20 and more
+
 Range = tuple[int, int]
 """Worlds from the first up to, but without, the second."""
 
@@ -158,7 +160,9 @@ class FlowJob(Question):
         check_seed(self.seed)
         if self.of not in (LINES, BUSES):
             raise RiskInputError(f"`of` is `{self.of}`, expected `{LINES}` or `{BUSES}`", code="C0715")
-        check_spread("demand_spread", self.demand_spread, "C0741")
+        for name, spread in (("demand_spread", self.demand_spread), ("spread", self.settings.spread)):
+            if check_spread(name, spread, "C0741") > WIDEST:
+                raise RiskInputError(f"`{name}` is {spread:g}, expected at most {WIDEST:g}", code="C0741")
 
     @property
     def size(self) -> int:
