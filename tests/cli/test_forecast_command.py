@@ -68,6 +68,19 @@ def test_the_tables_say_what_was_judged_and_what_comes_next(
     assert "1 more: --top 0 shows all" in capsys.readouterr().out
 
 
+def test_of_a_series_that_has_been_silent_too_long_nothing_is_claimed(
+    write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for silent, is_known in ((3, True), (6, False), (60, False)):
+        gone = thermostat(2500, 2)
+        gone[-silent:] = np.nan
+        both = write("both.csv", thermostat(2500, 1), gone)
+        assert main(["forecast", "eval", str(both), *SMALL, "--json"]) == 0
+        ahead = json.loads(capsys.readouterr().out)["forecast"]
+        assert [series["probability"] is not None for series in ahead["series"]] == [True, is_known]
+        assert any("nothing is claimed" in note for note in ahead["notes"]) != is_known
+
+
 def test_forecasts_are_drawn_beside_what_came(heat: Path, write: Write, tmp_path: Path) -> None:
     picture = tmp_path / "heat.svg"
     assert main(["forecast", "eval", str(heat), *SMALL, "--plot", str(picture)]) == 0

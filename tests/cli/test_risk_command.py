@@ -203,6 +203,19 @@ def test_a_target_below_what_the_trials_can_show_is_called_so(
 ) -> None:
     assert call("whatif", graph, "--target", "0.001", "--by", "cut") == 1
     assert "no interval ends below 0.0037: give more --trials" in capsys.readouterr().out
+    assert call("whatif", graph, "--target", "0", "--by", "cut") == 1
+    assert "no interval ends below 0.0037, and with none at 0" in capsys.readouterr().out
+
+
+def test_what_is_missing_is_told_with_the_form_to_give(graph: str, tmp_path: Path) -> None:
+    with pytest.raises(RiskInputError, match="expected CHANNEL=FACTOR"):
+        call("whatif", graph, "--shed", "0.5")
+    log = tmp_path / "log.jsonl"
+    log.write_text('{"failures": {"a": 0, "b": 1}}\n')
+    with pytest.raises(RiskInputError) as caught:
+        call("learn", str(log))
+    assert "--held-out 0" in caught.value.hint
+    assert call("learn", str(log), "--held-out", "0") == 0
 
 
 def test_a_name_that_looks_like_a_number_and_is_none_is_an_unknown_node(graph: str) -> None:

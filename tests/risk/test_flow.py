@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import networkx as nx
 import numpy as np
@@ -261,3 +262,17 @@ def test_grids_that_make_no_sense_are_refused() -> None:
         with pytest.raises(RiskInputError) as caught:
             call()
         assert caught.value.code == "C0741"
+
+
+def test_spreads_and_powers_beyond_all_sense_are_refused() -> None:
+    grid = meshed()
+    asked: list[dict[str, Any]] = [
+        {"demand_spread": 1e3},
+        {"settings": Settings(spread=1e9)},
+    ]
+    for question in asked:
+        with pytest.raises(RiskInputError, match="expected at most 10") as caught:
+            assess_flow(grid, trials=8, **question)
+        assert caught.value.code == "C0741"
+    with pytest.raises(RiskInputError, match="beyond 1e\\+15 MW"):
+        FlowGrid.from_arrays([[0, 1]], [0.1], [0.0, 1e300], [1e300, 0.0])

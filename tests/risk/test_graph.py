@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import networkx as nx
@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 
 from ripstop.risk import (
+    Budget,
     Graph,
     RiskInputError,
     Settings,
     assess,
+    assess_within,
     graph_from_json,
     graph_to_json,
     parse_graph,
@@ -278,3 +280,26 @@ def test_edges_without_any_channel_are_refused() -> None:
     with pytest.raises(RiskInputError, match="no channel"):
         Graph.from_edges("ab", [("a", "b")], {})
     assert len(Graph.from_edges("ab", [], {}).source) == 0
+
+
+def test_what_is_no_graph_no_edge_or_no_name_is_refused_with_its_code() -> None:
+    graph = Graph.from_edges("ab", [("a", "b")], [0.5])
+    refused: list[tuple[str, Callable[[], object]]] = [
+        ("C0701", lambda: assess(nx.path_graph(3))),
+        ("C0702", lambda: Graph.from_edges([["a"]], [], [])),  # type: ignore[list-item]
+        ("C0702", lambda: graph.index([])),  # type: ignore[arg-type]
+        ("C0703", lambda: Graph.from_edges("ab", [("a", "b", 0.5)], [0.5])),  # type: ignore[list-item]
+        ("C0703", lambda: Graph.from_edges("ab", [("a", [])], [0.5])),  # type: ignore[list-item]
+        ("C0706", lambda: Graph.from_edges("ab", [], [], quantities={"consequence": [1e308, 1e308]})),
+        ("C0711", lambda: assess(graph, theta="0.5")),  # type: ignore[arg-type]
+        ("C0714", lambda: assess(graph, model=[])),  # type: ignore[arg-type]
+        ("C0715", lambda: Settings(workers=None)),  # type: ignore[arg-type]
+    ]
+    for code, ask in refused:
+        with pytest.raises(RiskInputError) as caught:
+            ask()
+        assert caught.value.code == code
+    with pytest.raises(RiskInputError, match=r"1\.0000001"):
+        assess(graph, theta=1.0000001)
+    report = assess_within(graph, Budget(64), seed=np.int64(7))  # type: ignore[arg-type]
+    assert json.dumps(report.to_json()) == json.dumps(assess(graph, trials=64, seed=7).to_json())

@@ -218,9 +218,9 @@ def _ahead(model: Forecaster, found: SeriesFile, limit: Limit, confidence: float
     import numpy as np
 
     newest = np.full((len(found.histories), model.window), np.nan)
-    for row, history in zip(newest, found.histories, strict=True):
-        kept = history[-model.window :]
-        row[model.window - len(kept) :] = kept
+    for row, history, late in zip(newest, found.histories, found.late, strict=True):
+        seen = np.concatenate([row, history, np.full(min(late, model.window), np.nan)])
+        row[:] = seen[-model.window :]
     return model.forecast(newest, limit, names=found.names, confidence=confidence)
 
 

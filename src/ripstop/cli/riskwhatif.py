@@ -102,14 +102,16 @@ def _refuse_two_questions(args: argparse.Namespace) -> None:
 
 
 def _measures(graph: Graph, args: argparse.Namespace) -> GraphMitigation:
-    from ripstop.risk import GraphMitigation
+    from ripstop.risk import GraphMitigation, RiskInputError
 
     def known(word: str) -> str | int:
         return shared.named(graph, word)
 
     shed = {}
     for words in args.shed:
-        channel, _, factor = words.partition("=")
+        channel, given, factor = words.rpartition("=")
+        if not given:
+            raise RiskInputError(f"`--shed` has `{words}`, expected CHANNEL=FACTOR", code="C0715")
         shed[channel] = _number("--shed", factor)
     return GraphMitigation(
         name="the measures",
@@ -218,7 +220,8 @@ def _print_chosen(chosen: Chosen, args: argparse.Namespace) -> None:
     print(f"{counted(len(chosen.measures), 'measure')}, {counted(chosen.evaluations, 'set')} tried")
     finest = float(clopper_pearson(0, args.trials)[1])
     if args.target < finest:
-        print_notes([f"with {args.trials} trials no interval ends below {finest:.2g}: give more --trials"])
+        more = ": give more --trials" if args.target > 0 else ", and with none at 0"
+        print_notes([f"with {args.trials} trials no interval ends below {finest:.2g}{more}"])
 
 
 def _name_critical(graph: Graph, args: argparse.Namespace) -> int:

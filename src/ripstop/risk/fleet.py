@@ -18,7 +18,7 @@ from ripstop.risk.intervals import share_confidence
 from ripstop.risk.jobs import Job
 from ripstop.risk.models import Run
 from ripstop.risk.report import RiskReport
-from ripstop.risk.settings import check_share, check_trials
+from ripstop.risk.settings import check_seed, check_share, check_theta, check_trials
 from ripstop.risk.work import start
 
 Floats = NDArray[np.float64]
@@ -192,6 +192,7 @@ def answer_within(job: Job, budget: Budget, *, clock: Clock | None = None) -> Ri
     """
     if math.isfinite(budget.seconds) and clock is None:
         raise RiskInputError("the budget has seconds, but there is no clock to read them from", code="C0715")
+    job = replace(job, theta=check_theta(job.theta), seed=check_seed(job.seed))
     how = job.settings
     if how.threshold is not None:
         raise RiskInputError("a budget goes without a threshold", code="C0715", hint="give one of the two")

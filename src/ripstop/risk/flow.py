@@ -31,6 +31,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
 
 BASE_MVA = 100.0  # what reactances are on, where a phase shifter needs to know
+MOST_MW = 1e15  # of a whole grid; beyond it somebody mistook a unit, and sums lose their digits
 BRIDGE = 1e-8  # size of 1 - PTDF below which an outage splits the grid
 
 
@@ -100,6 +101,8 @@ class FlowGrid:
             raise RiskInputError(
                 "expected reactances other than 0, demands and capacities of 0 or more", code="C0741"
             )
+        if max(np.abs(wanted).sum(), np.abs(made).sum()) > MOST_MW:
+            raise RiskInputError(f"demand or generation is beyond {MOST_MW:g} MW", code="C0741")
         wanted, made = wanted + np.maximum(-made, 0.0), np.maximum(made, 0.0)
         lines, buses = tuple(range(len(pairs))), tuple(range(n))
         whole = pairs.astype(np.int32)

@@ -86,8 +86,14 @@ class Graph:
         position = {name: i for i, name in enumerate(names)}
         ends = np.empty((len(edges), 2), np.int32)
         for e, pair in enumerate(edges):
+            if len(pair) != 2:
+                raise RiskInputError(
+                    f"edge {e} is `{pair}`, expected two names",
+                    code="C0703",
+                    hint="weights go apart: from_edges(nodes, [(a, b)], [0.5])",
+                )
             for side in (0, 1):
-                place = position.get(pair[side])
+                place = position.get(pair[side]) if isinstance(pair[side], Hashable) else None
                 if place is None:
                     raise RiskInputError(
                         f"edge `{pair[0]}` to `{pair[1]}` ends at `{pair[side]}`, expected one of the nodes",
@@ -255,7 +261,7 @@ class Graph:
         Raises:
             RiskInputError: C0702, if there is no such node.
         """
-        place = self.position.get(node)
+        place = self.position.get(node) if isinstance(node, Hashable) else None
         if place is None:
             raise RiskInputError(f"there is no node `{node}` in the graph", code="C0702")
         return place

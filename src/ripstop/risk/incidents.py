@@ -121,7 +121,9 @@ def split_incidents(
     cut = round(len(incidents) * (1.0 - held_out))
     if not 0 < cut < len(incidents):
         raise RiskInputError(
-            f"{len(incidents)} incidents cannot be split at a held-out share of {held_out:g}", code="C0731"
+            f"{len(incidents)} incident(s) cannot be split at a held-out share of {held_out:g}",
+            code="C0731",
+            hint="give more incidents, or hold none out: --held-out 0",
         )
     return tuple(incidents[:cut]), tuple(incidents[cut:])
 

@@ -16,6 +16,7 @@ from ripstop.risk.errors import RiskInputError
 
 S = TypeVar("S", bound=np.generic)
 QUANTITIES = ("consequence", "load", "capacity")
+MOST_SUM = 1e300  # of a quantity; beyond it sums are no numbers
 
 
 def frozen(array: NDArray[S]) -> NDArray[S]:
@@ -29,6 +30,8 @@ def checked_names(nodes: Iterable[Hashable]) -> tuple[Hashable, ...]:
     names = tuple(nodes)
     seen: set[Hashable] = set()
     for name in names:
+        if not isinstance(name, Hashable):
+            raise RiskInputError(f"node `{name}` cannot be a name, expected text or a number", code="C0702")
         if name in seen:
             raise RiskInputError(f"node `{name}` stands twice", code="C0702", hint="give each node once")
         seen.add(name)
@@ -108,7 +111,8 @@ def shown(values: ArrayLike, at: int) -> str:
     value = np.asarray(values, dtype=object)[at]
     if value is None or isinstance(value, bool | str):
         return f"`{json.dumps(value, ensure_ascii=False)}`"
-    return f"{value:g}" if isinstance(value, float) else f"`{value}`"
+    text = str(value)
+    return f"{value:g}" if isinstance(value, float) else f"`{text[:40]}{'...' * (len(text) > 40)}`"
 
 
 def checked_quantities(
@@ -134,6 +138,12 @@ def checked_quantities(
                 f"node `{names[first]}` has `{name}` {shown(values, first)}, "
                 "expected a finite number, 0 or more",
                 code="C0706",
+            )
+        if float(q.max(initial=0.0)) * len(q) > MOST_SUM:
+            raise RiskInputError(
+                f"`{name}` is up to {q.max():g} for each of {len(q)} nodes, expected sums below {MOST_SUM:g}",
+                code="C0706",
+                hint="give it in a larger unit",
             )
         checked[name] = frozen(q)
     return checked

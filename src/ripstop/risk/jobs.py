@@ -36,6 +36,8 @@ GRIDS = {
     BUSES: "flow-buses",
 }  # the model that a job names: a worker knows it or refuses
 
+WIDEST = 10.0  # deviation of a logarithm: what is drawn differs by a factor of 1e20 and more
+
 Range = tuple[int, int]
 """Worlds from the first up to, but without, the second."""
 
@@ -95,7 +97,7 @@ class Job(Question):
     """A question on a graph, as `assess` asks it.
 
     Raises:
-        RiskInputError: C0711, C0713, C0714.
+        RiskInputError: C0701, C0711, C0713, C0714.
     """
 
     graph: Graph
@@ -105,9 +107,13 @@ class Job(Question):
     settings: Settings = field(default_factory=Settings)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.graph, Graph):
+            raise RiskInputError(
+                "the graph is no risk graph", code="C0701", hint="build one by Graph.from_networkx(graph)"
+            )
         check_theta(self.theta)
         check_seed(self.seed)
-        if self.model not in MODELS:
+        if self.model not in tuple(MODELS):
             raise RiskInputError(
                 f"model is `{self.model}`, expected one of {', '.join(f'`{name}`' for name in MODELS)}",
                 code="C0714",
@@ -154,7 +160,9 @@ class FlowJob(Question):
         check_seed(self.seed)
         if self.of not in (LINES, BUSES):
             raise RiskInputError(f"`of` is `{self.of}`, expected `{LINES}` or `{BUSES}`", code="C0715")
-        check_spread("demand_spread", self.demand_spread, "C0741")
+        for name, spread in (("demand_spread", self.demand_spread), ("spread", self.settings.spread)):
+            if check_spread(name, spread, "C0741") > WIDEST:
+                raise RiskInputError(f"`{name}` is {spread:g}, expected at most {WIDEST:g}", code="C0741")
 
     @property
     def size(self) -> int:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ripstop.risk.errors import RiskInputError
+from ripstop.risk.inputs import as_number
 
 if TYPE_CHECKING:
     from ripstop.risk.work import Pool
@@ -43,8 +44,7 @@ class Settings:
         check_share("confidence", self.confidence, "C0715", ends=False)
         if self.threshold is not None:
             check_share("threshold", self.threshold, "C0715", ends=False)
-        if self.workers < 1:
-            raise RiskInputError(f"`workers` is {self.workers}, expected 1 or more", code="C0715")
+        check_whole("workers", self.workers, "C0715", least=1, below=MOST_TRIALS)
         for name, value in (("tolerance", self.tolerance), ("spread", self.spread)):
             check_spread(name, value, "C0715")
 
@@ -52,21 +52,15 @@ class Settings:
 def check_share(name: str, value: float, code: str, *, ends: bool = True) -> float:
     """Give the value as a float if it lies in 0..1 (without the ends, if so told)."""
     expected = "a number from 0 to 1" if ends else "a number between 0 and 1"
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise RiskInputError(f"`{name}` is `{value}`, expected {expected}", code=code) from None
+    number = as_number(value)
     if not (0.0 <= number <= 1.0) or (not ends and number in (0.0, 1.0)):
-        raise RiskInputError(f"`{name}` is {number:g}, expected {expected}", code=code)
+        raise RiskInputError(f"`{name}` is `{value}`, expected {expected}", code=code)
     return number
 
 
 def check_spread(name: str, value: float, code: str) -> float:
     """Give the value if it is a finite number, 0 or more."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = math.nan
+    number = as_number(value)
     if not (math.isfinite(number) and number >= 0.0):
         raise RiskInputError(f"`{name}` is {value}, expected a finite number, 0 or more", code=code)
     return number

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
 from ripstop.risk import RiskInputError
-from ripstop.risk.forecast import evenly
+from ripstop.risk.forecast import Limit, evaluate, evenly, fit
 from ripstop.risk.forecast.series import bridged, checked_histories, windows_of
 
 NAN = float("nan")
@@ -91,3 +93,18 @@ def test_times_that_make_no_grid_are_refused(t_s: list[float], step: float | Non
     with pytest.raises(RiskInputError) as caught:
         evenly(np.array(t_s), np.array([1.0, 2.0]), step)
     assert caught.value.code == "C0751"
+
+
+def test_values_whose_squares_are_no_numbers_and_limits_that_are_none_are_refused() -> None:
+    history = np.sin(np.arange(900.0))
+    with pytest.raises(RiskInputError, match="expected at most") as caught:
+        fit(history * 1e300)
+    assert caught.value.code == "C0751"
+    for value in (None, "30", 10**400):
+        with pytest.raises(RiskInputError, match="`limit`"):
+            Limit(value)  # type: ignore[arg-type]
+    with pytest.raises(RiskInputError, match="`confidence`"):
+        evaluate(fit(history, window=20, horizon=8), history, Limit(0.5), confidence=math.nan)
+    late = np.where(np.arange(900) < 800, 3.0, history)
+    with pytest.raises(RiskInputError, match="all along the 55 % that are fitted on"):
+        fit(late)

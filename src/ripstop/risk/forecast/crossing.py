@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ripstop.risk.errors import RiskInputError
 from ripstop.risk.forecast.series import Floats
+from ripstop.risk.inputs import as_number
 from ripstop.risk.kernels.crossing import count_first_crossings
 
 SIDES = ("above", "below")
@@ -30,7 +31,7 @@ class Limit:
     side: str = "above"
 
     def __post_init__(self) -> None:
-        if isinstance(self.value, bool) or not math.isfinite(self.value):
+        if not math.isfinite(as_number(self.value)):
             raise RiskInputError(f"`limit` is {self.value}, expected a finite number", code="C0715")
         if self.side not in SIDES:
             raise RiskInputError(f"`side` is `{self.side}`, expected `above` or `below`", code="C0715")

@@ -33,11 +33,19 @@ MISSING = ("", "nan", "null", "none", "na")
 
 @dataclass(frozen=True, eq=False)
 class SeriesFile:
-    """What was read: a name and a history for each series, and the step between samples, s."""
+    """What was read.
+
+    Attributes:
+        names: of the series.
+        histories: of each, up to its last sample.
+        step_s: between samples.
+        late: for each, how many samples before the end of its file it ends.
+    """
 
     names: tuple[str, ...]
     histories: tuple[Floats, ...]
     step_s: float
+    late: tuple[int, ...]
 
 
 def read_series(
@@ -53,18 +61,21 @@ def read_series(
     Raises:
         RiskInputError: C0751, with file, line and column.
     """
-    names, histories = [], []
+    names, histories, late = [], [], []
     step = step_s
     for path in paths:
         t_s, table = _read(path, columns)
         for name, values in table.items():
             if t_s is None:
-                step = 1.0 if step is None else step
+                step, missing = 1.0 if step is None else step, 0
             else:
+                silent_s = t_s.max() - t_s[np.isfinite(values)].max(initial=-np.inf)
                 values, step = evenly(t_s, values, step)
+                missing = round(silent_s / step)
             names.append(name if len(paths) == 1 else f"{Path(path).stem}:{name}")
             histories.append(values)
-    return SeriesFile(tuple(names), tuple(histories), step or 1.0)
+            late.append(missing)
+    return SeriesFile(tuple(names), tuple(histories), step or 1.0, tuple(late))
 
 
 def _read(path: str | Path, columns: Sequence[str] | None) -> tuple[Floats | None, dict[str, Floats]]:

@@ -15,6 +15,7 @@ from ripstop.risk.forecast.crossing import CrossingReport, Limit, first_step
 from ripstop.risk.forecast.forecaster import PATHS, Forecaster, errors_of
 from ripstop.risk.forecast.record import Score
 from ripstop.risk.forecast.series import Floats, Windows, checked_histories, windows_of
+from ripstop.risk.settings import check_share
 
 RESAMPLES = 2000
 PURPOSE = 0x666F7265  # "fore": keys the bootstrap's draws apart from other uses of the seed
@@ -47,8 +48,10 @@ def evaluate(
     """Judge a model of one metric by the last 17.5 % of each history, beside persistence.
 
     Raises:
-        RiskInputError: C0751, for histories, or a model of many histories each by itself.
+        RiskInputError: C0751 for histories, or a model of many histories each by itself; C0715 for the
+            confidence.
     """
+    confidence = check_share("confidence", confidence, "C0715", ends=False)
     judge, errors_from = (_windows(model, histories, part) for part in (3, 2))
     network = None
     if model.network is not None:

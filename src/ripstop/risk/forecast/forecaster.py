@@ -232,7 +232,8 @@ def standard(histories: Sequence[Floats]) -> tuple[float, float]:
     deviation = float(np.sqrt(((seen - mean) ** 2).mean()))
     if not deviation > 1e-12 * max(abs(mean), 1e-300):
         raise RiskInputError(
-            f"the metric is {mean:g} all along, expected one that changes: there is nothing to learn",
+            f"the metric is {mean:g} all along the {100 * PARTS[0]:g} % that are fitted on, "
+            "expected one that changes: there is nothing to learn",
             code="C0751",
         )
     return mean, deviation

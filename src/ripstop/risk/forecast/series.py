@@ -22,6 +22,9 @@ PARTS = (0.55, 0.10, 0.175, 0.175)
 MOST = 20_000
 """Windows that a part gives at most, evenly thinned: more teach nothing, and would fill the memory."""
 
+LARGEST = 1e150
+"""Size of a value at most: beyond it squares are no numbers."""
+
 FEWEST = 20
 """Windows that calibrating and judging need at least."""
 
@@ -79,6 +82,13 @@ def _checked(row: ArrayLike, place: int) -> Floats:
             f"history {place} has `{given[wrong[0]]}` at sample {wrong[0]}, expected a finite number",
             code="C0751",
             hint="a missing value is NaN",
+        )
+    large = np.flatnonzero(np.abs(values) > LARGEST)
+    if len(large):
+        raise RiskInputError(
+            f"history {place} has {values[large[0]]:g} at sample {large[0]}, expected at most {LARGEST:g}",
+            code="C0751",
+            hint="give it in a larger unit",
         )
     return values
 
