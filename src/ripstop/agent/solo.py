@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from threading import Event as Flag
-from threading import RLock
+from threading import RLock, main_thread
 from typing import TYPE_CHECKING
 
 from ripstop.core.clock import Clock, Instant
@@ -231,6 +231,9 @@ class Solo:
         if sequence:
             self._sync_up_to(sequence)
         with self._lock:
+            if self.is_failing and (self._closing.is_set() or not main_thread().is_alive()):
+                self._is_tended = False  # nobody can wait until the disk works again
+                return None
             if self._unsynced:
                 return 0.0
             if self._sync_s is not None:
