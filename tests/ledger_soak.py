@@ -51,6 +51,7 @@ def crash(folder: Path, rng: SplitMix64, safe: int) -> None:
 
 def check(folder: Path, records: list[bytes], synced: int) -> None:
     ledger = FileLedger(folder, "drone-1")
+    assert not any(found.missing for found in ledger.recoveries), "a crash is told as a loss"
     held = ledger.tail("ledger").records
     assert list(held[:synced]) == records[:synced], "something synced is missing"
     assert list(held) == records[: len(held)], "something is read that was not written"

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from ledger_faults import inject
 from ledger_soak import soak
 from ripstop import Agent
 from ripstop.agent.inspection import inspect_ledger
@@ -23,6 +24,10 @@ def folder(tmp_path):
 
 def test_some_hundred_random_crashes_lose_nothing_synced_and_every_changed_byte_is_found(tmp_path):
     soak(300, 2, tmp_path)
+
+
+def test_a_fault_of_any_file_is_told_or_changes_nothing_that_is_read(tmp_path):
+    inject(60, 3, tmp_path)
 
 
 def test_a_sound_ledger_is_shown_and_verified(folder, capsys):

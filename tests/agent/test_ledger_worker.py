@@ -1,7 +1,11 @@
 """The worker that records decisions behind who decides."""
 
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+
+import pytest
 
 from ripstop.agent import Agent, NodeSettings, Store, ledger
 from ripstop.core.clock import ManualClock
@@ -96,3 +100,26 @@ def test_a_ledger_that_cannot_be_written_anew_is_synced_all_the_same(tmp_path, m
             drone.act("a", lambda: None)
         assert drone.act("a", lambda: "done") == "done"
         monkeypatch.undo()
+
+
+FULL = """
+import resource, sys
+from ripstop.agent import Agent
+drone = Agent("drone-42", {"ripstop": 1, "id": "permit", "rule": True}, ledger=sys.argv[1])
+drone.flush()
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))
+drone.act("a", lambda: None)
+try:
+    drone.flush()
+except OSError:
+    if sys.argv[2] == "close":
+        drone.close()
+"""
+
+
+@pytest.mark.parametrize(("how", "told"), [("close", "OSError"), ("exit", "")])
+def test_a_program_ends_though_the_disk_is_full(how, told, tmp_path):
+    ended = subprocess.run(
+        [sys.executable, "-c", FULL, str(tmp_path), how], capture_output=True, text=True, timeout=60
+    )
+    assert told in ended.stderr

@@ -109,11 +109,12 @@ def test_a_file_that_is_gone_is_found(tmp_path):
     (tmp_path / "state.log").unlink()
     (tmp_path / "bundle.a").unlink()
     assert sorted(findings(tmp_path)) == [
+        "bundle.a: holds no whole bundle: damaged, or cut off",
         "bundle: synced records missing behind record 3: 1",
         "state: synced records missing behind record 0: 4",
     ]
     assert {name: found.missing for name, found in opened(tmp_path).items()} == {"bundle": 1, "state": 4}
-    assert findings(tmp_path) == []
+    assert findings(tmp_path) == ["bundle.a: holds no whole bundle: damaged, or cut off"]
 
 
 def test_what_was_dropped_or_trimmed_is_not_missing(tmp_path):

@@ -204,6 +204,23 @@ def test_values_are_on_stable_storage_when_the_ledger_is(tmp_path):
         table.close()
 
 
+def test_a_value_put_while_others_are_synced_is_not_taken_for_synced(tmp_path, monkeypatch):
+    with acted(tmp_path) as made:
+        disk, late = made.disk, pack(Opening("x", 0, b"", "1"))
+        sync = disk.personal.sync
+
+        def slow():
+            sync()
+            disk.append("personal", late)
+            disk.append("ledger", b"what it belongs to")
+            monkeypatch.undo()
+
+        monkeypatch.setattr(disk.personal, "sync", slow)
+        disk.sync()
+        disk.sync()
+        assert not (tmp_path / "personal.db-wal").stat().st_size
+
+
 def test_what_is_no_commitment_is_none():
     for value in (1.0, None, {}, {"$commitment": 3}, {"$commitment": "a", "b": 1}, [1]):
         assert commitment_of(value) is None

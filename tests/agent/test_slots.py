@@ -125,3 +125,15 @@ def test_a_content_that_cannot_be_written_leaves_what_was_there(before, tmp_path
     assert LAST in held(tmp_path)
     slots.put(NEW)
     assert held(tmp_path) == [LAST, NEW]
+
+
+@pytest.mark.parametrize("contents", [(OLDEST, OLD), (OLDEST, OLD, LAST), (OLDEST, OLD, LAST, NEW)])
+def test_a_slot_that_is_gone_is_found_where_newer_ones_are_left(contents, tmp_path):
+    filled(tmp_path, *contents)
+    assert Slots(tmp_path, "bundle").damaged == []
+    newest = tmp_path / f"bundle.{'abc'[(len(contents) - 1) % 3]}"
+    for path in sorted(set(tmp_path.iterdir()) - {newest}):
+        raw = path.read_bytes()
+        path.unlink()
+        assert Slots(tmp_path, "bundle").damaged == [path.name]
+        path.write_bytes(raw)

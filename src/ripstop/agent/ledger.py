@@ -29,8 +29,9 @@ import errno
 import fcntl
 import os
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from threading import Lock
 
@@ -210,13 +211,15 @@ class FileLedger:
     def _ends(self) -> dict[str, Mark]:
         """Give where each stream's file ends; nothing may wait."""
         ends = {stream: Mark(held.number, held.previous) for stream, held in self._files.items()}
-        apart = {_SLOTTED: self._slots.last, _PERSONAL: self.personal.life}
-        ends.update({stream: Mark(last, bytes(32)) for stream, last in apart.items() if last})
+        if self._slots.last:
+            ends[_SLOTTED] = Mark(self._slots.last, bytes(32))
         return ends
 
     def _mark(self, ends: dict[str, Mark]) -> None:
         if self._marks is None:
             return
+        if self.personal.life:
+            ends[_PERSONAL] = Mark(self.personal.life, bytes(32))
         with suppress(OSError):  # the marks from before still tell the truth, of less
             self._marks.put(ends, self._clock.now().mono_us)
 
@@ -305,10 +308,7 @@ class FileLedger:
                 unsafe = [held for held in self._files.values() if held.safe < held.size]
                 ends = self._ends()
                 under_way = [(held, held.base, held.size, os.dup(held.handle)) for held in unsafe]
-            try:
-                self.personal.sync()
-            except OSError as problem:
-                failure = problem
+            failure = _attempt(self.personal.sync) or failure
             for held, base, size, handle in under_way:
                 error = _sync_file(handle)
                 with self._lock:
@@ -418,9 +418,14 @@ def _unusable(folder: Path, what: str, error: OSError) -> LedgerError:
 
 def _sync_file(handle: int) -> OSError | None:
     try:
-        os.fdatasync(handle)
-    except OSError as error:
-        return error
+        return _attempt(partial(os.fdatasync, handle))
     finally:
         os.close(handle)
+
+
+def _attempt(work: Callable[[], object]) -> OSError | None:
+    try:
+        work()
+    except OSError as error:
+        return error
     return None

@@ -92,6 +92,7 @@ class Veil:
 class PersonalValues:
     """What commitments stand for: a table on the disk, or in memory where `path` is None.
 
+    `life` is the number of the last life that has used the table, as far as that is on stable storage.
     Erased values are overwritten in the file (SQLite's `secure_delete`); what the medium itself still holds
     of overwritten blocks is beyond it.
     """
@@ -101,6 +102,7 @@ class PersonalValues:
         self._lock = Lock()
         self._connection: sqlite3.Connection | None = None
         self._is_synced = True
+        self._begun = 0
         self.life = 0
 
     def mend(self, life: int) -> Recovery | None:
@@ -142,13 +144,12 @@ class PersonalValues:
             try:
                 for statement in _OPENING:
                     made.execute(statement)
-                self.life = max(self.life, made.execute("PRAGMA user_version").fetchone()[0]) + 1
-                made.execute(f"PRAGMA user_version = {self.life}")
+                life = max(self.life, made.execute("PRAGMA user_version").fetchone()[0]) + 1
+                made.execute(f"PRAGMA user_version = {life}")
             except BaseException:
                 made.close()
                 raise
-            self._connection = made
-            self._is_synced = False
+            self._connection, self._begun, self._is_synced = made, life, False
         return self._connection
 
     def put(self, data: bytes) -> None:
@@ -172,7 +173,7 @@ class PersonalValues:
         with self._lock:
             if not self._is_synced:
                 self._run("PRAGMA wal_checkpoint(TRUNCATE)", ())
-                self._is_synced = True
+                self.life, self._is_synced = self._begun, True
 
     def find(self, commitment: str) -> Opening | None:
         """Give what a commitment stands for; None where that was erased, or never known.
@@ -265,7 +266,8 @@ def _look(path: Path, *, is_thorough: bool) -> tuple[list[str], int]:
             found = [str(text) for (text,) in table.execute(check) if text != "ok"]
             rows = table.execute(_SELECT if is_thorough else f"{_SELECT} LIMIT 1").fetchall()
     except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode == sqlite3.SQLITE_ERROR:  # no table of this name, or no such column
+        # No table of this name, or (without a code) what is no text.
+        if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) == sqlite3.SQLITE_ERROR:
             return [str(error)], 0
         raise OSError(errno.EIO, f"personal values cannot be read: {error}") from error
     except sqlite3.Error as error:
@@ -277,9 +279,18 @@ def _look(path: Path, *, is_thorough: bool) -> tuple[list[str], int]:
 def _reader(path: Path) -> sqlite3.Connection:
     import sqlite3
 
-    has_log = path.with_name(f"{path.name}-wal").exists()
-    mode = "mode=ro" if has_log else "mode=ro&immutable=1"
-    return sqlite3.connect(f"file:{quote(str(path.absolute()))}?{mode}", uri=True)
+    file = f"file:{quote(str(path.absolute()))}?mode=ro"
+    if path.with_name(f"{path.name}-wal").exists():
+        with suppress(sqlite3.OperationalError):  # a file beside it cannot be made: disk full or read-only
+            table = sqlite3.connect(file, uri=True)
+            try:
+                table.execute("PRAGMA user_version")
+            except BaseException:
+                table.close()
+                raise
+            return table
+    # What was synced is all in the table itself.
+    return sqlite3.connect(f"{file}&immutable=1", uri=True)
 
 
 def _sound_rows(path: Path) -> list[_Row]:

@@ -34,13 +34,15 @@ class Content:
 class Slots:
     """The slots `<name>.a`, `<name>.b` and `<name>.c` of a folder.
 
-    `damaged` names the files that do not verify: changed behind our back, or cut off while they were written.
+    `damaged` names the files that do not verify: changed behind our back, gone, or cut off while written.
     """
 
     def __init__(self, folder: Path, name: str) -> None:
         self.damaged: list[str] = []
         self._paths = tuple(folder / f"{name}{suffix}" for suffix in _SUFFIXES)
         self._held: list[Content | None] = [self._read(path) for path in self._paths]
+        begun = self._paths[: self.last]  # INVARIANT: they are begun in this order
+        self.damaged += [path.name for path in begun if not path.exists()]
 
     def _read(self, path: Path) -> Content | None:
         try:

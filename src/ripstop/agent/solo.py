@@ -231,14 +231,17 @@ class Solo:
         if sequence:
             self._sync_up_to(sequence)
         with self._lock:
-            if self._unsynced:
-                return 0.0
-            if self._sync_s is not None:
-                return self._sync_s
-            if is_due or sequence:
-                return usual_s
-            self._is_tended = False
-            return None
+            wait_s = 0.0 if self._unsynced else self._sync_s
+            if wait_s is None and (is_due or sequence):
+                wait_s = usual_s
+            if wait_s is None or self.is_failing:
+                self._is_tended = False
+            if wait_s is not None and self.is_failing:
+                # The pool takes nothing more once the agent closes or the interpreter ends: nobody waits
+                # until the disk works again.
+                self._is_tended_by_worker(wait_s)
+                return None
+            return wait_s
 
     def _sync_up_to(self, sequence: int) -> None:
         with suppress(OSError):  # the node knows

@@ -61,12 +61,16 @@ def write_once(path: Path, raw: bytes, mode: int = 0o666) -> None:
 
 def _write(path: Path, raw: bytes, mode: int) -> None:
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    with os.fdopen(handle, "wb") as file:
-        if mode == PRIVATE:
-            os.fchmod(handle, mode)
-        file.write(raw)
-        file.flush()
-        os.fsync(handle)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            if mode == PRIVATE:
+                os.fchmod(handle, mode)
+            file.write(raw)
+            file.flush()
+            os.fsync(handle)
+    except OSError:
+        path.unlink()  # half a file would fill a full disk
+        raise
 
 
 def sync_path(path: Path) -> None:
