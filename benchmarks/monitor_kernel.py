@@ -17,6 +17,7 @@ MOST_SIGMA, FIRST_TESTED = 1000.0, 3
 _PARTS = (4, 6, 8)  # what there is room for in 64 bytes
 _DAY_US = 86_400_000_000
 _UNKNOWN = -128
+_FAR = 100.0
 _LOOK_EVERY, _STILL_WEIGHT, _NEAR_SHARE, _USUAL_LOOKS, _MOST_LOOKS = 16, 15.0, 0.03, 4, 15
 
 
@@ -97,7 +98,8 @@ def _scores(values, t_us, c, out):  # type: ignore[no-untyped-def]  # compiled
         fast += max(c[1], fresh) * (x - fast)
         unrest += max(c[1], fresh) * (distance - unrest)
         slow += max(c[2], fresh) * (x - slow)
-        clipped = min(max(away, -c[10] * usual), c[10] * usual)
+        limit = c[10] * usual * np.sqrt(max(distance / usual / _FAR, 1.0))
+        clipped = min(max(away, -limit), limit)
         gain, before = max(c[0], fresh), level
         level += gain * clipped
         for k, value in enumerate((x, fast, slow, unrest)):

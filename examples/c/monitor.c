@@ -10,7 +10,7 @@ static const int64_t PART_US = INT64_C(86400000000) / MONITOR_PARTS;
 static const float LEVEL_GAIN = 0.0081f, FAST_GAIN = 0.066f, SLOW_GAIN = 0.011f, MATURE = 3800.0f, CLIP = 2.3f;
 static const float WEIGHTS[4] = {40.0f, 48.0f, 72.0f, 65.0f}; /* of news of the value, the two means, the unrest */
 static const float LEVEL_WEIGHT = 0.26f, DAY_WEIGHT = 22.0f, DAY_GAIN = 0.29f, DAY_CLIP = 4.0f, DAY_STEPS = 16.0f;
-static const float FLOOR_SHARE = 0.01f, RANGE_FLOOR = 0.05f, TINY = 1e-9f, SMALL_SAMPLE = 8.0f;
+static const float FAR = 100.0f, FLOOR_SHARE = 0.01f, RANGE_FLOOR = 0.05f, TINY = 1e-9f, SMALL_SAMPLE = 8.0f;
 static const float PEAK_BASE = 6.0f, PEAK_DECAY = 0.002f, PEAK_GAIN = 0.5f, MOST_SIGMA = 1000.0f, FORGET = 0.01f;
 
 static float greater(float a, float b) { return a > b ? a : b; }
@@ -180,7 +180,9 @@ float monitor_observe(monitor *self, float value, int64_t t_us)
     }
     if (self->count % LOOK_EVERY == 0) { news += look(self, value, deviation); }
     float score = self->count < FIRST_TESTED ? 0.0f : LEVEL_WEIGHT * sigma / self->peak + news * n / (n + MATURE);
-    float limit = CLIP * usual, clipped = distance > limit ? copysignf(limit, away) : away;
+    float limit = CLIP * usual;
+    if (distance > FAR * usual) { limit *= sqrtf(distance / usual / FAR); }
+    float clipped = distance > limit ? copysignf(limit, away) : away;
     gain = greater(LEVEL_GAIN, fresh);
     self->level += gain * clipped;
     self->variance = (1.0f - gain) * (self->variance + gain * clipped * clipped);

@@ -33,17 +33,47 @@ def test_the_familiar_voltages_alarm_at_the_fourth_sample_and_at_the_fifth_at_an
     assert found[3].sigma > 3.0
 
 
-@pytest.mark.parametrize("value", [0.0, 0.1, 12.5, -3.0, 1e300, 5e-324, 7])
+@pytest.mark.parametrize("value", [0.0, 0.1, 12.5, -3.0, 1e300, -1.7e308, 5e-324, 7])
 def test_a_constant_never_alarms_and_scores_nothing(value):
     found = feed(Monitor(), [value] * 5_000)
     assert not any(f.alarm for f in found)
     assert max(f.score for f in found) == 0.0
 
 
-@given(st.floats(-1e300, 1e300), st.integers(0, 10**12))
-def test_no_constant_alarms(value, step_us):
-    monitor = Monitor()
+@given(
+    st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**53), 2**53),
+    st.integers(0, 10**12),
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "threshold": st.floats(1e-300, 100.0),
+            "novel_score": st.floats(1e-12, 10.0),
+            "hold_s": st.floats(0.0, 1e6),
+            "refractory_s": st.floats(0.0, 1e6),
+            "alarms_per_day": st.floats(0.0, 1e6),
+            "max_rate_per_s": st.floats(1e-9, 1e6),
+        },
+    ),
+)
+def test_no_constant_alarms_however_the_monitor_is_set(value, step_us, more):
+    monitor = Monitor(**more)
     assert not any(monitor.observe(value, i * step_us).alarm for i in range(200))
+
+
+@pytest.mark.parametrize("rest", [10, 60, 600])
+def test_a_signal_that_has_rested_at_0_is_known_within_some_hundred_readings_of_moving(rest):
+    moving = noise(3_000, level=10.0)
+    found = feed(Monitor(), [0.0] * rest + moving)
+    assert found[rest].alarm
+    assert sum(f.alarm for f in found) < 300
+
+
+def test_a_glitch_among_sound_readings_hides_what_follows_for_some_dozens_of_readings_at_most():
+    monitor = Monitor()
+    feed(monitor, [*noise(2_000, level=20.0), -9999.0])
+    assert monitor.mean == pytest.approx(20.0, abs=0.5)
+    feed(monitor, noise(50, seed=2, level=20.0), start_s=2_001)
+    assert monitor.observe(40.0, 2_100 * SECOND).alarm
 
 
 @given(st.lists(st.floats(allow_nan=True, allow_infinity=True), max_size=200))
@@ -270,7 +300,11 @@ def test_bytes_that_are_no_state_are_refused(raw):
         Monitor().restore(raw)
 
 
-@pytest.mark.parametrize("more", [{"threshold": 0}, {"max_gap_s": -1}, {"novel_score": 0.0}])
+@pytest.mark.parametrize("more", [
+    {"threshold": 0}, {"max_gap_s": -1}, {"novel_score": 0.0}, {"low": math.nan}, {"high": math.nan},
+    {"low": 5, "high": 1}, {"low": math.inf}, {"low": "0"}, {"threshold": "3"}, {"threshold": True},
+    {"hold_s": None}, {"tolerance": 3.0},
+])  # fmt: skip
 def test_parameters_that_cannot_be_are_refused(more):
     with pytest.raises(ConfigurationError, match="C0370"):
         Monitor(**more)
@@ -281,3 +315,10 @@ def test_a_finding_says_what_it_saw_and_what_is_known_besides():
     text = found.explain("battery_v", "V", "no change of current_a")
     assert text.startswith("battery_v reads 11 V, ")
     assert text.endswith("sigma below its usual 12.4 V, no change of current_a")
+
+
+def test_what_is_no_number_is_told_without_a_usual_that_nobody_knows():
+    assert Monitor().observe(math.nan, 0).explain("x", "V") == "x reads no finite number"
+    monitor = Monitor()
+    monitor.observe(12.5, 0)
+    assert monitor.observe("12", SECOND).explain("x", "V") == "x reads no finite number; usual is 12.5 V"

@@ -4,9 +4,10 @@ from typing import TYPE_CHECKING
 
 from ripstop.core.ondemand import on_demand
 
+from .checks import Checks
 from .drift import Cusum
 from .finding import Finding
-from .monitor import Checks, Monitor
+from .monitor import Monitor
 
 if TYPE_CHECKING:
     from .cause import Cause, Coupling, Witnesses

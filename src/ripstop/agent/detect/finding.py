@@ -51,13 +51,14 @@ class Finding(NamedTuple):
 
     def _said(self, name: str, unit: str) -> str:
         value, usual = _shown(self.value, unit), _shown(self.expected, unit)
+        known = f"; usual is {usual}" if math.isfinite(self.expected) else ""
         side = "below" if self.value < self.expected else "above"
         said = {
             "quiet": f"{name} reads {value}, {self.sigma:.1f} sigma from its usual {usual}",
             "level": f"{name} reads {value}, {self.sigma:.1f} sigma {side} its usual {usual}",
             "novel": f"{name} reads {value} and goes where it has never been, usual is {usual}",
             "drift": f"{name} has drifted from {usual} to {value}",
-            "invalid": f"{name} reads no finite number; usual is {usual}",
+            "invalid": f"{name} reads no finite number{known}",
             "out_of_range": f"{name} reads {value}, outside its declared range",
             "rate": f"{name} went from {usual} to {value} faster than it can",
             "stuck": f"{name} has read exactly {value} for too long",

@@ -7,7 +7,8 @@ itself. Two questions are asked of it, each with its own memory:
   weighted deviations, with a floor of 1 % of the declared range (else of |mean|) under the deviation, since a
   quiet series would otherwise alarm on its own rounding. Gains are max(gain, 1/(n+1)), so the first readings
   count alike. What is learned of a reading is clipped at 2.3 deviations: an outlier moves the level little,
-  and a level that moved for good is accepted in the end.
+  and a level that moved for good is accepted in the end. Beyond 100 deviations the clip grows with the root
+  of the distance: a signal that has rested at 0 has told nothing of its scale, and is to be known soon.
 - Does it take the signal where it has **never been**? Four statistics (the value, a fast and a slow mean of
   it, the mean of its unrest) each keep the range they have been in, and a fifth, how far the fast mean is
   from what it was at this time of day, its greatest (agent.detect.day). What goes beyond its range scores by
@@ -39,10 +40,9 @@ from __future__ import annotations
 import math
 
 from ripstop.core.canonical import Json
-from ripstop.core.errors import ConfigurationError
-from ripstop.core.value import dataclass
 
 from ..reading import finite
+from .checks import Checks, check, check_range
 from .day import PART_US, PARTS, Day
 from .finding import Finding
 from .peaks import FIRST_TESTED, PeakHold
@@ -55,7 +55,7 @@ _YOUNG = 123  # readings until the least of these exceeds 1/(n+1)
 _MATURE = 3800.0
 _VALUE_WEIGHT, _FAST_WEIGHT, _SLOW_WEIGHT = 40.0, 48.0, 72.0  # of news of the value and the two means
 _UNREST_WEIGHT, _LEVEL_WEIGHT, _DAY_WEIGHT = 65.0, 0.26, 22.0
-_CLIP = 2.3
+_CLIP, _FAR = 2.3, 100.0
 # Round figures: these matter little.
 _RANGE_FLOOR = 0.05  # a range narrower than this share of |mean| counts as if it were so wide
 _PEAK_BASE, _PEAK_DECAY, _PEAK_GAIN = 6.0, 0.002, 0.5
@@ -75,40 +75,6 @@ _NOWHERE = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 _new = tuple.__new__
 
 
-@dataclass(frozen=True, slots=True)
-class Checks:
-    """What a signal is held to beyond its level; 0 leaves a check out.
-
-    `max_rate_per_s` is the fastest a working sensor can move, in the signal's unit. `stuck_after` is how many
-    equal readings in a row a live sensor never gives. `max_gap_s` is the longest silence. `novel_score` is
-    the score that alarms as `novel` (infinite: never). `refractory_s` is the least time between two alarms of
-    the statistics (`level`, `novel`), and `alarms_per_day` their budget. `hold_s` is for how long a level
-    that alarms is not learned.
-    """
-
-    max_rate_per_s: float = 0.0
-    stuck_after: int = 30
-    max_gap_s: float = 0.0
-    novel_score: float = 1.0
-    refractory_s: float = 0.0
-    alarms_per_day: float = 0.0
-    hold_s: float = 0.0
-
-    def __post_init__(self) -> None:
-        for name in (
-            "max_rate_per_s",
-            "stuck_after",
-            "max_gap_s",
-            "refractory_s",
-            "alarms_per_day",
-            "hold_s",
-        ):
-            if not getattr(self, name) >= 0:
-                raise ConfigurationError(f"`{name}` of a monitor cannot be below 0", code="C0370")
-        if not self.novel_score > 0:
-            raise ConfigurationError("`novel_score` of a monitor must be above 0", code="C0370")
-
-
 class Monitor:
     """Watches one signal in constant memory: 64 bytes as `state` gives them.
 
@@ -124,9 +90,9 @@ class Monitor:
     """
 
     __slots__ = (
-        "_checks", "_day", "_floor", "_gate_us", "_high", "_hold_us", "_is_checked", "_last", "_longest",
-        "_looked", "_low", "_moving", "_near", "_peaks", "_ranges", "_repeat", "_still", "_tokens",
-        "_turn_us", "late", "live",
+        "_checks", "_day", "_declared", "_floor", "_gate_us", "_high", "_hold_us", "_is_checked", "_last",
+        "_longest", "_looked", "_low", "_moving", "_near", "_peaks", "_ranges", "_repeat", "_still",
+        "_tokens", "_turn_us", "late", "live",
     )  # fmt: skip
 
     def __init__(
@@ -139,18 +105,19 @@ class Monitor:
         checks: Checks | None = None,
         **more: float,
     ) -> None:
-        if not threshold > 0:
-            raise ConfigurationError("`threshold` of a monitor must be above 0", code="C0370")
+        check("threshold", threshold, may_be_0=False)
+        check_range(low, high)
         self._peaks = PeakHold(threshold)
         self._near = self._peaks.near
         self.live = live
         self.late = 0
-        self._checks = checks or Checks(**more)  # type: ignore[arg-type]  # its own checks see to the types
+        self._checks = checks or Checks.of(more)
         self._hold_us = self._checks.hold_s * 1e6
         self._is_checked = live or self._checks.max_rate_per_s > 0.0
-        self._low = -_HUGE if low is None else max(low, -_HUGE)
-        self._high = _HUGE if high is None else min(high, _HUGE)
-        self._floor = 0.0 if low is None or high is None else _FLOOR_SHARE * (self._high - self._low)
+        self._declared = -math.inf if low is None else low, math.inf if high is None else high
+        self._low, self._high = max(self._declared[0], -_HUGE), min(self._declared[1], _HUGE)
+        is_declared = self._high < _HUGE and self._low > -_HUGE
+        self._floor = _FLOOR_SHARE * (self._high - self._low) if is_declared else 0.0
         self._moving = _NOTHING
         self._ranges = _NOWHERE
         self._day = Day()
@@ -198,7 +165,7 @@ class Monitor:
         # one load and one store instead of twenty: this is the hot path of every sensor
         n, last_us, step_us, level, variance, fast, slow, unrest, peak = self._moving
         if not self._low <= value <= self._high:
-            return _refused(value, level if n else value)
+            return self._outside(value, t_us)
         gap_us, wide = t_us - last_us, 1.0
         if n < _YOUNG or gap_us < 0 or gap_us > step_us * 2.0:
             if n == 0 or gap_us < 0:
@@ -237,9 +204,8 @@ class Monitor:
             score += self._news(value, fast, slow, unrest) * n / (n + _MATURE)
         if n < FIRST_TESTED:  # so little is known yet
             score = 0.0
-        limit = _CLIP * (usual if usual < _SQUARABLE else _SQUARABLE)
-        if distance > limit:
-            away = limit if away > 0.0 else -limit
+        if distance > _CLIP * (usual if usual < _SQUARABLE else _SQUARABLE):
+            away = math.copysign(_clip(distance, usual), away)
         variance = (1.0 - level_gain) * (variance + level_gain * away * away)
         raised = peak + _PEAK_DECAY * (_PEAK_BASE - peak)
         if sigma > raised:
@@ -251,6 +217,14 @@ class Monitor:
             may_alarm = kind != "quiet" and self._may_alarm(kind, t_us)
             return _new(Finding, (score + look, may_alarm, kind, value, level, scale))
         return _new(Finding, (score + look, False, "quiet", value, level, scale))
+
+    def _outside(self, value: float, t_us: int) -> Finding:
+        """Give what a reading is that cannot be; one that is only too large to reckon with counts as less."""
+        low, high = self._declared
+        if math.isfinite(value) and low <= value <= high:
+            return self.observe(math.copysign(_HUGE, value), t_us)
+        kind = "out_of_range" if math.isfinite(value) else "invalid"
+        return Finding(math.inf, True, kind, value, self.mean if self.count else value, 0.0)
 
     def _carried_on(self, gap_us: int, level: float, step_us: float) -> tuple[float, float]:
         """Give the level had it gone on as it went while it was held, and by what the tolerance is wider.
@@ -418,9 +392,10 @@ class Monitor:
         self._moving = (n, last_us, 0.0, level, variance, fast, slow, unrest, peak)
 
 
-def _refused(value: float, usual: float) -> Finding:
-    kind = "out_of_range" if math.isfinite(value) else "invalid"
-    return Finding(math.inf, True, kind, value, usual, 0.0)
+def _clip(distance: float, usual: float) -> float:
+    """Give how much is learned of what lies so far, beyond the usual."""
+    far = distance / (_FAR * usual)
+    return _CLIP * min(usual * math.sqrt(far) if far > 1.0 else usual, _SQUARABLE)
 
 
 def _next_turn(t_us: int) -> int:
