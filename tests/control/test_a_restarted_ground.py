@@ -71,3 +71,21 @@ def test_a_restarted_control_plane_lets_go_of_a_fleet_that_is_gone_or_has_landed
             world.report_all()
         world.run(12)
         assert world.named("incident.closed"), is_mute
+
+
+def test_agents_that_come_back_one_by_one_keep_nobody_waiting():
+    world = make_world()
+    world.run(5)
+    fail(world)
+    world.run(5)
+    world.network.crash("control")
+    for agent in world.agents.values():
+        agent.is_mute = True
+    world.network.attach("control", make_node(world.agents))
+    world.run(0.2)
+    for agent in world.agents.values():  # each comes before the tick that the last one has brought forward
+        world.perform(agent.name, agent.beat(world.network.now(agent.name)))
+        world.run(0.15)
+    adopted = world.named("incident.adopted")[-1]["at_s"]
+    taken_over = next(r for r in world.named("intent.issued") if r["at_s"] > adopted)
+    assert taken_over["at_s"] - adopted < 0.6

@@ -186,6 +186,7 @@ class ControlNode:
     # ---- timers ---------------------------------------------------------------------------------------
 
     def _tick(self, now: Instant) -> list[Effect]:
+        self.reception.is_tick_near = False
         tick_us = round(self.settings.tick_s * 1e6)
         wait_us = tick_us // _GIVES_WAY
         if self._gives_way("tick", is_command_near=self.dispatch.is_young(now, wait_us)):
