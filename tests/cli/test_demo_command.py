@@ -1,6 +1,12 @@
 """`ripstop demo drones`: options, exit codes, and what is left behind."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -83,3 +89,45 @@ def test_the_outcome_of_a_small_fleet_is_written_as_json_and_page(tmp_path, caps
     assert report.outcome is not None
     assert [arm.arm for arm in report.outcome.arms] == ["no fault", "ungoverned"]
     assert "<html" in (out / "report.html").read_text()
+
+
+def workers_of(group: int, library: bytes = b"") -> int:
+    """Count the processes of a group that Python has spawned, and that have loaded a library."""
+    found = 0
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            is_one = b"spawn_main" in (entry / "cmdline").read_bytes()
+            if is_one and os.getpgid(int(entry.name)) == group:
+                found += library in (entry / "maps").read_bytes()
+        except OSError:
+            continue
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="there is no /proc")
+def test_ctrl_c_ends_the_arms_at_once_and_in_silence(tmp_path):
+    words = [
+        "demo",
+        "drones",
+        "--agents",
+        "20",
+        "--seeds",
+        "1-4",
+        "--no-live",
+        "--out",
+        str(tmp_path / "run"),
+    ]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ripstop", *words],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+    )  # fmt: skip
+    ends_at = time.monotonic() + 60.0
+    while not workers_of(process.pid, b"numpy"):  # in the midst of their imports
+        assert process.poll() is None
+        assert time.monotonic() < ends_at
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)
+    said, _ = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Traceback" not in said
+    assert workers_of(process.pid) == 0

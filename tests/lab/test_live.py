@@ -89,6 +89,12 @@ def test_every_message_is_on_file(played):
     assert {"beat", "tick", "ack", "intent", "segment", "receipt", "work"} <= set(run.topics)
 
 
+def test_what_is_recorded_last_is_receipted_without_waiting_for_a_segment_s_time(tmp_path):
+    fleet = small_fleet(tmp_path / "run", replace(WINDOW, after_s=1.0, drain_s=3.0))
+    assert fleet.experiment.tempo.segment_s > 3.0 + 1.0 + 3.0
+    assert asyncio.run(fleet.run()).unreceipted == 0
+
+
 def test_a_ground_that_is_killed_in_mid_run_comes_back_and_nothing_recorded_is_lost(tmp_path):
     fleet = small_fleet(tmp_path / "run", replace(WINDOW, after_s=12.0, drain_s=20.0))
     killed = []

@@ -21,7 +21,7 @@ from ripstop.core.shipped import shipped
 from ripstop.lab import score
 from ripstop.lab.arms import Arm
 from ripstop.lab.live import LiveFleet, LiveRun, Window
-from ripstop.lab.machine import this_machine
+from ripstop.lab.machine import deaf, this_machine
 from ripstop.lab.maps import fleet_map
 from ripstop.lab.report import page
 from ripstop.lab.report.schema import (
@@ -229,9 +229,10 @@ def _run_all(
     context = multiprocessing.get_context("spawn")
     # kernels are loaded before the first arm, which would else be timed with it
     with ProcessPoolExecutor(workers, mp_context=context, initializer=warmup) as pool:
-        futures: dict[Future[ShiftResult], tuple[int, Arm]] = {
-            pool.submit(run_arm, experiment, seed, arm): (seed, arm) for seed, arm in jobs
-        }
+        with deaf():
+            futures: dict[Future[ShiftResult], tuple[int, Arm]] = {
+                pool.submit(run_arm, experiment, seed, arm): (seed, arm) for seed, arm in jobs
+            }
         try:
             for future in as_completed(futures):
                 seed, arm = futures[future]
@@ -239,6 +240,8 @@ def _run_all(
                 progress(len(results), f"seed {seed}, {arm.value}")
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
+            for worker in multiprocessing.active_children():
+                worker.terminate()  # an arm may go on for half a minute
             raise
     return results
 

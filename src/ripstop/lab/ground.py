@@ -11,7 +11,6 @@ import contextlib
 import itertools
 import logging
 import multiprocessing
-import signal
 import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -29,7 +28,7 @@ from ripstop.core.clock import Clock, Instant, ShiftedClock
 from ripstop.core.errors import ConfigurationError, RipstopError
 from ripstop.core.node import Event, Message, Report
 from ripstop.core.wire.cbor import encode
-from ripstop.lab.machine import leave_a_core
+from ripstop.lab.machine import deaf, leave_a_core
 from ripstop.lab.maps import Restriction
 from ripstop.links.loop import run as run_loop
 from ripstop.links.loop import settled
@@ -106,7 +105,8 @@ class Ground:
             context = multiprocessing.get_context("spawn")
             self._pipe, theirs = context.Pipe()
             process = context.Process(target=_run, args=(theirs, self._options))
-            process.start()
+            with deaf():
+                process.start()
             theirs.close()  # ours only: so the end of the process is the end of the pipe
             loop = asyncio.get_running_loop()
             loop.add_reader(self._pipe.fileno(), self._read, over)
@@ -217,7 +217,6 @@ class _Failure:
 
 
 def _run(pipe: Connection, options: ServiceOptions) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started us says when to end
     leave_a_core()  # to the agents
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     logging.getLogger("ripstop").addHandler(logging.NullHandler())

@@ -289,7 +289,10 @@ class LiveFleet:
         self.journal.note(self._now_us(), name, "sensor.replaced", {"rejoins": rejoins})
 
     async def _drain(self, ground: Ground) -> int:
-        """Wait until the ground has receipted what the agents have on file; gives how many still wait."""
+        """Seal what the agents have on file, wait for the ground's receipts; gives how many still wait."""
+        for name, node in zip(self.shift.rig.names, self.shift.rig.agents, strict=True):
+            driver = self._drivers[name]
+            driver.perform(node.seal(driver.now()))
         ends_us = self._now_us() + round(self.window.drain_s * _slower(len(self._drivers)) * _US)
         while (waiting := await self._unreceipted(ground)) and self._now_us() < ends_us:  # noqa: ASYNC110
             await asyncio.sleep(0.1)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 from ripstop.lab.report.schema import Machine
@@ -21,6 +25,21 @@ def leave_a_core() -> None:
     """
     first, *others = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, others or (first,))
+
+
+@contextmanager
+def deaf() -> Iterator[None]:
+    """Within, start processes that Ctrl-C does not reach, since it is for their parent to end them.
+
+    What is blocked is inherited, and here it only waits; what a process does itself comes too late for its
+    imports.
+    """
+    resource_tracker.ensure_running()  # its own start would let signals through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _cpu() -> str:
