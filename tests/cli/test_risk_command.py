@@ -207,6 +207,15 @@ def test_a_target_below_what_the_trials_can_show_is_called_so(
     assert "no interval ends below 0.0037, and with none at 0" in capsys.readouterr().out
 
 
+def test_what_figures_rest_on_stands_beside_them(graph: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (("--critical", "1"), ("--target", "0.9"), ("--isolate", "a")):
+        call("whatif", graph, *words, "--trials", "300", "--seed", "7", "--model", "threshold")
+        assert "threshold, 4 nodes, 300 trials, seed 7" in capsys.readouterr().out
+        call("whatif", graph, *words, "--trials", "300", "--seed", "7", "--model", "threshold", "--json")
+        report = json.loads(capsys.readouterr().out)
+        assert (report["model"], report["trials"], report["seed"]) == ("threshold", 300, 7)
+
+
 def test_what_is_missing_is_told_with_the_form_to_give(graph: str, tmp_path: Path) -> None:
     with pytest.raises(RiskInputError, match="expected CHANNEL=FACTOR"):
         call("whatif", graph, "--shed", "0.5")

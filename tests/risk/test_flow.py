@@ -264,7 +264,7 @@ def test_grids_that_make_no_sense_are_refused() -> None:
         assert caught.value.code == "C0741"
 
 
-def test_spreads_and_powers_beyond_all_sense_are_refused() -> None:
+def test_spreads_powers_and_places_beyond_all_sense_are_refused() -> None:
     grid = meshed()
     asked: list[dict[str, Any]] = [
         {"demand_spread": 1e3},
@@ -274,5 +274,10 @@ def test_spreads_and_powers_beyond_all_sense_are_refused() -> None:
         with pytest.raises(RiskInputError, match="expected at most 10") as caught:
             assess_flow(grid, trials=8, **question)
         assert caught.value.code == "C0741"
+    for play in (play_outage, play_bus):
+        for place in (-1, 99, 0.5):
+            with pytest.raises(RiskInputError) as caught:
+                play(grid, place)  # type: ignore[arg-type]
+            assert caught.value.code == "C0702"
     with pytest.raises(RiskInputError, match="beyond 1e\\+15 MW"):
         FlowGrid.from_arrays([[0, 1]], [0.1], [0.0, 1e300], [1e300, 0.0])

@@ -16,6 +16,7 @@ from ripstop.risk import (
     Settings,
     assess,
     assess_within,
+    fleet_risk,
     graph_from_json,
     graph_to_json,
     parse_graph,
@@ -291,6 +292,7 @@ def test_what_is_no_graph_no_edge_or_no_name_is_refused_with_its_code() -> None:
         ("C0703", lambda: Graph.from_edges("ab", [("a", "b", 0.5)], [0.5])),  # type: ignore[list-item]
         ("C0703", lambda: Graph.from_edges("ab", [("a", [])], [0.5])),  # type: ignore[list-item]
         ("C0706", lambda: Graph.from_edges("ab", [], [], quantities={"consequence": [1e308, 1e308]})),
+        ("C0715", lambda: fleet_risk(graph, [0.5, 0.5])),  # type: ignore[arg-type]
         ("C0711", lambda: assess(graph, theta="0.5")),  # type: ignore[arg-type]
         ("C0714", lambda: assess(graph, model=[])),  # type: ignore[arg-type]
         ("C0715", lambda: Settings(workers=None)),  # type: ignore[arg-type]
@@ -303,3 +305,14 @@ def test_what_is_no_graph_no_edge_or_no_name_is_refused_with_its_code() -> None:
         assess(graph, theta=1.0000001)
     report = assess_within(graph, Budget(64), seed=np.int64(7))  # type: ignore[arg-type]
     assert json.dumps(report.to_json()) == json.dumps(assess(graph, trials=64, seed=7).to_json())
+
+
+def test_a_quantity_that_a_node_lacks_is_told_as_missing_and_a_wrong_one_at_its_node(tmp_path: Path) -> None:
+    for quantity, told in ((None, "node `b` has `load` `null`"), ("x", 'node `b` has `load` `"x"`')):
+        nodes = [{"id": "a", "load": 1}, {"id": "b", "load": quantity}]
+        with pytest.raises(RiskInputError, match=told):
+            graph_from_json({"nodes": nodes, "edges": [["a", "b", 0.5]]})
+    file = tmp_path / "g.csv"
+    file.write_bytes("source,target,weight".encode("utf-16"))
+    with pytest.raises(RiskInputError, match="expected CSV"):
+        read_graph(file)

@@ -250,6 +250,6 @@ def _print_ranking(report: RiskReport, top: int) -> None:
         header.append(f"against {report.threshold:g}")
         for row, line in zip(rows, lines, strict=True):
             row.append("" if line.standing is None else line.standing.value)
-    facts = f"{report.model}, {len(report)} nodes, {report.trials} trials, seed {report.seed}"
+    facts = f"{report.model}, {counted(len(report), 'node')}, {report.trials} trials, seed {report.seed}"
     print_table(facts, header, rows)
     print_notes(report.notes, len(lines), len(report))

@@ -129,7 +129,7 @@ def _print_ranking(report: RiskReport, grid: FlowGrid, args: argparse.Namespace)
         header.append(f"against {report.threshold:g}")
         for row, line in zip(rows, lines, strict=True):
             row.append("" if line.standing is None else line.standing.value)
-    size = f"{len(grid.buses)} buses, {len(grid.lines)} lines, {total:.1f} MW of demand, "
+    size = f"{len(grid.buses)} buses, {counted(len(grid.lines), 'line')}, {total:.1f} MW of demand, "
     print_table(f"{size}{report.trials} trials, seed {report.seed}", header, rows)
     notes = [*report.notes, *_doubts(grid)]
     print_notes(notes, len(lines), len(report))

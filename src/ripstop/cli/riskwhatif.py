@@ -65,7 +65,7 @@ def add_parser(verbs: Subparsers) -> None:
     add_top(parser, "lines")
     add_json(
         parser,
-        "nodes: [node, before, after, ...]; with --target: reached, measures, ...; with --critical: critical",
+        "model, seed, ..., nodes: [node, before, ...]; --target: reached, measures, ...; --critical: critical",
     )
     parser.set_defaults(func=run)
 
@@ -163,7 +163,7 @@ def _try(graph: Graph, args: argparse.Namespace) -> int:
             }
         )
     if args.json:
-        print_json({"theta": args.theta, "trials": before.trials, "seed": args.seed, "nodes": rows})
+        print_json(_asked(args) | {"nodes": rows})
         return 0
     shown = rows[: args.top or None]
     table = [
@@ -177,10 +177,19 @@ def _try(graph: Graph, args: argparse.Namespace) -> int:
         ]
         for k, row in enumerate(shown, 1)
     ]
-    title = f"{args.model}, {len(rows)} nodes, {before.trials} trials, seed {args.seed}"
+    title = f"P(share > {args.theta:g} | the node fails), {_basis(graph, args)}"
     print_table(title, ["#", "node", "before", "after", "reduction", "95 % interval"], table)
     print_notes((), len(shown), len(rows))
     return 0
+
+
+def _asked(args: argparse.Namespace) -> dict[str, object]:
+    return {"model": args.model, "theta": args.theta, "trials": args.trials, "seed": args.seed}
+
+
+def _basis(graph: Graph, args: argparse.Namespace) -> str:
+    """Say what figures rest on."""
+    return f"{args.model}, {counted(len(graph.nodes), 'node')}, {args.trials} trials, seed {args.seed}"
 
 
 def _search(graph: Graph, args: argparse.Namespace) -> int:
@@ -195,11 +204,11 @@ def _search(graph: Graph, args: argparse.Namespace) -> int:
     watched = None if args.watch is None else [shared.named(graph, word) for word in args.watch]
     limits = Limits(measures=args.max_measures)
     chosen = cheapest(graph, candidates, args.target, watched=watched, limits=limits, ask=ask)
-    _print_chosen(chosen, args)
+    _print_chosen(graph, chosen, args)
     return 0 if chosen.reached else 1
 
 
-def _print_chosen(chosen: Chosen, args: argparse.Namespace) -> None:
+def _print_chosen(graph: Graph, chosen: Chosen, args: argparse.Namespace) -> None:
     from ripstop.risk import clopper_pearson
 
     if args.json:
@@ -211,10 +220,11 @@ def _print_chosen(chosen: Chosen, args: argparse.Namespace) -> None:
             "measures": [measure.name for measure in chosen.measures],
             "evaluations": chosen.evaluations,
         }
-        print_json(facts)
+        print_json(_asked(args) | facts)
         return
     verdict = "reached" if chosen.reached else "not reached"
     print(f"target {args.target:g} {verdict}: the largest upper end of an interval is {chosen.risk:.4f}")
+    print(f"P(share > {args.theta:g}) at {100 * chosen.report.confidence:g} %, {_basis(graph, args)}")
     for measure in chosen.measures:
         print(f"  {printable(measure.name)}")
     print(f"{counted(len(chosen.measures), 'measure')}, {counted(chosen.evaluations, 'set')} tried")
@@ -234,12 +244,16 @@ def _name_critical(graph: Graph, args: argparse.Namespace) -> int:
         rows = [
             {"name": name, "loss": c.loss, "saved": c.saved} for name, c in zip(names, found, strict=True)
         ]
-        print_json({"theta": args.theta, "trials": args.trials, "seed": args.seed, "critical": rows})
+        print_json(_asked(args) | {"critical": rows})
         return 0
     table = [
         [str(k), printable(name), f"{c.saved:.4f}", f"{c.loss:.4f}"]
         for k, (name, c) in enumerate(zip(names, found, strict=True), 1)
     ]
     what = "link" if args.links else "node"
-    print_table("what matters most", ["#", what, "mean share saved", "mean share lost then"], table)
+    print_table(
+        f"what matters most, {_basis(graph, args)}",
+        ["#", what, "mean share saved", "mean share lost then"],
+        table,
+    )
     return 0

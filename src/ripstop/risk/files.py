@@ -13,11 +13,11 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Hashable, Mapping
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ripstop.core.errors import Place
 from ripstop.risk.errors import RiskInputError
@@ -36,15 +36,15 @@ def read_graph(path: str | Path) -> Graph:
     Raises:
         RiskInputError: C0701 for a file that cannot be read or is no graph; C0702 to C0706 for what is in it.
     """
-    text = read_text(path, LARGEST, "C0701", "JSON")
-    reader = {".csv": parse_csv, ".graphml": parse_graphml}.get(Path(path).suffix.lower(), parse_graph)
-    return reader(text, str(path))
+    forms = {".csv": ("CSV", parse_csv), ".graphml": ("GraphML", parse_graphml)}
+    form, reader = forms.get(Path(path).suffix.lower(), ("JSON", parse_graph))
+    return reader(read_text(path, LARGEST, "C0701", form), str(path))
 
 
 def write_graph(graph: Graph, path: str | Path) -> None:
     """Write a graph to a file that `read_graph` reads back: `.csv`, `.graphml`, or else JSON.
 
-    CSV keeps the edges and their channels alone: no nodes without edges, no quantities, no direction.
+    CSV keeps the edges and their channels alone: no nodes without edges, no quantities.
 
     Raises:
         RiskInputError: C0701 for a file that cannot be written, C0702 for names that it cannot hold.
@@ -226,7 +226,7 @@ def _refuse_parallel(ends: list[tuple[str | int, str | int]], directed: bool) ->
 
 def _nodes(
     rows: object, ends: list[tuple[str | int, str | int]]
-) -> tuple[list[Hashable], dict[str, list[float]]]:
+) -> tuple[list[Hashable], dict[str, NDArray[np.object_]]]:
     if rows is None:
         return list(dict.fromkeys(end for pair in ends for end in pair)), {}
     if not isinstance(rows, list):
@@ -235,17 +235,11 @@ def _nodes(
     for at, row in enumerate(rows):
         value = row.get("id") if isinstance(row, Mapping) else row
         names.append(_name(value, f"node {at + 1}"))
-    quantities: dict[str, list[float]] = {}
+    quantities: dict[str, NDArray[np.object_]] = {}
     for name in QUANTITIES:
         given = [row.get(name) if isinstance(row, Mapping) else None for row in rows]
         if any(value is not None for value in given):
-            quantities[name] = [_quantity(name, value) for value in given]
+            missing = 1.0 if name == "consequence" else None
+            known = [missing if value is None else value for value in given]
+            quantities[name] = np.array(known, dtype=object)
     return names, quantities
-
-
-def _quantity(name: str, value: object) -> float:
-    if value is None and name == "consequence":
-        return 1.0
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return math.nan
-    return math.inf if abs(value) > 1e300 else float(value)

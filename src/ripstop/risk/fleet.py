@@ -147,6 +147,8 @@ def fleet_risk(
     Raises:
         RiskInputError: C0702, C0715.
     """
+    if not isinstance(failure, Mapping):
+        raise RiskInputError("expected each failure's probability by the agent's name", code="C0715")
     cascades = ask if ask is not None else assess_within(graph, budget or Budget(), clock=clock)
     chance = np.zeros(len(cascades.nodes))
     for node, p in failure.items():

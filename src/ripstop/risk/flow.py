@@ -26,6 +26,7 @@ from scipy.special import ndtr
 from ripstop.risk.errors import RiskInputError
 from ripstop.risk.graph import Graph
 from ripstop.risk.kernels.grid import SLACK, Load, Wires, find_transfer, play, play_buses, play_lines, settle
+from ripstop.risk.settings import check_whole
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
@@ -192,12 +193,22 @@ class Outage:
 
 
 def play_outage(grid: FlowGrid, first: int) -> Outage:
-    """Play the cascade that starts with the outage of line number `first` of a balanced grid."""
+    """Play the cascade that starts with the outage of line number `first` of a balanced grid.
+
+    Raises:
+        RiskInputError: C0702, for a line that there is not.
+    """
+    first = check_whole("line", first, "C0702", least=0, below=len(grid.lines))
     return _played(grid, np.arange(len(grid.lines)) == first, -1)
 
 
 def play_bus(grid: FlowGrid, bus: int) -> Outage:
-    """Play the cascade that starts when bus number `bus` of a balanced grid trips with all its lines."""
+    """Play the cascade that starts when bus number `bus` of a balanced grid trips with all its lines.
+
+    Raises:
+        RiskInputError: C0702, for a bus that there is not.
+    """
+    bus = check_whole("bus", bus, "C0702", least=0, below=len(grid.buses))
     return _played(grid, (grid.source == bus) | (grid.target == bus), bus)
 
 
