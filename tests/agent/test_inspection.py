@@ -9,6 +9,7 @@ from ripstop import Agent
 from ripstop.agent.inspection import inspect_ledger
 from ripstop.agent.ledger import FileLedger, LedgerError
 from ripstop.cli import main
+from ripstop.core.clock import ManualClock
 
 POLICY = Path(__file__).parents[2] / "policies" / "payload_limit.json"
 
@@ -41,6 +42,16 @@ def test_a_sound_ledger_is_shown_and_verified(folder, capsys):
     assert (found["agent"], found["findings"]) == ("drone-1", [])
     assert main(["ledger", "verify", str(folder), "--head", found["head"]]) == 0
     assert "everything holds" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("t_us", "shown"), [(10**18, "1000000000000000000 us"), (-(10**15), "1938-04-24 22:13:20.000")]
+)
+def test_a_record_of_a_clock_gone_astray_is_shown(t_us, shown, tmp_path, capsys):
+    with Agent("drone-1", POLICY, ledger=tmp_path, clock=ManualClock(t_us)) as agent:
+        agent.request("accept_task", {"payload_kg": 0.5})
+    assert main(["ledger", "show", str(tmp_path), "--last", "1"]) == 0
+    assert f" {shown} decision" in capsys.readouterr().out
 
 
 def test_a_tail_that_was_cut_off_shows_against_the_marks_and_against_a_head_kept_elsewhere(folder, capsys):

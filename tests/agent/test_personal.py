@@ -1,4 +1,6 @@
 import json
+import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -219,6 +221,18 @@ def test_a_value_put_while_others_are_synced_is_not_taken_for_synced(tmp_path, m
         disk.sync()
         disk.sync()
         assert not (tmp_path / "personal.db-wal").stat().st_size
+
+
+def test_an_erasure_that_somebody_who_reads_holds_up_is_not_taken_for_done(tmp_path):
+    with acted(tmp_path) as made, closing(sqlite3.connect(tmp_path / "personal.db")) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM personal").fetchall()
+        with pytest.raises(LedgerError, match="another process reads") as caught:
+            made.erase()
+        assert caught.value.code == "C0407"
+        reader.rollback()
+        made.erase()
+        assert str(WEIGHT).encode() not in on_disk(tmp_path)
 
 
 def test_what_is_no_commitment_is_none():

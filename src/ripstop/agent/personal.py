@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import sqlite3
 
 STREAM = "personal"
+_BUSY_S = 1.0
 _OPENING = (
     "PRAGMA secure_delete = ON",
     "PRAGMA journal_mode = WAL",
@@ -140,7 +141,9 @@ class PersonalValues:
         if self._connection is None:
             import sqlite3
 
-            made = sqlite3.connect(self._path or ":memory:", isolation_level=None, check_same_thread=False)
+            made = sqlite3.connect(
+                self._path or ":memory:", _BUSY_S, isolation_level=None, check_same_thread=False
+            )
             try:
                 for statement in _OPENING:
                     made.execute(statement)
@@ -201,7 +204,10 @@ class PersonalValues:
         with self._lock, _told(self._path, "erased"):
             count = int(str(self._run(f"SELECT COUNT(*) FROM personal WHERE {where}", given)[0][0]))  # noqa: S608 - constant
             self._run(f"DELETE FROM personal WHERE {where}", given)  # noqa: S608 - constant
-            self._run("PRAGMA wal_checkpoint(TRUNCATE)", ())  # the log in front of the table holds them, too
+            # The log in front of the table holds them, too.
+            is_busy = self._run("PRAGMA wal_checkpoint(TRUNCATE)", ())[0][0]
+            if is_busy:
+                raise OSError(errno.EBUSY, "another process reads them just now")
             if self._path is not None:
                 for aside in self._path.parent.glob(f"{self._path.name}.damaged-*"):
                     aside.unlink()

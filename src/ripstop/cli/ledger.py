@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,7 @@ what was cut off since; a head that was kept elsewhere (--head) shows what was e
 
 exit codes: 0 everything holds, 1 findings, 2 usage or configuration
 """
+_EPOCH = datetime(1970, 1, 1)  # in UTC, which is not printed
 _KINDS = ("basis", "decision", "intent", "breaker", "notice", "segment", "summary")
 
 
@@ -114,5 +115,8 @@ def _plain(value: object) -> object:
 
 
 def _as_line(number: int, entry: Entry) -> str:
-    at = datetime.fromtimestamp(entry.t_us / 1e6, UTC).isoformat(sep=" ", timespec="milliseconds")
-    return f"{number:8} {at.removesuffix('+00:00')} {entry.kind.value:8} {words(entry.body)}".rstrip()
+    try:
+        at = (_EPOCH + timedelta(microseconds=entry.t_us)).isoformat(sep=" ", timespec="milliseconds")
+    except OverflowError:  # the clock stood beyond the years that have a calendar
+        at = f"{entry.t_us} us"
+    return f"{number:8} {at} {entry.kind.value:8} {words(entry.body)}".rstrip()
