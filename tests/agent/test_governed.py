@@ -1,8 +1,13 @@
 """Functions that an agent governs, and what a veto says."""
 
+import asyncio
+import math
+
 import pytest
 
-from ripstop.agent import ActionVetoed, Agent
+from agent.scripted_ground import POLICY
+from ripstop.agent import ActionVetoed, Agent, BreakerOpen, BreakerSettings, CircuitBreaker, NodeSettings
+from ripstop.core.errors import ConfigurationError
 
 
 def test_an_action_that_no_policy_guards_is_denied_with_that_reason_alone():
@@ -21,3 +26,58 @@ def test_governed_without_parentheses_is_named_like_the_function():
     assert (take_off(10), take_off.__doc__) == ("at 10 m", "Up.")
     with pytest.raises(ActionVetoed, match="`take_off` is denied"):
         take_off(11)
+
+
+@pytest.mark.parametrize("decorated", [classmethod(len), property(len), None, 5])
+def test_what_is_no_function_is_refused_before_anything_is_called(decorated):
+    drone = Agent("drone-42")
+    for decorate in (drone.governed, drone.governed("take_off"), CircuitBreaker()):
+        with pytest.raises(ConfigurationError, match="C0307: expected a function"):
+            decorate(decorated)
+
+
+def test_a_generator_that_is_governed_is_decided_when_it_is_called_and_counts_when_it_has_run():
+    settings = NodeSettings("a", call_breaker=BreakerSettings(minimum_number_of_calls=1))
+    drone = Agent("a", {"<": [{"var": "height_m"}, 10]}, settings=settings)
+
+    @drone.governed("scan")
+    def scan(height_m):
+        yield height_m
+        raise OSError("no picture")
+
+    with pytest.raises(ActionVetoed):
+        scan(11)
+    frames = scan(9)
+    assert next(frames) == 9
+    with pytest.raises(OSError, match="no picture"):
+        next(frames)
+    with pytest.raises(BreakerOpen):
+        next(scan(9))
+
+
+def test_a_coroutine_function_may_be_acted_on_like_any_other():
+    settings = NodeSettings("a", call_breaker=BreakerSettings(minimum_number_of_calls=1))
+    drone = Agent("a", {"<": [{"var": "height_m"}, 10]}, settings=settings)
+
+    async def climb(height_m):
+        raise OSError("no lift")
+
+    with pytest.raises(OSError, match="no lift"):
+        asyncio.run(drone.request_action(climb, {"height_m": 5}))
+    with pytest.raises(BreakerOpen):
+        drone.request_action(climb, {"height_m": 5})
+
+
+def test_readings_and_names_of_the_wrong_type_are_refused_in_words():
+    with pytest.raises(ConfigurationError, match="C0101: `5` is not an id"):
+        Agent(5)
+    with pytest.raises(ConfigurationError, match="C0307: expected values by name"):
+        Agent("a").observe([12.5])
+
+
+@pytest.mark.parametrize("seconds", [math.nan, math.inf, -math.inf, 1e300])
+def test_a_time_that_is_none_is_no_takeover_and_no_more_than_is_left_to_defer(seconds):
+    with Agent("a", POLICY) as drone:
+        with pytest.raises(ConfigurationError, match="C0377"):
+            drone.take_over("accept_task", operator="ops", reason="test", seconds=seconds)
+        assert drone.defer(seconds, "over water") in (0.0, 60.0)

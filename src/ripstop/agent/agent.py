@@ -26,7 +26,7 @@ from ripstop.core.vocabulary import Vocabulary
 from ripstop.core.wire.envelope import open_envelope
 
 from .breaker import BreakerState, Transition
-from .calling import action_of, bound, clamped, given, is_json
+from .calling import action_of, bound, clamped, given, is_json, signature_of
 from .circuit import CircuitBreaker
 from .circuits import Circuits
 from .detect import Finding
@@ -146,13 +146,13 @@ class Agent:
         return self._governed(action_of(action), action)
 
     def _governed(self, action: str, fn: Callable[P, R]) -> Callable[P, R]:
-        signature = inspect.signature(fn)
+        signature = signature_of(fn)
 
         def arranged(*args: P.args, **kwargs: P.kwargs) -> inspect.BoundArguments:
             arguments = signature.bind(*args, **kwargs)
             arguments.apply_defaults()
-            given = {name: value for name, value in arguments.arguments.items() if is_json(value)}
-            arguments.arguments.update(self._admit(action, given))
+            values = {name: value for name, value in arguments.arguments.items() if is_json(value)}
+            arguments.arguments.update(self._admit(action, values))
             return arguments
 
         if inspect.iscoroutinefunction(fn):
@@ -302,7 +302,7 @@ class Agent:
         Raises:
             ConfigurationError: C0377, what is asked for cannot be had.
         """
-        end_us = self.clock.now().mono_us + round(seconds * 1e6)
+        end_us = self.clock.now().mono_us + round(max(0.0, min(1e9, seconds)) * 1e6)
         self._command(partial(self.node.responder.take_over, Takeover(action, operator, reason, end_us)))
 
     def defer(self, seconds: float, reason: str) -> float:
@@ -337,7 +337,7 @@ class Agent:
         """Take readings sensed now; give the alarms that they raised, by signal (empty: all is well)."""
         with self._lock:
             now = self._now()
-            found, effects = self.node.sense({**(readings or {}), **more}, now)
+            found, effects = self.node.sense({**given(readings), **more}, now)
             self._perform(effects, now)
         return found.alarms if found else {}
 

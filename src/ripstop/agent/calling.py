@@ -93,7 +93,7 @@ def within(
 
 
 def given(context: Mapping[str, Json] | None) -> Mapping[str, Json]:
-    """Give a caller's context.
+    """Give a caller's values by name: a context, readings.
 
     Raises:
         ConfigurationError: C0307, it is no mapping.
@@ -101,8 +101,22 @@ def given(context: Mapping[str, Json] | None) -> Mapping[str, Json]:
     if context is None or isinstance(context, Mapping):
         return context or {}
     raise ConfigurationError(
-        f"a context is values by name, got `{context}`", code="C0307", hint='{"payload_kg": 0.8}'
+        f"expected values by name, got `{context}`", code="C0307", hint='{"payload_kg": 0.8}'
     )
+
+
+def check_function(fn: object) -> None:
+    """Refuse what cannot be called.
+
+    Raises:
+        ConfigurationError: C0307.
+    """
+    if isinstance(fn, classmethod | property):
+        hint = "decorate the function within, and write `@classmethod` or `@property` above that"
+    else:
+        hint = 'agent.act("take_off", fn, payload_kg=0.8)'
+    if not callable(fn):
+        raise ConfigurationError(f"expected a function, got `{fn}`", code="C0307", hint=hint)
 
 
 def action_of(fn: Callable[..., object]) -> str:
@@ -111,10 +125,7 @@ def action_of(fn: Callable[..., object]) -> str:
     Raises:
         ConfigurationError: C0307, it is no function.
     """
-    if not callable(fn):
-        raise ConfigurationError(
-            f"expected a function, got `{fn}`", code="C0307", hint='agent.act("take_off", fn, payload_kg=0.8)'
-        )
+    check_function(fn)
     if isinstance(fn, partial):
         return action_of(fn.func)
     name = getattr(fn, "__name__", None)
@@ -180,6 +191,20 @@ def _read(fn: Callable[..., object]) -> _Shape:
         return _Shape(named)
     (lone,) = required
     return _Shape(named, lone.name, lone.kind in _NAMED, lone.kind is inspect.Parameter.KEYWORD_ONLY)
+
+
+def signature_of(fn: Callable[..., object]) -> inspect.Signature:
+    """Give what a function takes.
+
+    Raises:
+        ConfigurationError: C0307, it is no function, or does not tell.
+    """
+    check_function(fn)
+    try:
+        return inspect.signature(fn)
+    except ValueError as error:  # a builtin
+        hint = "decorate a function of yours that calls it"
+        raise ConfigurationError(f"`{fn}` does not tell what it takes", code="C0307", hint=hint) from error
 
 
 def is_json(value: object) -> bool:

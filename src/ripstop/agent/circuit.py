@@ -30,7 +30,7 @@ from .breaker import (
     Metrics,
     Transition,
 )
-from .calling import LATER, Block, within
+from .calling import LATER, Block, check_function, within
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -248,6 +248,7 @@ class CircuitBreaker:
         Iterating over a generator, sync or async, is one call: permitted when it begins, counted when it
         ends; one that is left before its end counts neither way.
         """
+        check_function(fn)
         core, is_plain = self._core, self._is_plain
         is_iterated, is_async = inspect.isgeneratorfunction(fn), inspect.isasyncgenfunction(fn)
         if is_iterated or is_async:

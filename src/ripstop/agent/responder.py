@@ -247,7 +247,7 @@ class Responder:
 
         LAND and STOP are never deferred.
         """
-        asked_us = round(max(0.0, seconds) * 1e6) if seconds == seconds else 0
+        asked_us = round(min(max(0.0, seconds), 1e9) * 1e6)  # what is no number is 0
         base_us = max(self._deferred_us, now.mono_us)
         given_us = min(asked_us, self._deferral_us)
         self._deferral_us -= given_us

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 from ripstop.core.value import dataclass
 
 from .errors import ConfigurationError
+
+_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 def check_id(name: str) -> str:
@@ -13,9 +17,9 @@ def check_id(name: str) -> str:
     Raises:
         ConfigurationError: C0101 for an empty id, or one with dots, blanks or wildcards.
     """
-    if not name or len(name) > 64 or not all(c.isalnum() or c in "-_" for c in name) or not name.isascii():
+    if not isinstance(name, str) or not _ID.fullmatch(name):
         raise ConfigurationError(
-            f"`{name[:64]}` is not an id", code="C0101", hint="letters, digits, `-` and `_`, at most 64"
+            f"`{str(name)[:64]}` is not an id", code="C0101", hint="letters, digits, `-` and `_`, at most 64"
         )
     return name
 
