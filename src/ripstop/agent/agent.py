@@ -302,7 +302,7 @@ class Agent:
         Raises:
             ConfigurationError: C0377, what is asked for cannot be had.
         """
-        end_us = self.clock.now().mono_us + round(max(0.0, min(1e9, seconds)) * 1e6)
+        end_us = self.clock.now().mono_us + round(min(max(0.0, seconds), 1e9) * 1e6)  # what is no number is 0
         self._command(partial(self.node.responder.take_over, Takeover(action, operator, reason, end_us)))
 
     def defer(self, seconds: float, reason: str) -> float:

@@ -65,7 +65,7 @@ def add_parser(verbs: Subparsers) -> None:
     add_top(parser, "lines")
     add_json(
         parser,
-        "model, seed, ..., nodes: [node, before, ...]; --target: reached, measures, ...; --critical: critical",
+        "model, ..., nodes: [node, before, ...]; --target: reached, measures, ...; --critical: critical",
     )
     parser.set_defaults(func=run)
 
