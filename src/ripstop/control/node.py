@@ -161,9 +161,7 @@ class ControlNode:
         self.authority.will = Will(release)
         self._to_issue = Purpose.MITIGATION if adopted else Purpose.RELEASE
         wait_us = round(self.settings.tick_s * 1e6)
-        out.append(
-            SetTimer("tick", now.mono_us + (min(wait_us, self.dispatch.renew_us) if adopted else wait_us))
-        )
+        out.append(self._tick_in(min(wait_us, self.dispatch.renew_us) if adopted else wait_us, now))
         if self.settings.survey_s > 0.0:
             out.append(SetTimer("survey", now.mono_us + round(self.settings.survey_s * 1e6)))
         if self.identifier is not None:
@@ -186,15 +184,18 @@ class ControlNode:
     # ---- timers ---------------------------------------------------------------------------------------
 
     def _tick(self, now: Instant) -> list[Effect]:
-        self.reception.is_tick_near = False
         tick_us = round(self.settings.tick_s * 1e6)
         wait_us = tick_us // _GIVES_WAY
         if self._gives_way("tick", is_command_near=self.dispatch.is_young(now, wait_us)):
-            return [SetTimer("tick", now.mono_us + wait_us)]
+            return [self._tick_in(wait_us, now)]
         self._return_tokens(now)
-        again = SetTimer("tick", now.mono_us + tick_us)
+        again = self._tick_in(tick_us, now)
         first = self._issue(self._to_issue, now) if self._to_issue is not None else self.dispatch.tick(now)
         return [*first, *self.registry.sweep(now.mono_us), again]
+
+    def _tick_in(self, wait_us: int, now: Instant) -> SetTimer:
+        self.reception.tick_due_us = due_us = now.mono_us + wait_us
+        return SetTimer("tick", due_us)
 
     def _renew(self, now: Instant) -> list[Effect]:
         wait_us = self.dispatch.renew_us // 2

@@ -34,7 +34,7 @@ class Reception:
     """Hands each message to the part that it concerns; `workloads` holds each agent's last report.
 
     An agent speaks on its own subjects and for itself only; whoever is not enrolled is refused.
-    `is_tick_near` says that the next tick has been brought forward for an agent that is back.
+    `tick_due_us` is when the next tick is due, if nobody comes back before.
     """
 
     names: Subjects
@@ -46,7 +46,7 @@ class Reception:
     assessor: Assessor
     relay: Relay | None
     workloads: dict[str, Workload] = field(default_factory=dict)
-    is_tick_near: bool = False
+    tick_due_us: int = 0
     _routes: dict[str, tuple[str, str]] = field(default_factory=dict)
     _prefix: str = field(init=False)
     _topics: dict[str, Callable[[str, bytes, Instant], list[Effect]]] = field(init=False)
@@ -107,9 +107,8 @@ class Reception:
         out: list[Effect] = [*self.registry.heed(beat, now.mono_us)]
         authority, is_back = self.dispatch.authority, bool(out)
         is_active = authority.is_active
-        if is_back and is_active and not self.is_tick_near:
-            self.is_tick_near = True  # whoever comes back meanwhile waits for the same one: it is not moved
-            out.append(SetTimer("tick", now.mono_us + _JOIN_TICK_US))
+        if is_back and is_active:  # others may follow: one tick echoes the beats of all
+            out.append(SetTimer("tick", min(now.mono_us + _JOIN_TICK_US, self.tick_due_us)))
         if is_active and beat.position > authority.position:
             fields: dict[str, Scalar] = {
                 "agent": agent,
