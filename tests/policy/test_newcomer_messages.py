@@ -184,6 +184,11 @@ def test_the_caret_stands_under_the_place_whatever_stands_before():
         ({"rule": True, "effect": "deny"}, ["E0304"], "did you mean `forbid`?"),
         ({"rule": "chance[95](battery_percent > 0)"}, ["E0211"], "95 % is written `0.95`"),
         ({"limits": [{"limit": {"payload_kg": {"max": "1 kg"}}}]}, ["E0303"], "without a unit"),
+        (
+            {"guards": ["accept_task", "take_off"], "rule": "task_priority < 3"},
+            ["E0205"],
+            "a parameter of `accept_task`, `start_delivery` or `hand_over`",
+        ),
         ({"limits": [{"limit": {"payload_kg": {"max": None}}}]}, ["E0302"], ""),
         ({"limits": [{"limit": {"payload_kg": {}}}]}, ["E0302"], ""),
     ],

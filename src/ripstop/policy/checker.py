@@ -13,7 +13,7 @@ from dataclasses import field
 from ripstop.core.errors import Place
 from ripstop.core.value import dataclass
 from ripstop.core.vocabulary import SignalSpec
-from ripstop.policy.diagnostics import Findings, nearest
+from ripstop.policy.diagnostics import Findings, nearest, one_of
 from ripstop.policy.eager import EAGER
 from ripstop.policy.ir import Builder, Expr, Step
 from ripstop.policy.kinds import ANY, STRING, TIMESTAMP, Kind, Type, number, type_of_signal, type_of_value
@@ -33,11 +33,15 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """The signals and parameters that a rule may read; None knows any (an open vocabulary)."""
+    """The signals and parameters that a rule may read; None knows any (an open vocabulary).
+
+    `others` are parameters that it may not read, each with the actions that have it.
+    """
 
     known: Mapping[str, Type] | None = None
     where: str = ""
     parameters: frozenset[str] = frozenset()
+    others: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, specs: Mapping[str, SignalSpec], where: str) -> Names:
@@ -199,7 +203,11 @@ class Checker:
             op = "estimate" if self.is_inside_chance else "read"
             return self.builder.make(op, (), ANY, path=steps, place=node.place)
         if name not in known:
-            hint = nearest(name, known) or f"{self.names.where} declares no such name"
+            if name in self.names.others:
+                having = one_of(self.names.others[name])
+                hint = f"a parameter of {having}: a rule reads what every guarded action has"
+            else:
+                hint = nearest(name, known) or f"{self.names.where} declares no such name"
             self.findings.error("E0205", f"unknown signal or parameter `{shown(name)}`", node, hint)
             return self.nothing(node)
         kind = known[name] if len(steps) == 1 else self._inside(node, known[name], steps[1:])

@@ -297,18 +297,20 @@ def _names(parts: _Parts) -> Names:
     """Give what the rule may read: the signals, and the parameters that every guarded action has."""
     if parts.vocabulary.is_open:
         return Names()
-    known = {name: type_of_signal(spec) for name, spec in parts.vocabulary.signals.items()}
-    guarded = _guarded(parts)
+    signals, actions, guarded = parts.vocabulary.signals, parts.vocabulary.actions, _guarded(parts)
+    known = {name: type_of_signal(spec) for name, spec in signals.items()}
     for action in guarded:
-        for name, spec in parts.vocabulary.actions[action].parameters.items():
+        for name, spec in actions[action].parameters.items():
             kind = type_of_signal(spec)
-            everywhere = name in parts.vocabulary.signals or all(
-                name in parts.vocabulary.actions[other].parameters for other in guarded
-            )
+            everywhere = name in signals or all(name in actions[other].parameters for other in guarded)
             if everywhere and (name not in known or _agree(known[name], kind)):
                 known[name] = _widest(known.get(name), kind)
-    parameters = frozenset(name for action in guarded for name in parts.vocabulary.actions[action].parameters)
-    return Names(known, f"vocabulary `{parts.vocabulary.name}`", parameters)
+    parameters = frozenset(name for action in guarded for name in actions[action].parameters)
+    others = {
+        name: [action for action in actions if name in actions[action].parameters]
+        for declared in actions.values() for name in declared.parameters if name not in known
+    }  # fmt: skip
+    return Names(known, f"vocabulary `{parts.vocabulary.name}`", parameters, others)
 
 
 def _costs(parts: _Parts) -> list[str] | None:
