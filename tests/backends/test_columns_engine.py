@@ -6,6 +6,7 @@ import pytest
 from edge_programs import VOCABULARY, Contexts, Programs, generator
 from ripstop.backends import compile as compile_policies
 from ripstop.core.decision import Verdict
+from ripstop.core.errors import ConfigurationError
 from ripstop.policy import load, make_bundle, reference
 from ripstop.policy.evaluate import ABSENT
 
@@ -123,8 +124,14 @@ def test_a_row_that_holds_something_else_is_left_to_the_reference():
 
 
 def test_columns_of_several_lengths_are_refused():
-    with pytest.raises(ValueError, match="as many rows"):
+    with pytest.raises(ConfigurationError, match="as many rows, got `1` or `2`"):
         compile_policies(load(RULE_A), "columns").verdicts({"battery": [1.0], "payload": [1.0, 2.0]})
+
+
+@pytest.mark.parametrize("wrong", [None, 5, [1.0], {"battery": 5}, {"battery": None}, {"battery": iter([1])}])
+def test_what_is_no_table_is_refused_with_a_code(wrong):
+    with pytest.raises(ConfigurationError, match="C0308"):
+        compile_policies(load(RULE_A), "columns").verdicts(wrong)
 
 
 @pytest.mark.parametrize("name", ["s0", "s3", "z"])

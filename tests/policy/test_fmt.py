@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ripstop.policy import PolicyRejectedError
+from ripstop.core.errors import InternalError
+from ripstop.policy import PolicyRejectedError, fmt
 from ripstop.policy.diagnostics import Findings
 from ripstop.policy.fmt import format_source
 from ripstop.policy.fmt_json import comments_in_json, format_json
@@ -203,6 +204,37 @@ def test_yaml_with_comments_anywhere_keeps_them_and_its_values(text):
     assert after.plain() == before.plain()
     assert sorted(comments_in_yaml(made)) == sorted(comments_in_yaml(text))
     assert format_source(made, "a.yaml") == made
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "rule: {and: [true,  # why\n  false]}\n",
+        "rule: {and: [true,\n  # why\n  false]}\n",
+        "rule: {\n  and: [  # both\n    a,  # one\n    b,  # two\n  ],\n}\n",
+        "guards: [  # none\n  ]\nrule: true\n",
+        "limits:\n  - {\n      when: a,  # one\n      limit: {p: {max: 1}},  # two\n    }\n",
+        "rule: |\n  a < 3   \n  and b\n",
+    ],
+)
+def test_yaml_laid_out_by_hand_stays_so_with_its_comments(text):
+    assert format_source(text, "a.yaml") == text
+
+
+def test_a_list_that_holds_comments_moves_as_its_line_does():
+    before = "limits:\n- when: [a,  # one\n      b]\n"
+    assert format_source(before, "a.yaml") == "limits:\n  - when: [a,  # one\n        b]\n"
+
+
+def test_a_layout_that_never_settles_is_told_and_not_written(monkeypatch):
+    read, _, comments = fmt._LANGUAGES["json"]
+    monkeypatch.setitem(fmt._LANGUAGES, "json", (read, lambda text, width: f"{text} ", comments))
+    with pytest.raises(InternalError, match="would change it"):
+        format_source("{}", "a.json")
+
+
+def test_comments_above_the_start_of_a_yaml_document_stay():
+    assert format_source("# who\n\n# may\n---\nrule: a\n", "a.yaml") == "# who\n# may\nrule: a\n"
 
 
 def test_a_comment_between_conditions_in_braces_stays_there():

@@ -76,6 +76,20 @@ def test_a_prohibition_has_the_opposite_margin_and_a_limit_counts_where_it_is_ac
     assert limited.margin("go", {"a": 7, "p": 25}).value == pytest.approx(0.2)
 
 
+@pytest.mark.parametrize("engine", ["python", "columns"])
+def test_a_parameter_beyond_binary64_is_infinitely_far_outside_its_limit(engine):
+    actions = {"go": {"parameters": {"p": {"range": [0, 10]}}}}
+    vocabulary = {"name": "v", "signals": {}, "actions": actions}
+    limits = [{"limit": {"p": {"max": 5}}}]
+    made = {"ripstop": 1, "id": "x", "vocabulary": vocabulary, "guards": ["go"], "limits": limits}
+    asked = compile_policies(load(made), engine)
+    if engine == "python":
+        assert asked.margin("go", {"p": 10**400}).value == -math.inf
+    else:
+        found = asked.margins("go", {"p": [10**400, 4]})
+        assert found.low.tolist() == found.high.tolist() == [-math.inf, 0.1]
+
+
 def test_what_cannot_be_measured_lies_between_bounds():
     margin = compiled({"and": [{"<": [FREE, 5]}, {"<": [A, 5]}]}).margin("go", {"free": 3, "a": 3})
     assert (margin.value, margin.low, margin.high) == (None, 0, pytest.approx(0.2))

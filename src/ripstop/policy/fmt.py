@@ -42,15 +42,15 @@ def format_source(text: str, file: str) -> str:
     findings.raise_errors()
     if before is None:
         return text
-    current = text
+    current, is_settled = text, False
     for _ in range(_MOST_PASSES):
-        after = layout(current, WIDTH)
-        if after == current:
+        before_pass, current = current, layout(current, WIDTH)
+        is_settled = current == before_pass
+        if is_settled:
             break
-        current = after
     again = read(current, file, Findings())
     same = again is not None and _plain(again) == _plain(before)
-    if after != current or not same or sorted(comments(current)) != sorted(comments(text)):
+    if not is_settled or not same or sorted(comments(current)) != sorted(comments(text)):
         raise InternalError(f"formatting `{file}` would change it", code="X0501", hint="format it by hand")
     return current
 

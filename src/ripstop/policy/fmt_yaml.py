@@ -11,8 +11,9 @@ from io import StringIO
 
 from ripstop.core.errors import missing_extra
 
-_MARK = "#~kept~"
 _EMPTY = "~empty~"
+_FLOW = "~flow~"
+_BEFORE_START = re.compile(r"(?:[ \t]*(?:#[^\n]*)?\n)*[ \t]*#[^\n]*\n(?=\s*---\s)")
 _COMMENT = re.compile(r"(?:^|(?<=\s))#[^\n]*", re.MULTILINE)
 _COMMENT_OR_EMPTY_MAP = re.compile(rf"{_COMMENT.pattern}|\{{\s*\}}", re.MULTILINE)
 
@@ -23,10 +24,16 @@ def format_yaml(text: str, width: int) -> str:
     Raises:
         ConfigurationError: when `ruamel.yaml` is not installed.
     """
+    head = _BEFORE_START.match(text)
+    if head is not None:
+        return "".join(
+            f"{line.strip()}\n" for line in head.group().splitlines() if line.strip()
+        ) + format_yaml(text[head.end() :], width)
     made = _laid_out(text, width)
     if len(comments_in_yaml(made)) == len(comments_in_yaml(text)):
         return made
-    return re.sub(rf" *{_MARK}$", "", _laid_out(_marked(text), width), flags=re.MULTILINE)
+    outside, kept = _without_flows(text)
+    return _with_flows(_laid_out(outside, width), kept)
 
 
 def _laid_out(text: str, width: int) -> str:
@@ -41,7 +48,11 @@ def _laid_out(text: str, width: int) -> str:
     yaml.indent(mapping=2, sequence=4, offset=2)
     stream = StringIO()
     yaml.dump(yaml.load(_without_empty_maps(text)), stream)
-    lines = [line.rstrip().replace(_EMPTY, "{}") for line in stream.getvalue().splitlines()]
+    made = stream.getvalue()
+    lines = [
+        line[: len(shown.rstrip())].replace(_EMPTY, "{}")
+        for line, shown in zip(made.split("\n"), _masked(made).split("\n"), strict=True)
+    ]
     return "\n".join(lines).strip("\n") + "\n"
 
 
@@ -57,22 +68,52 @@ def _without_empty_maps(text: str) -> str:
     return "".join([*parts, text[at:]])
 
 
-def _marked(text: str) -> str:
-    """Put a comment behind each `]` and `}` that a line of comment follows.
-
-    ruamel loses that line where another flow collection comes next, but not if it goes on a comment.
-    """
-    lines, shown = text.split("\n"), _masked(text).split("\n")
-    for index, line in enumerate(shown):
-        following = next((each.lstrip() for each in shown[index + 1 :] if each.strip()), "")
-        if line.rstrip().endswith(("]", "}")) and following.startswith("#"):
-            lines[index] = f"{lines[index].rstrip()}  {_MARK}"
-    return "\n".join(lines)
-
-
 def comments_in_yaml(text: str) -> list[str]:
     """Give the comments, in order, without the spaces at their ends: each `#` that no scalar holds."""
     return [match.group().rstrip() for match in _COMMENT.finditer(_masked(text))]
+
+
+def _without_flows(text: str) -> tuple[str, list[tuple[str, int]]]:
+    """Put a word in place of each `[...]` and `{...}`: ruamel loses comments in and between them.
+
+    Returns:
+        The text, and each that was taken out with the indentation of the line where it began.
+    """
+    from ruamel.yaml import YAML
+
+    if _FLOW in text:
+        return text, []
+    parts, kept, at, depth, start = [], list[tuple[str, int]](), 0, 0, 0
+    for event in YAML(typ="safe", pure=True).parse(text):
+        if getattr(event, "flow_style", False) and type(event).__name__.endswith("StartEvent"):
+            start = start if depth else event.start_mark.index
+            depth += 1
+        elif depth and type(event).__name__ in ("SequenceEndEvent", "MappingEndEvent"):
+            depth -= 1
+            end = event.end_mark.index
+            if not depth:
+                line = text[text.rfind("\n", 0, start) + 1 : start]
+                parts += [text[at:start], _FLOW]
+                kept.append((text[start:end], len(line) - len(line.lstrip())))
+                at = end
+    return "".join([*parts, text[at:]]), kept
+
+
+def _with_flows(text: str, kept: list[tuple[str, int]]) -> str:
+    """Put back what was taken out, moved as the line moved where it begins."""
+    parts = text.split(_FLOW)
+    made = parts[0]
+    for (flow, indent), part in zip(kept, parts[1:], strict=True):
+        line = made[made.rfind("\n") + 1 :]
+        moved = len(line) - len(line.lstrip()) - indent
+        first, *rest = (each.rstrip() for each in flow.split("\n"))
+        made += "\n".join([first, *(_indented(each, moved) for each in rest)]) + part
+    return made
+
+
+def _indented(line: str, moved: int) -> str:
+    inner = line.lstrip()
+    return " " * max(0, len(line) - len(inner) + moved) + inner if inner else ""
 
 
 def _masked(text: str) -> str:

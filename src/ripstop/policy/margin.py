@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from math import inf
+from sys import float_info
 from typing import NamedTuple
 
 from ripstop.core.canonical import Json
@@ -261,6 +262,8 @@ def _inside(limit: Limit, inputs: Inputs) -> Span:
     value = inputs.context.get(limit.parameter)
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
         return _certain(False)
+    if abs(value) > float_info.max:  # an integer of JSON may be larger
+        value = inf if value > 0 else -inf
     distances = [
         distance
         for distance in (

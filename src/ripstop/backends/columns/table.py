@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from ripstop.backends.columns.evaluate import Numbers
 from ripstop.backends.edge.inputs import Held, Input, Look, Surprise, bounded_value
 from ripstop.core.canonical import Json
+from ripstop.core.errors import ConfigurationError
+from ripstop.policy.diagnostics import one_of
 from ripstop.policy.evaluate import ABSENT, Absent
 from ripstop.policy.state import usable_value
 
@@ -25,11 +27,22 @@ def count_rows(columns: Mapping[str, Column]) -> int:
     """Give how many rows the columns have.
 
     Raises:
-        ValueError: when they do not all have as many.
+        ConfigurationError: C0308, they do not all have as many, or are no columns by name.
     """
-    counts = {len(column) for column in columns.values()}
+    hint = 'like {"load": numpy.array([0.5, 0.9])}'
+    if not isinstance(columns, Mapping):
+        raise ConfigurationError(f"expected columns by name, got `{columns}`", code="C0308", hint=hint)
+    try:
+        counts = {len(column) for column in columns.values()}
+    except TypeError:
+        message = "a column is an array or a list, with a value for each row"
+        raise ConfigurationError(message, code="C0308", hint=hint) from None
     if len(counts) > 1:
-        raise ValueError(f"columns of one table have as many rows, got {sorted(counts)}")
+        raise ConfigurationError(
+            f"columns of one table have as many rows, got {one_of(map(str, sorted(counts)))}",
+            code="C0308",
+            hint="give None, or NaN, where a row has no value",
+        )
     return counts.pop() if counts else 0
 
 
