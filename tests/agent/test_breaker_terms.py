@@ -215,8 +215,9 @@ def test_what_is_sent_and_thrown_into_a_stream_reaches_it():
 @pytest.mark.parametrize("more", [
     {"sliding_window_size": 2.5}, {"sliding_window_size": "10"}, {"minimum_number_of_calls": True},
     {"time_window_s": 0.5}, {"failure_rate_threshold": "half"}, {"jitter": None},
+    {"wait_s": 1e300, "wait_max_s": float("inf")},
 ])  # fmt: skip
 def test_a_setting_of_the_wrong_type_is_refused_by_name(more):
-    (name,) = more
+    name, *_ = more
     with pytest.raises(ConfigurationError, match=f"C0301: `{name}` of a breaker cannot be"):
         BreakerSettings(**more)

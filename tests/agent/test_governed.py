@@ -6,7 +6,15 @@ import math
 import pytest
 
 from agent.scripted_ground import POLICY
-from ripstop.agent import ActionVetoed, Agent, BreakerOpen, BreakerSettings, CircuitBreaker, NodeSettings
+from ripstop.agent import (
+    ActionVetoed,
+    Agent,
+    BreakerOpen,
+    BreakerSettings,
+    Bulkhead,
+    CircuitBreaker,
+    NodeSettings,
+)
 from ripstop.core.errors import ConfigurationError
 
 
@@ -81,3 +89,22 @@ def test_a_time_that_is_none_is_no_takeover_and_no_more_than_is_left_to_defer(se
         with pytest.raises(ConfigurationError, match="C0377"):
             drone.take_over("accept_task", operator="ops", reason="test", seconds=seconds)
         assert drone.defer(seconds, "over water") in (0.0, 60.0)
+
+
+@pytest.mark.parametrize("name", ["watch", "breaker_actions", "capabilities", "personal"])
+@pytest.mark.parametrize("given", ["battery_v", 5, (1,)])
+def test_a_lone_name_is_not_taken_for_its_letters(name, given):
+    with pytest.raises(ConfigurationError, match=f"C0303: `{name}` is a tuple of names"):
+        NodeSettings("a", **{name: given})
+
+
+@pytest.mark.parametrize("value", [0, math.nan, math.inf, "5"])
+def test_a_cadence_that_is_none_is_refused(value):
+    with pytest.raises(ConfigurationError, match="C0303: `beat_s` must be above 0"):
+        NodeSettings("a", beat_s=value)
+
+
+@pytest.mark.parametrize("more", [{"low": 2.5}, {"low": "2"}, {"high": math.inf}, {"slow_s": "x"}])
+def test_a_bulkhead_of_the_wrong_kind_is_refused(more):
+    with pytest.raises(ConfigurationError, match="C0372"):
+        Bulkhead(**more)

@@ -1,5 +1,6 @@
 """The sidecar as a program in another language meets it: over its socket, with a client by others."""
 
+import math
 import stat
 
 import pytest
@@ -270,7 +271,7 @@ def test_a_token_that_is_none_or_that_others_may_read_is_refused(tmp_path, conte
 
 
 def test_settings_that_make_no_sense_are_refused(tmp_path):
-    for wrong in ({}, {"port": 0}, {"socket": tmp_path / "s", "call_s": 0}):
+    for wrong in ({}, {"port": 0}, *({"socket": tmp_path / "s", "call_s": s} for s in (0, math.inf, "9"))):
         with pytest.raises(ConfigurationError, match="C0385"):
             SidecarSettings(**wrong)
     with agent() as one, agent() as two, pytest.raises(ConfigurationError, match="C0385"):

@@ -95,6 +95,9 @@ class Metrics(NamedTuple):
         return self.slow / self.calls if self.calls else 0.0
 
 
+_LONGEST_S = 1e9  # some thirty years
+
+
 @dataclass(frozen=True, slots=True)
 class BreakerSettings:
     """When a breaker opens and how it closes again; rates are shares in (0, 1].
@@ -133,7 +136,7 @@ class BreakerSettings:
             "time_window_s": self.time_window_s >= 0,
             "minimum_number_of_calls": self.minimum_number_of_calls >= 1,
             "permitted_calls_in_half_open": self.permitted_calls_in_half_open >= 1,
-            "wait_s": 0 < self.wait_s <= self.wait_max_s,
+            "wait_s": 0 < self.wait_s <= self.wait_max_s and self.wait_s < _LONGEST_S,
             "jitter": 0 <= self.jitter < 1,
             "half_open_max_s": self.half_open_max_s >= 0,
         }

@@ -49,9 +49,10 @@ class BulkheadSettings:
     slow_s: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 1 <= self.low <= self.high:
-            raise ConfigurationError("a bulkhead needs 1 <= `low` <= `high`", code="C0372")
-        if not (0.0 < self.shrink < 1.0 and self.slow_s >= 0.0):
+        if not (type(self.low) is type(self.high) is int and 1 <= self.low <= self.high):
+            raise ConfigurationError("a bulkhead needs whole 1 <= `low` <= `high`", code="C0372")
+        are_numbers = isinstance(self.shrink, int | float) and isinstance(self.slow_s, int | float)
+        if not (are_numbers and 0.0 < self.shrink < 1.0 and self.slow_s >= 0.0):
             raise ConfigurationError("a bulkhead needs 0 < `shrink` < 1 and `slow_s` >= 0", code="C0372")
 
 

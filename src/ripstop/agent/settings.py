@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import field
 from typing import Protocol, TypeAlias
@@ -26,6 +27,18 @@ def _anomaly_breaker() -> BreakerSettings:
     return BreakerSettings(
         minimum_number_of_calls=1, permitted_calls_in_half_open=3, wait_s=1.0, wait_max_s=60.0
     )
+
+
+def _check_names(name: str, given: object) -> None:
+    """Refuse a lone name above all: its letters would be taken for names, and protect nothing."""
+    if given is None or (isinstance(given, tuple | list | set | frozenset) and all(map(_is_text, given))):
+        return
+    hint = f'`{name}=("{given}",)`' if isinstance(given, str) else f'`{name}=("battery_v",)`'
+    raise ConfigurationError(f"`{name}` is a tuple of names, got `{given}`", code="C0303", hint=hint)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +80,11 @@ class NodeSettings:
         check_id(self.agent)
         check_id(self.fleet)
         for name in ("beat_s", "work_s", "segment_s", "sync_s", "segment_records"):
-            if not getattr(self, name) > 0:
-                raise ConfigurationError(f"`{name}` must be above 0", code="C0303")
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or not 0 < value < math.inf:
+                raise ConfigurationError(f"`{name}` must be above 0, got `{value}`", code="C0303")
+        for name in ("watch", "breaker_actions", "capabilities", "personal"):
+            _check_names(name, getattr(self, name))
 
     @property
     def salt(self) -> bytes:

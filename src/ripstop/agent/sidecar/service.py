@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import math
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -54,8 +55,10 @@ class SidecarSettings:
             raise ConfigurationError("a sidecar needs a socket or a port", code="C0385")
         if self.port is not None and self.token_file is None:
             raise ConfigurationError("a sidecar's port needs a token file", code="C0385")
-        if not self.call_s > 0:
-            raise ConfigurationError("`call_s` of a sidecar must be above 0", code="C0385")
+        if not (isinstance(self.call_s, int | float) and 0 < self.call_s < math.inf):
+            raise ConfigurationError(
+                f"`call_s` of a sidecar must be above 0, got `{self.call_s}`", code="C0385"
+            )
 
 
 class Sidecar:
