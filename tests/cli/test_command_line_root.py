@@ -228,3 +228,15 @@ def test_an_output_that_takes_no_more_is_one_line_on_stderr(words: str) -> None:
         )  # fmt: skip
     assert ran.stderr == "C0010: the output cannot be written, no space left on device\n"
     assert ran.returncode == 2
+
+
+@pytest.mark.parametrize(
+    "words", ["--seconds nan", "--seconds -5", "--charge nan", "--charge 101", "--fault-after inf"]
+)
+def test_an_agent_takes_no_time_and_no_charge_that_there_is_not(
+    words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["agent", "d1", *words.split()])
+    assert caught.value.code == 2
+    assert "expected a number from 0 to" in capsys.readouterr().err

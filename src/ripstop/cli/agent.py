@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ripstop.cli.arguments import add_command
+from ripstop.cli.arguments import add_command, number
 from ripstop.cli.output import words
 from ripstop.cli.signals import told_to_stop
 
@@ -60,16 +60,20 @@ def add_parser(subparsers: Subparsers) -> None:
         "--data", type=Path, default=Path("ripstop-agents"), metavar="DIR", help="data folder"
     )
     parser.add_argument(
-        "--charge", type=float, default=80.0, metavar="PERCENT", help="at the start (default 80)"
+        "--charge", type=number(0, 100), default=80.0, metavar="PERCENT", help="at the start (default 80)"
     )
     parser.add_argument(
         "--beat", type=float, default=5.0, metavar="S", help="seconds between beats (default 5)"
     )
     parser.add_argument(
-        "--fault-after", type=float, metavar="S", help="let the battery sensor lie from then on"
+        "--fault-after", type=number(0), metavar="S", help="let the battery sensor lie from then on"
     )
-    parser.add_argument("--repair-after", type=float, metavar="S", help="and replace it after so long again")
-    parser.add_argument("--seconds", type=float, default=0.0, metavar="S", help="end by itself (0: never)")
+    parser.add_argument(
+        "--repair-after", type=number(0), metavar="S", help="and replace it after so long again"
+    )
+    parser.add_argument(
+        "--seconds", type=number(0), default=0.0, metavar="S", help="end by itself (0: never)"
+    )
     parser.add_argument("--json", action="store_true", help="print events as JSON lines")
     parser.set_defaults(func=run)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -90,6 +91,21 @@ def whole(least: int, most: int | None = None) -> Callable[[str], int]:
             value = least - 1
         if value < least or (most is not None and value > most):
             raise argparse.ArgumentTypeError(f"expected a whole number, {expected}, got `{text}`")
+        return value
+
+    return read
+
+
+def number(least: float, most: float = 1e9) -> Callable[[str], float]:
+    """Make the reader of numbers from `least` to `most`."""
+
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"expected a number from {least:g} to {most:g}, got `{text}`")
         return value
 
     return read
