@@ -223,6 +223,7 @@ def test_a_governed_coroutine_function_stays_one():
         assert (
             await drone.act_async("accept_task", lambda payload_kg: accept(payload_kg), payload_kg=0.2) == 0.2
         )
+        assert await drone.act_async("accept_task", lambda payload_kg: payload_kg, payload_kg=0.3) == 0.3
 
     asyncio.run(scene())
 

@@ -60,3 +60,8 @@ def test_a_damaged_record_is_refused() -> None:
     record = Decision("a", Verdict.ALLOW).to_json()
     with pytest.raises(ValueError, match="decision record"):
         Decision.from_json({**record, "t_us": "now"})
+
+
+def test_a_verdict_prints_as_its_word():
+    assert [str(verdict) for verdict in Verdict] == ["unknown", "deny", "limit", "allow"]
+    assert f"{Verdict.DENY}" == "deny"

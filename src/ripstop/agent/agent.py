@@ -26,7 +26,7 @@ from ripstop.core.vocabulary import Vocabulary
 from ripstop.core.wire.envelope import open_envelope
 
 from .breaker import BreakerState, Transition
-from .calling import action_of, bound, clamped, given, is_json, signature_of
+from .calling import action_of, awaited, bound, clamped, given, is_json, signature_of
 from .circuit import CircuitBreaker
 from .circuits import Circuits
 from .detect import Finding
@@ -130,9 +130,9 @@ class Agent:
         return call() if self._is_failsafe(action) else self.circuits.of(action).call(call)
 
     async def act_async(self, action: str, fn: Callable[..., Awaitable[R]], /, **context: Json) -> R:
-        """Do the same for a coroutine function."""
+        """Do the same for a coroutine function; a plain one is run and has its result given."""
         decided = self._admit(action, context)
-        call = bound(fn, decided)
+        call = partial(awaited, bound(fn, decided))
         return await (call() if self._is_failsafe(action) else self.circuits.of(action).call_async(call))
 
     @overload

@@ -92,6 +92,12 @@ def within(
     return cast("Callable[P, R]", streamed)
 
 
+async def awaited(call: Callable[[], Awaitable[R]]) -> R:
+    """Run a coroutine function, or a plain one that was taken for one, and give what comes of it."""
+    result: object = call()
+    return cast("R", await result if inspect.isawaitable(result) else result)
+
+
 def given(context: Mapping[str, Json] | None) -> Mapping[str, Json]:
     """Give a caller's values by name: a context, readings.
 

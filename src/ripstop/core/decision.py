@@ -25,6 +25,9 @@ class Verdict(IntEnum):
     def __bool__(self) -> bool:
         return self is Verdict.ALLOW
 
+    def __str__(self) -> str:
+        return self.word
+
     def meet(self, other: Verdict) -> Verdict:
         """Give the tighter of the two."""
         return self if self <= other else other
