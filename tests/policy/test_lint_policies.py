@@ -83,6 +83,13 @@ def test_limits_without_use_are_told():
     assert "this condition never holds, so the limit never applies" in found
 
 
+@pytest.mark.parametrize("bounds", [{"max": -1}, {"min": 1e6}, {"min": 60, "max": 70}])
+def test_a_limit_that_leaves_nothing_is_told(bounds):
+    found = lints(limits=[{"limit": {"payload_kg": bounds}}])
+    assert found == ["the limit of `payload_kg` leaves nothing that its declared range has"]
+    assert lints(limits=[{"limit": {"payload_kg": {"max": 0}}}]) == []
+
+
 def test_a_huge_rule_is_not_looked_through():
     rule = {"and": [{"<": [{"var": f"s{number}"}, 1]} for number in range(3000)]}
     assert check(rule).findings == ()

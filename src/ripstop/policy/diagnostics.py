@@ -57,6 +57,7 @@ CODES: Mapping[str, str] = {
     "L0505": "a limit without use",
     "L0506": "a rule is always the same",
     "L0507": "a unit that is probably misspelt",
+    "L0508": "a limit that leaves nothing",
 }
 
 

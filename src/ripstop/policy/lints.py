@@ -248,7 +248,7 @@ def _items(node: Node) -> tuple[Node, ...]:
 
 
 def _note_vacuous_limits(policy: Policy, node: Node, findings: Findings) -> None:
-    """Lint limits that keep out nothing that the declared range of their parameter has."""
+    """Lint limits that keep out nothing, or everything, that the declared range of their parameter has."""
     actions = policy.vocabulary.actions.values()
     guarded = [spec for spec in actions if policy.guards_action(spec.name, policy.vocabulary)]
     for rule, item in zip(policy.limits, _items(node), strict=False):
@@ -259,15 +259,14 @@ def _note_vacuous_limits(policy: Policy, node: Node, findings: Findings) -> None
             ]
             low = -inf if limit.low is None else limit.low
             high = inf if limit.high is None else limit.high
-            is_idle = all(
-                (-inf if spec.low is None else spec.low) >= low
-                and (inf if spec.high is None else spec.high) <= high
+            ranges = [
+                (-inf if spec.low is None else spec.low, inf if spec.high is None else spec.high)
                 for spec in specs
-            )
-            if specs and is_idle:
-                findings.lint(
-                    "L0505",
-                    f"the limit of `{limit.parameter}` keeps nothing out that its declared range has",
-                    written[limit.parameter],
-                    "narrow it, or leave it out",
-                )
+            ]
+            place = written[limit.parameter]
+            if ranges and all(low <= least and most <= high for least, most in ranges):
+                text = f"the limit of `{limit.parameter}` keeps nothing out that its declared range has"
+                findings.lint("L0505", text, place, "narrow it, or leave it out")
+            elif ranges and all(high < least or most < low for least, most in ranges):
+                text = f"the limit of `{limit.parameter}` leaves nothing that its declared range has"
+                findings.lint("L0508", text, place, "correct it: where it applies, it denies everything")
