@@ -142,7 +142,7 @@ class PersonalValues:
             import sqlite3
 
             made = sqlite3.connect(
-                self._path or ":memory:", _BUSY_S, isolation_level=None, check_same_thread=False
+                self._path or ":memory:", timeout=_BUSY_S, isolation_level=None, check_same_thread=False
             )
             try:
                 for statement in _OPENING:
