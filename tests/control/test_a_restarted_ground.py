@@ -3,15 +3,20 @@
 from control.scripted_fleet import SUSPECT, fail, make_node, make_world, recover
 
 
+def in_incident():
+    world = make_world()
+    world.run(5)
+    fail(world)
+    world.run(5)
+    return world
+
+
 def levels(world):
     return [r["level"] for r in world.named("risk.assessed") if r["triggers"]]
 
 
 def test_a_restarted_control_plane_keeps_the_protection_and_then_lifts_it():
-    world = make_world()
-    world.run(5)
-    fail(world)
-    world.run(5)
+    world = in_incident()
     before = world.agents["d000"].intent.mitigations
     world.network.crash("control")
     world.run(2)
@@ -29,10 +34,7 @@ def test_a_restarted_control_plane_keeps_the_protection_and_then_lifts_it():
 
 
 def test_a_restarted_control_plane_lifts_nothing_while_it_is_blind():
-    world = make_world()
-    world.run(5)
-    fail(world)
-    world.run(5)
+    world = in_incident()
     before = world.agents["d000"].intent.mitigations
     assert before
     world.network.crash("control")
@@ -56,10 +58,7 @@ def test_a_restarted_control_plane_lifts_nothing_while_it_is_blind():
 
 def test_a_restarted_control_plane_lets_go_of_a_fleet_that_is_gone_or_has_landed():
     for is_mute in (True, False):
-        world = make_world()
-        world.run(5)
-        fail(world)
-        world.run(5)
+        world = in_incident()
         world.network.crash("control")
         for name, agent in world.agents.items():
             agent.is_mute, agent.breaker = is_mute, "closed"
@@ -74,10 +73,7 @@ def test_a_restarted_control_plane_lets_go_of_a_fleet_that_is_gone_or_has_landed
 
 
 def test_agents_that_come_back_one_by_one_keep_nobody_waiting():
-    world = make_world()
-    world.run(5)
-    fail(world)
-    world.run(5)
+    world = in_incident()
     world.network.crash("control")
     for agent in world.agents.values():
         agent.is_mute = True

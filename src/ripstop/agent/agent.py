@@ -76,28 +76,27 @@ class Agent:
         store = ledger if isinstance(ledger, Store) else Store(ledger)
         disk = store.open(name)
         opener = None if store.trust is None else partial(open_envelope, store.trust, settings.fleet)
-        node = AgentNode(
-            settings, policies, vocabulary=vocabulary, opener=opener, restored=Restored.read(disk)
-        )
-        self._begin(node, disk, clock or SystemClock())
+        restored = Restored.read(disk)
+        node = AgentNode(settings, policies, vocabulary=vocabulary, opener=opener, restored=restored)
+        self._begin(node, disk, restored, clock or SystemClock())
         now = self.clock.now()
         self._perform(self.node.step(Started(self.incarnation), now), now)
         for fields in found_damage(disk):
             self._perform(self.node.tell("ledger.recovered", fields, now), now)
 
     @classmethod
-    def over(cls, node: AgentNode, disk: Ledger, clock: Clock) -> Agent:
-        """Build the façade over a node that somebody else starts and drives."""
+    def over(cls, node: AgentNode, disk: Ledger, restored: Restored, clock: Clock) -> Agent:
+        """Build the façade over a node, restored from its disk, that somebody else starts and drives."""
         agent = cls.__new__(cls)
-        agent._begin(node, disk, clock)
+        agent._begin(node, disk, restored, clock)
         return agent
 
-    def _begin(self, node: AgentNode, disk: Ledger, clock: Clock) -> None:
+    def _begin(self, node: AgentNode, disk: Ledger, restored: Restored, clock: Clock) -> None:
         self.name = node.settings.agent
         self.node = node
         self.disk = disk
         self.clock = clock
-        self.incarnation = next_incarnation(disk, clock)
+        self.incarnation = next_incarnation(disk, restored, clock)
         self.circuits = Circuits(node.settings.call_breaker, listener=self._note, clock=clock)
         self._lock = RLock()
         self._shell: Callable[[Effects], None] | None = None

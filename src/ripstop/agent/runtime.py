@@ -134,14 +134,15 @@ class AgentRuntime:
             )
         clock = clock or SystemClock()
         disk = Store(ledger).open(identity.agent)
+        restored = Restored.read(disk)
         node = AgentNode(
             settings,
             policies,
             opener=partial(open_envelope, identity.keyring(), identity.fleet),
             signer=identity.signer(),
-            restored=Restored.read(disk),
+            restored=restored,
         )
-        self.agent = Agent.over(node, disk, clock)
+        self.agent = Agent.over(node, disk, restored, clock)
         admission_key = Subjects(identity.fleet).admission_key
         self.link = NatsLink(identity.address, identity.login(), LinkSettings(admission_key=admission_key))
         self._disk = _WatchedDisk(disk, self._ledger_failed, self._ledger_works, self._ledger_short)

@@ -317,15 +317,15 @@ def found_damage(disk: Ledger) -> list[dict[str, Scalar]]:
     ]
 
 
-def next_incarnation(disk: Ledger, clock: Clock) -> int:
-    """Number this life: the disk counts.
+def next_incarnation(disk: Ledger, restored: Restored, clock: Clock) -> int:
+    """Number this life after the last one, of which the disk tells what was restored.
 
-    Where it is in memory or has lost states the time in seconds takes part: that never repeats.
+    Where the disk is memory, or has lost states, the time in seconds takes part: that never repeats.
     """
     seconds = clock.now().wall_us // 1_000_000
     if isinstance(disk, MemoryLedger):
         return seconds
-    last = Restored.read(disk).incarnation
+    last = restored.incarnation
     has_lost = any(found.stream == STATE and (found.damaged or found.missing) for found in disk.recoveries)
     return max(last + 1, seconds) if has_lost else last + 1
 
