@@ -31,10 +31,7 @@ SETTINGS = ("expected", "tolerance", "spread")  # those that what is counted dep
 LENGTH = 4  # bytes that say how long the head is
 TYPES = ("<i4", "<i8", "<f8")
 COLUMNS = ("source", "target", "susceptance", "demand", "generation", "capacity", "pushed")
-GRIDS = {
-    LINES: FLOW,
-    BUSES: "flow-buses",
-}  # the model that a job names: a worker knows it or refuses
+GRIDS = {LINES: FLOW, BUSES: "flow-buses"}  # the model that a job names: a worker knows it or refuses
 
 WIDEST = 10.0  # deviation of a logarithm: what is drawn differs by a factor of 1e20 and more
 
@@ -158,7 +155,7 @@ class FlowJob(Question):
     def __post_init__(self) -> None:
         check_theta(self.theta)
         check_seed(self.seed)
-        if self.of not in (LINES, BUSES):
+        if self.of not in tuple(GRIDS):
             raise RiskInputError(f"`of` is `{self.of}`, expected `{LINES}` or `{BUSES}`", code="C0715")
         for name, spread in (("demand_spread", self.demand_spread), ("spread", self.settings.spread)):
             if check_spread(name, spread, "C0741") > WIDEST:
@@ -226,7 +223,7 @@ def _flow_job(head: Mapping[str, Any], columns: Mapping[str, NDArray[Any]]) -> F
     )
     grid = replace(given, susceptance=columns["susceptance"])  # to the last bit
     how = Settings(spread=head["spread"])
-    of = LINES if head["model"] == FLOW else BUSES
+    of = next(of for of, model in GRIDS.items() if model == head["model"])
     return FlowJob(grid, head["theta"], head["seed"], head["demand_spread"], how, of)
 
 
