@@ -1,5 +1,6 @@
 """What membership does to an agent: rotated keys, forged commands, a double, other capabilities."""
 
+from collections import Counter
 from dataclasses import replace
 from functools import partial
 
@@ -13,7 +14,7 @@ from ripstop.core.clock import ManualClock
 from ripstop.core.decision import Verdict
 from ripstop.core.intent import OnSilence
 from ripstop.core.messages import Beat
-from ripstop.core.node import Send
+from ripstop.core.node import Connected, Send, SetTimer, Started
 from ripstop.core.wire.envelope import Keyring, Role, TrustedKey, open_envelope
 from ripstop.core.wire.record import pack
 from ripstop.policy import load
@@ -98,6 +99,21 @@ def test_a_second_device_under_its_id_is_told_and_changes_nothing(world):
         world.run(0.1)
     assert len([r for r in world.reports if r.name == "identity.duplicated"]) == 1
     assert allows(world)
+
+
+def test_a_fleet_that_connects_at_once_does_not_beat_at_once_from_then_on():
+    clock = ManualClock()
+    beats_s = []
+    for number in range(200):
+        node = AgentNode(NodeSettings(f"a-{number}", "city", beat_s=5.0), [POLICY], vocabulary=VOCABULARY)
+        node.step(Started(1), clock.now())
+        effects = node.step(Connected(), clock.now())
+        (at_us,) = [e.at_us for e in effects if isinstance(e, SetTimer) and e.name == "beat"]
+        assert any(isinstance(e, Send) and e.subject == NAMES.of("beat", f"a-{number}") for e in effects)
+        beats_s.append((at_us - clock.now().mono_us) * 1e-6)
+    tenths = Counter(int(beat_s / 0.55) for beat_s in beats_s)
+    assert sorted(tenths) == list(range(10))
+    assert max(tenths.values()) < 40
 
 
 def rotor_only(vocabulary):

@@ -220,16 +220,18 @@ class Authority:
         return bool(self._pending)
 
     def ripe(self, now: Instant, patience_s: float) -> tuple[list[Held], list[RefusedError]]:
-        """Give the waiting intents that a tick has now proved fresh, and those that have waited in vain."""
+        """Give the waiting intents that a tick has now proved fresh, and those that have waited in vain.
+
+        One that cites a tick from before this agent came is never proved; it may still be read from its
+        durable key meanwhile, and then waits no more.
+        """
         fresh: list[Held] = []
         stale: list[RefusedError] = []
         for scope, (intent, data, arrived_us) in list(self._pending.items()):
             since_us = self._proof(intent)
-            cited = (intent.position.epoch, intent.tick)
-            has_passed = bool(self._ticks) and self._ticks[-1] >= cited
             if since_us is not None:
                 fresh.append(Held(intent, data, since_us))
-            elif has_passed or now.mono_us - arrived_us > patience_s * 1e6:
+            elif now.mono_us - arrived_us > patience_s * 1e6:
                 stale.append(
                     RefusedError(
                         f"stale: it cites tick {intent.tick}, which proves nothing here",

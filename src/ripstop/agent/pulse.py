@@ -42,7 +42,8 @@ class Pulse:
         """Begin a connection by a beat, whose echo is its first round trip."""
         self.voice.is_connected = True
         self.authority.connected(now)
-        self.beat(now, out)
+        self._send(now, out)
+        self._set(now, out, least=0.0)
         self._read_again(1.5 * self.settings.beat_s, now, out)
 
     def disconnected(self) -> None:
@@ -52,8 +53,11 @@ class Pulse:
 
     def beat(self, now: Instant, out: list[Effect]) -> None:
         """Send a sign of life, and set the next."""
-        if not self.voice.is_connected:
-            return
+        if self.voice.is_connected:
+            self._send(now, out)
+            self._set(now, out)
+
+    def _send(self, now: Instant, out: list[Effect]) -> None:
         records = self.chronicle.records
         beat = Beat(
             self.settings.agent, now.boot, records.incarnation, self.voice.next_beat(),
@@ -62,18 +66,21 @@ class Pulse:
         )  # fmt: skip
         self.voice.beat(beat, out)
         self.governance.take_ripe(now, out)
-        self._set(now, out)
 
     def pace(self, now: Instant, out: list[Effect]) -> None:
         """Beat sooner where a lease asks for it: the echo of a beat is what it is counted from."""
         lease_s = self.governance.standing.shortest_lease_s
         if lease_s is not None and now.mono_us + lease_s / 4 * 1e6 < self._due_us:
-            self._set(now, out)
+            self._set(now, out, least=0.0)
 
-    def _set(self, now: Instant, out: list[Effect]) -> None:
+    def _set(self, now: Instant, out: list[Effect], least: float = 1 - _JITTER) -> None:
+        """Set the next beat; what moves the whole fleet at once takes any part of the interval (`least` 0).
+
+        Else all beat together after a server's restart, and hold up a command that comes right behind.
+        """
         lease_s = self.governance.standing.shortest_lease_s
         base_s = self.settings.beat_s if lease_s is None else min(self.settings.beat_s, lease_s / 4)
-        self._due_us = now.mono_us + round(base_s * 1e6 * self.chance.uniform(1 - _JITTER, 1 + _JITTER))
+        self._due_us = now.mono_us + round(base_s * 1e6 * self.chance.uniform(least, 1 + _JITTER))
         out.append(SetTimer("beat", self._due_us))
 
     def tick(self, data: bytes, now: Instant, out: list[Effect]) -> None:

@@ -12,6 +12,7 @@ import contextlib
 import logging
 import os
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import cycle
 from typing import TypeAlias
@@ -104,7 +105,7 @@ class NatsLink:
 
     async def _stay_connected(self) -> None:
         for address in cycle(self.address.split(",")):
-            connection = Connection(self._new_client(), self.login, self.settings, self._refused)
+            connection = Connection(self._new_client(), self.login, self._paced(), self._refused)
             try:
                 await self._open(connection, address.strip())
                 self.backoff.opened()
@@ -115,6 +116,10 @@ class NatsLink:
             finally:
                 await connection.close()
             await asyncio.sleep(self.backoff.wait_s())
+
+    def _paced(self) -> LinkSettings:
+        """Draw this connection's own ping: a fleet that connected at once would ping at once for ever."""
+        return replace(self.settings, ping_s=self.settings.ping_s * self.backoff.chance.uniform(0.8, 1.0))
 
     async def _open(self, connection: Connection, address: str) -> None:
         heard = {subject: partial(self._take, connection) for subject in self._subjects}
