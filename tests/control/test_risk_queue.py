@@ -49,8 +49,11 @@ def start(url: str) -> Iterator[Start]:
 
     def started() -> subprocess.Popen[str]:
         command = [str(Path(sys.executable).parent / "ripstop"), "risk", "worker", "--nats", url]
-        running.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
-        return running[-1]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        running.append(process)
+        assert process.stderr is not None
+        assert "taking units from" in process.stderr.readline()
+        return process
 
     yield started
     for process in running:

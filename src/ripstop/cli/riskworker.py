@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import sys
 from typing import TYPE_CHECKING
 
 from ripstop.cli.arguments import add_command, add_json
@@ -59,4 +60,5 @@ async def _serve(url: str) -> int:
     from ripstop.control.riskqueue import serve
 
     ends = told_to_stop()
+    print(f"taking units from {url}", file=sys.stderr, flush=True)
     return await serve(url, ends=ends)
