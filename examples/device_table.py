@@ -205,6 +205,9 @@ def c_memory(table: dict[str, Any], made: CHeader) -> list[str]:
     bits = {name: bit for bit, name in enumerate(table["memory"]["signals"])}
     samples, action = table["memory"]["samples"], {"parameters": []}
     mask = "uint32_t" if len(bits) <= 32 else "uint64_t"
+    words = "".join(
+        f"({mask})(word == {word} ? sampled : 0), " for word in range(max(-(-len(bits) // 64), 1))
+    )
     lines = [f"static {prefix}_state kept;"]
     lines += c_array("int", "bits", [str(bits.get(name, -1)) for name in known] or ["-1"])
     lines += c_array("device_input", "samples", [c_input(each, action, table) for each in samples])
@@ -213,11 +216,13 @@ def c_memory(table: dict[str, Any], made: CHeader) -> list[str]:
     return [
         *lines,
         f"static void start_memory(void) {{ {prefix}_start(&kept); }}",
-        "static int64_t observe_memory(const double *numbers, uint64_t sampled, int64_t t_us)",
+        "static int64_t observe_memory(const double *numbers, int bit, int64_t t_us)",
         "{",
         f"    {prefix}_samples in;",
         f"    memcpy(&in, numbers, {len(samples)} * sizeof *numbers);",
-        f"    return {prefix}_observe(&kept, &in, ({mask})sampled, t_us);",
+        "    int word = bit / 64;",
+        "    uint64_t sampled = bit < 0 ? 0 : UINT64_C(1) << bit % 64;",
+        f"    return {prefix}_observe(&kept, &in, {words}t_us);",
         "}",
         f"static void save_memory(uint8_t *bytes) {{ {prefix}_save(&kept, bytes); }}",
         "static int restore_memory(const uint8_t *bytes, size_t count)",

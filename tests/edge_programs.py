@@ -19,6 +19,7 @@ VOCABULARY = load_vocabulary(
             "mode": {"type": "string", "values": ["idle", "busy", "away"]},
             "other": {"type": "string", "values": ["idle", "gone"]},
             "name": {"type": "string"},
+            "tag": {"type": "string", "max_age_s": 2},
             "since": {"type": "timestamp"},
             "e": {"type": "estimate", "range": [-50, 50]},
             "f": {"type": "estimate"},
@@ -132,9 +133,8 @@ class Programs:
         """Give what a window looks at beside numbers: a text, an estimate, a list, absence."""
         near = {self.rng.choice(["all", "some"]): [var("near"), self.body()]}
         texts = [{"==": [var("mode"), "busy"]}, {"!=": [{"previous": var("mode")}, "idle"]}]
-        return self.rng.choice(
-            [*texts, near, self.chance(), {"exists": "a"}, {"!": [{"missing": ["b", "c"]}]}]
-        )
+        missing = {"missing": self.rng.choice([["b", "c"], ["tag"]])}
+        return self.rng.choice([*texts, near, self.chance(), {"exists": "a"}, {"!": [missing]}])
 
     def chance(self) -> object:
         scaled = {"*": [var("e"), self.rng.choice([2, -0.5, 1e200])]}
@@ -249,9 +249,8 @@ class Contexts:
             }
         if name == "near":
             return self.records()
-        return rng.choice(
-            {"mode": ["idle", "busy", "away"], "other": ["idle", "gone"], "name": ["x", "abc"]}[name]
-        )
+        texts = {"mode": ["idle", "busy", "away"], "other": ["idle", "gone"], "name": ["x", "abc"]}
+        return rng.choice({**texts, "tag": ["x", "x", ""]}[name])
 
     def context(self) -> dict[str, object]:
         rng = self.rng

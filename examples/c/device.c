@@ -101,12 +101,12 @@ static void remember(int signal, const device_value *value, int64_t t_us)
 {
     double numbers[DEVICE_INPUTS] = {0.0};
     const device_memory *memory = device_known.memory;
-    uint64_t sampled = memory->bits[signal] < 0 ? 0 : UINT64_C(1) << memory->bits[signal];
-    for (int i = 0; i < memory->sample_count && sampled != 0; i++) {
+    int bit = memory->bits[signal];
+    for (int i = 0; i < memory->sample_count && bit >= 0; i++) {
         const device_input *input = &memory->samples[i];
         if (input->source == signal) { numbers[i] = numbered(memory->texts, memory->text_count, input, value); }
     }
-    memory->observe(numbers, sampled, t_us);
+    memory->observe(numbers, bit, t_us);
 }
 
 void device_start(device *self)
@@ -118,7 +118,7 @@ void device_start(device *self)
 void device_pass(int64_t t_us)
 {
     static const double nothing[DEVICE_INPUTS] = {0.0};
-    if (device_known.memory != 0) { device_known.memory->observe(nothing, 0, t_us); }
+    if (device_known.memory != 0) { device_known.memory->observe(nothing, -1, t_us); }
 }
 
 void device_observe(device *self, int signal, const device_value *value, int64_t t_us)

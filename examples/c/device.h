@@ -55,7 +55,7 @@ typedef struct {
 /* What the policies remember: a bit for each signal that they watch (-1: they do not), and what it comes as. */
 typedef struct {
     void (*start)(void);
-    int64_t (*observe)(const double *numbers, uint64_t sampled, int64_t t_us);
+    int64_t (*observe)(const double *numbers, int bit, int64_t t_us);
     void (*save)(uint8_t *bytes);
     int (*restore)(const uint8_t *bytes, size_t count);
     size_t snapshot_bytes;

@@ -170,8 +170,11 @@ export class Policy {
     const { memory } = this.table;
     if (memory === null) return;
     const bit = memory.signals.indexOf(name);
+    const words = Array.from({ length: Math.max(Math.ceil(memory.signals.length / 64), 1) }, (_, word) =>
+      bit >= 0 && Math.floor(bit / 64) === word ? 1n << BigInt(bit % 64) : 0n,
+    );
     const numbers = memory.samples.map((input) => (input.name === name ? numbered(input, memory.texts, value) : 0));
-    this.#functions.observe(BigInt(t_us), bit < 0 ? 0n : 1n << BigInt(bit), ...numbers);
+    this.#functions.observe(BigInt(t_us), ...words, ...numbers);
   }
 
   #number(action, input, context, t_us) {

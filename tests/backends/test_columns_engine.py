@@ -63,6 +63,27 @@ def test_the_rows_of_a_trace_have_a_past(seed):
         assert found.evidence(row) == tuple(expected.evidence)
 
 
+@pytest.mark.parametrize("is_trace", [False, True])
+def test_a_budget_has_its_say_in_every_row(is_trace):
+    document = {
+        "ripstop": 1,
+        "id": "some",
+        "vocabulary": VOCABULARY.to_json(),
+        "guards": ["go"],
+        "rule": {"<": [{"var": "a"}, 5]},
+        "budgets": [{"tokens": 3, "refill_per_s": 1, "cost": "p"}],
+    }
+    compiled = compile_policies(load(document), "columns")
+    contexts = [{"a": a, "p": p} for a in (1, 9, None) for p in (0, 3, 3.5, None, "x")]
+    found = compiled.decisions("go", as_columns(contexts), 1_000_000, is_trace=is_trace)
+    for row, context in enumerate(contexts):
+        state = compiled.observe(compiled.start(), {"a": context["a"]}, 1_000_000) if is_trace else None
+        expected = reference.decide(compiled.bundle, "go", context, 1_000_000, state)
+        assert found.verdicts[row] == expected.verdict
+        assert found.evidence(row) == tuple(expected.evidence)
+    assert set(found.verdicts.tolist()) == ({0, 2} if is_trace else {0})
+
+
 def test_a_window_over_recorded_samples():
     rule = {"historically": [{"<": [{"var": "load"}, 0.9]}, 10]}
     vocabulary = {"name": "v", "signals": {"load": {"max_age_s": 60}}, "actions": {"go": {}}}

@@ -29,6 +29,7 @@ DRONE = {
         "e": {"type": "estimate", "range": [0, 9]},
         "near": {"type": "list", "size": 2, "fields": {"load": {"type": "number", "range": [0, 1]}}},
         "flag": {"type": "boolean"},
+        "tag": {"type": "string", "max_age_s": 2},
     },
     "actions": {
         "go": {"parameters": {"kg": {"type": "number"}}},
@@ -48,6 +49,7 @@ EVERYTHING = {
                 {"once": [{"chance": [{"<": [{"var": "e"}, 5]}, 0.9]}, 2]},
                 {"!=": [{"previous": {"var": "mode"}}, "busy"]},
                 {"once": [{"exists": "e"}, 1]},
+                {"once": [{"!": [{"missing": ["tag", "e"]}]}, 3]},
             ]
         },
         {"<": [{"count_within": [FLAG, 4, 3]}, 3]},
@@ -68,6 +70,7 @@ def drawn_signals(rng):
         "e": [{"mean": 3, "sd": 1}, {"mean": 3, "sd": -1}, {"mean": 99, "sd": 0}, None, 4],
         "near": [[], [{"load": 0.2}], [{"load": 2}, {}], [{"load": 0}] * 3, "x"],
         "flag": [True, False, False, None, 1],
+        "tag": ["x", "", "", None, 3],
     }
     return {name: rng.choice(values) for name, values in choices.items() if rng.random() < 0.6}
 
@@ -279,12 +282,22 @@ def test_what_has_nothing_to_remember_has_no_device_and_its_module_no_memory():
 
 @pytest.mark.parametrize("engine", ["c99", "wasm"])
 def test_what_a_window_cannot_look_at_on_a_device_is_refused(engine):
-    for rule in (
-        {"once": [{"in": ["x", {"cat": [{"var": "mode"}, "y"]}]}, 4]},
-        {"once": [{"missing": ["mode"]}, 4]},
-    ):
-        with pytest.raises(PolicyError, match="cannot run on the engine"):
-            compile_policies(policy(rule), engine).device()
+    rule = {"once": [{"in": ["x", {"cat": [{"var": "mode"}, "y"]}]}, 4]}
+    with pytest.raises(PolicyError, match="cannot run on the engine"):
+        compile_policies(policy(rule), engine).device()
+
+
+@pytest.mark.parametrize("engine", ["c99", "wasm"])
+def test_an_empty_text_is_missing_in_a_window_until_it_grows_old_and_null_is_always(engine):
+    policies = policy({"historically": [{"!": [{"missing": ["tag"]}]}, 1]})
+    for tag, later in (("", Verdict.ALLOW), (None, Verdict.DENY), ("x", Verdict.ALLOW)):
+        device, compiled = compile_policies(policies, engine).device(), compile_policies(policies)
+        device.observe({"tag": tag}, 0)
+        state = compiled.observe(compiled.start(), {"tag": tag}, 0)
+        for t_us, wanted in ((1_500_000, Verdict.ALLOW if tag else Verdict.DENY), (4_500_000, later)):
+            assert device.decide("go", {}, t_us).verdict is wanted
+            assert compiled.decide("go", {}, t_us, state).verdict is wanted
+    assert device.memory.whole.size_bytes == bounds(policies).memory_bytes
 
 
 @pytest.mark.parametrize("engine", ["c99", "wasm"])
@@ -297,7 +310,7 @@ def test_a_device_takes_the_time_from_its_caller_also_for_now(engine):
 
 
 @pytest.mark.parametrize("engine", ["c99", "wasm"])
-def test_many_signals_have_their_bits_and_too_many_are_refused(engine):
+def test_many_signals_have_their_bits_in_as_many_words_as_they_need(engine):
     def many(count):
         names = [f"s{index}" for index in range(count)]
         vocabulary = {
@@ -309,13 +322,16 @@ def test_many_signals_have_their_bits_and_too_many_are_refused(engine):
         document = {"ripstop": 1, "id": "x", "vocabulary": vocabulary, "guards": ["go"], "rule": rule}
         return load(document)
 
-    device = compile_policies(many(64), engine).device()
-    device.observe({f"s{index}": index != 63 for index in range(64)}, 0)
-    assert device.decide("go", {}, 0).verdict is Verdict.DENY
-    device.observe({"s63": True}, 1)
-    assert device.decide("go", {}, 1).verdict is Verdict.ALLOW
-    with pytest.raises(PolicyError, match="more than 64 signals"):
-        compile_policies(many(65), engine).device()
+    for count in (32, 33, 64, 65, 130):
+        device = compile_policies(many(count), engine).device()
+        last = f"s{count - 1}"
+        device.observe({f"s{index}": f"s{index}" != last for index in range(count)}, 0)
+        assert device.decide("go", {}, 0).verdict is Verdict.DENY
+        assert device.observe({"s1": False}, -5) == 1
+        device.observe({last: True}, 1)
+        assert device.decide("go", {}, 1).verdict is Verdict.ALLOW
+        other = compile_policies(many(count - 1), engine).device()
+        assert not other.restore(device.save())
 
 
 def test_the_vocabulary_of_drawn_traces_is_the_devices():

@@ -82,7 +82,7 @@ def answers(board, calls):
     found = []
     for name, t_us, sampled, numbers in calls:
         if name == "observe":
-            found.append([board.observe(t_us, sampled, numbers)])
+            found.append([board.observe(t_us, [sampled], numbers)])
         elif name == "commit_go":
             found.append([int(board.commit(0, t_us, numbers))])
         else:

@@ -162,6 +162,33 @@ def test_what_is_outside_the_profile_is_refused_with_its_place(rule, word):
     assert " - at `/" in str(caught.value)
 
 
+@pytest.mark.parametrize("engine", ["wasm", "c99", "columns"])
+def test_a_limits_condition_outside_the_profile_is_refused_when_it_is_compiled(engine):
+    when = {"==": [{"cat": [{"var": "mode"}, "!"]}, "fly!"]}
+    limits = [{"when": when, "limit": {"kg": {"max": 1}}}]
+    with pytest.raises(PolicyError, match="makes text") as caught:
+        compile_policies(load({**DOCUMENT, "limits": limits}), engine)
+    assert caught.value.code == "E0315"
+
+
+def test_more_numbers_than_a_function_may_take_or_give_are_refused():
+    signals = {f"s{index}": {"type": "boolean"} for index in range(1000)}
+    vocabulary = {"name": "wide", "signals": signals, "actions": {"go": {}}}
+
+    def policy(number, rule):
+        document = {"ripstop": 1, "id": f"p{number}", "vocabulary": vocabulary, "guards": ["go"]}
+        return load({**document, "rule": rule})
+
+    reads = [{"var": name} for name in signals]
+    many = [policy(number, {"var": f"s{number}"}) for number in range(501)]
+    windows = policy(0, {"and": [{"once": [read, 4]} for read in reads[:990]]})
+    for refused in (policy(0, {"and": reads}), many):
+        with pytest.raises(PolicyError, match="1000 is the most"):
+            compile_policies(refused, "wasm")
+    with pytest.raises(PolicyError, match="1000 is the most"):
+        compile_policies(windows, "wasm").device()
+
+
 def test_a_value_that_the_module_was_not_built_for_is_left_to_the_reference():
     compiled = compile_policies(load(RULE_A), "wasm")
     assert compiled.verdict({"battery": "20", "payload": 0.5}) is Verdict.ALLOW

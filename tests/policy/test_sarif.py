@@ -1,7 +1,25 @@
 """Findings as SARIF: what a code host needs to show them beside the line."""
 
+import json
+import os
+from pathlib import Path
+
+import pytest
+from jsonschema import Draft4Validator
+
 from ripstop.policy import CODES, check
 from ripstop.policy.sarif import sarif_of
+
+SCHEMA = Path(os.environ.get("RIPSTOP_DATA", "")) / "sarif" / "sarif-2.1.0-rtm.5.json"
+NAMES = ["a b.yaml", "päth 100%/日本.yaml", "a#b?c.yaml", "a:b.yaml", "back\\slash.yaml", "new\nline.yaml"]
+TEXTS = [
+    "",
+    "a: \0",
+    "ripstop: 1\nid: x\ntier: safty\nrule: {lt: [1, 2]}\n",
+    "ripstop: 1\nid: x\nrule: >\n  a < 3 and\n  b ==\n  'x' and (\n",
+    "ripstop: 1\r\nid: x\r\nrule: |\r\n  a <\r\n",
+    "ripstop: 1\nid: x\nguards: []\nrule: true\n",
+]
 
 
 def log_of(tmp_path, text, name="bad policy.yaml"):
@@ -37,6 +55,34 @@ def test_a_relative_path_is_a_relative_uri(tmp_path, monkeypatch):
     (tmp_path / "a b.json").write_text("{")
     (result,) = sarif_of(check("a b.json").findings, "1")["runs"][0]["results"]
     assert result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == "a%20b.json"
+
+
+def test_a_name_that_is_no_text_has_its_bytes_in_the_uri(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    name = os.fsdecode(b"\xff.json")
+    Path(name).write_text("{")
+    (result,) = sarif_of(check(name).findings, "1")["runs"][0]["results"]
+    assert result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == "%FF.json"
+
+
+@pytest.mark.skipif(
+    not SCHEMA.exists(),
+    reason=f"set RIPSTOP_DATA to a folder with sarif/{SCHEMA.name} (npm: @microsoft/jest-sarif)",
+)
+def test_logs_of_many_findings_follow_the_schema(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    findings = [*check({"lt": [1, 2]}).findings, *check({}).findings]
+    for name in NAMES:
+        for text in TEXTS:
+            path = Path(name)
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text, newline="")
+            findings += [*check(path).findings, *check(path.absolute()).findings]
+    schema = json.loads(SCHEMA.read_text())
+    validator = Draft4Validator(schema, format_checker=Draft4Validator.FORMAT_CHECKER)
+    for log in (sarif_of(findings, "1.2.3"), sarif_of([], "1.2.3")):
+        assert [error.message for error in validator.iter_errors(json.loads(json.dumps(log)))] == []
+    assert len(findings) > 60
 
 
 def test_a_policy_in_memory_has_no_location():

@@ -58,7 +58,8 @@ def _memory(policy: Policy) -> int:
     windows = policy.program.windows
     if not windows and not policy.budgets:
         return 0
-    parts = [LATEST, *map(of_signal, numbers_of(arg for expr in windows for arg in expr.args).values())]
+    conditions = (arg for expr in windows for arg in expr.args)
+    parts = [LATEST, *map(of_signal, numbers_of(conditions, policy.vocabulary.signals).values())]
     parts += [of_operator(expr.op, _most(expr)) for expr in windows]
     parts += map(of_budget, policy.budgets)
     return places_of(parts)[1].size_bytes

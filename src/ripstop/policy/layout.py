@@ -9,9 +9,10 @@ filled up to a multiple of 8 bytes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from ripstop.core.vocabulary import SignalSpec
 from ripstop.policy.budgets import Budget, Quota
 from ripstop.policy.ir import ITERATORS, Expr
 
@@ -69,12 +70,19 @@ def places_of(parts: Iterable[Part]) -> tuple[list[Part], Part]:
     return places, whole
 
 
-def numbers_of(exprs: Iterable[Expr]) -> dict[str, int]:
+def is_ageing_text(spec: SignalSpec | None) -> bool:
+    """Whether a signal is a text that grows old: an empty one is missing until then, null always."""
+    return spec is not None and spec.type == "string" and spec.max_age_s is not None
+
+
+def numbers_of(exprs: Iterable[Expr], signals: Mapping[str, SignalSpec]) -> dict[str, int]:
     """Give how many numbers each signal comes as that conditions read: what a list and a record are, too."""
     found: dict[str, set[object]] = {}
     for expr in exprs:
         for name, what in _looks(expr, ()):
             found.setdefault(name, set()).add(what)
+            if what == "missing" and is_ageing_text(signals.get(name)):
+                found[name].add("given")
     return {name: len(looks) for name, looks in found.items()}
 
 

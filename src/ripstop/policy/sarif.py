@@ -6,6 +6,7 @@ References:
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import PurePath
 from urllib.parse import quote
@@ -59,4 +60,4 @@ def _result(finding: Finding, rule: int) -> dict[str, Json]:
 def _uri(file: str) -> str:
     """Give a file's URI: relative to where the command ran, unless the path is absolute."""
     path = PurePath(file)
-    return path.as_uri() if path.is_absolute() else quote(path.as_posix())
+    return path.as_uri() if path.is_absolute() else quote(os.fsencode(path.as_posix()))

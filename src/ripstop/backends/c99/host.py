@@ -135,7 +135,7 @@ class C99Board:
         self._state = ctypes.create_string_buffer(self._function("size", ctypes.c_int64)())
         self._at = ctypes.addressof(self._state)
         self._observe = self._function(
-            "observe", ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_int64
+            "observe", ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64
         )
         self._commits = [
             self._function(name, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p)
@@ -153,10 +153,11 @@ class C99Board:
         """Forget everything."""
         self._function("start", None, ctypes.c_void_p)(self._at)
 
-    def observe(self, t_us: int, sampled: int, numbers: Sequence[float]) -> int:
+    def observe(self, t_us: int, sampled: Sequence[int], numbers: Sequence[float]) -> int:
         """Take samples; give how many were late."""
         given = (ctypes.c_double * max(len(numbers), 1))(*numbers)
-        return int(self._observe(self._at, ctypes.addressof(given), sampled, t_us))
+        words = (ctypes.c_uint64 * len(sampled))(*sampled)
+        return int(self._observe(self._at, ctypes.addressof(given), ctypes.addressof(words), t_us))
 
     def run(self, program: int, t_us: int, numbers: Sequence[float]) -> Run:
         """Run a program."""
@@ -207,14 +208,15 @@ def _board_wrappers(header: CHeader) -> str:
     """Write functions that take plain pointers."""
     p = header.prefix
     own = f"ripstop_board_{p}"
-    state = f"({p}_state *)m"
+    state, kept = f"({p}_state *)m", header.state
+    words = ", ".join(f"sampled[{word}]" for word in range(kept.masks if kept is not None else 1))
     made = [
         (f"int64_t {own}_size(void)", f"return (int64_t)sizeof({p}_state);"),
         (f"int64_t {own}_snapshot_size(void)", f"return {p.upper()}_SNAPSHOT_BYTES;"),
         (f"void {own}_start(void *m)", f"{p}_start({state});"),
         (
-            f"int64_t {own}_observe(void *m, const void *in, uint64_t sampled, int64_t t_us)",
-            f"return {p}_observe({state}, (const {p}_samples *)in, sampled, t_us);",
+            f"int64_t {own}_observe(void *m, const void *in, const uint64_t *sampled, int64_t t_us)",
+            f"return {p}_observe({state}, (const {p}_samples *)in, {words}, t_us);",
         ),
         (f"void {own}_save(const void *m, uint8_t *bytes)", f"{p}_save((const {p}_state *)m, bytes);"),
         (
@@ -222,8 +224,7 @@ def _board_wrappers(header: CHeader) -> str:
             f"return {p}_restore({state}, bytes, count);",
         ),
     ]
-    state_names = header.state
-    for name, count in state_names.commits if state_names is not None else ():
+    for name, count in kept.commits if kept is not None else ():
         costs = "".join(f", costs[{index}]" for index in range(count))
         made.append(
             (

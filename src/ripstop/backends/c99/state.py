@@ -26,6 +26,7 @@ from ripstop.backends.edge.snapshots import (
     snapshot_bytes,
 )
 from ripstop.backends.edge.spending import Remembering
+from ripstop.backends.edge.steps import Asked
 
 PRELUDE = """\
 #ifndef RIPSTOP_MEMORY
@@ -65,9 +66,10 @@ static inline uint64_t ripstop_read(const uint8_t *from, int count)
 
 @dataclass(frozen=True, slots=True)
 class CState:
-    """What a caller needs: the fields of the samples, the commits with how many costs each takes."""
+    """What a caller needs: the samples' fields and masks, the commits with how many costs each takes."""
 
     fields: tuple[str, ...]
+    masks: int
     commits: tuple[tuple[str, int], ...]
 
 
@@ -89,7 +91,7 @@ def state_parts(prefix: str, remembering: Remembering) -> tuple[list[str], CStat
         parts.append(routine(made, memory, prefix, unique(made.costs), commits[-1]))
     parts.append(_snapshots(prefix, memory))
     costs = [len(made.costs) for made in remembering.public if made.name.startswith("commit")]
-    return parts, CState(tuple(fields), tuple(zip(commits, costs, strict=True)))
+    return parts, CState(tuple(fields), len(memory.words), tuple(zip(commits, costs, strict=True)))
 
 
 def _samples(prefix: str, memory: Memory, fields: Sequence[str]) -> str:
@@ -100,15 +102,17 @@ def _samples(prefix: str, memory: Memory, fields: Sequence[str]) -> str:
     ]
     kind = mask_type(memory)
     one = "UINT64_C(1)" if kind == "uint64_t" else "1u"
-    masks = [
-        f"#define {prefix}_SAMPLED_{name} ({one} << {number})"
-        for number, name in enumerate(unique(each.name for each in memory.signals))
-    ]
+    bits = [Asked(number) for number, _ in enumerate(memory.signals)]
+    words = [asked.word.upper() for asked in bits]
+    names = unique(f"{word}_{each.name}" for word, each in zip(words, memory.signals, strict=True))
+    masks = [f"#define {prefix}_{name} ({one} << {bits[n].bit})" for n, name in enumerate(names)]
     about = [
         "/* What windows look at. Of a signal that is sampled now, set its number, NaN where it cannot be",
         f" * used, and its bit in the mask ({kind}); the others stay as they were. Observe samples of other",
         " * signals, too, with no bit set: a sample that comes after a later one counts from then on. */",
     ]
+    if len(memory.words) > 1:
+        about.insert(1, " * SAMPLED_1_... are bits of the second mask, `sampled_1`, and so on.")
     body = lines or ["    double unused;"]
     return "\n".join([*about, "typedef struct {", *body, f"}} {prefix}_samples;", *masks, ""])
 

@@ -65,7 +65,7 @@ def structure(prefix: str, memory: Memory) -> str:
 
 
 def mask_type(memory: Memory) -> str:
-    """Give the type of the parameter that says which signals are new."""
+    """Give the type of the parameters that say which signals are new."""
     return "uint32_t" if len(memory.signals) <= NARROW_SIGNALS else "uint64_t"
 
 
@@ -191,8 +191,8 @@ class CSteps:
                 return f"({' && '.join(map(self.test, parts))})"
             case Either(parts):
                 return f"({' || '.join(map(self.test, parts))})"
-            case Asked(signal):
-                return f"((sampled >> {signal} & 1u) != 0)"
+            case Asked():
+                return f"(({test.word} >> {test.bit} & 1u) != 0)"
             case Says(node):
                 return f"({bare(self.emitter.truth(node))})"
             case _:
@@ -229,7 +229,10 @@ def routine(made: Routine, memory: Memory, prefix: str, fields: Sequence[str], n
     names = [f"n{load}" for load in range(max(len(memory.inputs), len(made.costs)) + 2)]
     parameters = [f"{'' if made.changes else 'const '}{prefix}_state *m"]
     if made.takes_samples:
-        parameters += [f"const {prefix}_samples *in", f"{mask_type(memory)} sampled"]
+        parameters += [
+            f"const {prefix}_samples *in",
+            *(f"{mask_type(memory)} {word}" for word in memory.words),
+        ]
         names = [
             f"in->{fields[load]}" if load in memory.samples else f"n{load}" for load in range(len(names))
         ]
@@ -243,7 +246,7 @@ def routine(made: Routine, memory: Memory, prefix: str, fields: Sequence[str], n
     given = [
         "m",
         *made.parameters,
-        *(("in", "sampled") if made.takes_samples else ()),
+        *(("in", *memory.words) if made.takes_samples else ()),
         *names[: len(made.costs)],
     ]
     words = set(re.findall(r"\w+", "\n".join(steps.emitter.lines)))

@@ -277,11 +277,13 @@ class ColumnsCompiled(EdgeCompiled):
         table = Table(columns, program.texts, rows, _seconds(t_us), ranged=True)
         numbers = table.all_numbers(program.inputs)
         states: dict[int, State] = {}
+        spends = any(each.budgets for each in program.policies)  # the reference knows what is left
+        apart = set(range(rows)) if spends else set(table.surprising)
         if is_trace:
-            apart = table.surprising | _held_rows(program, columns, rows)
+            apart |= _held_rows(program, columns, rows)
             states = self._walk(action, columns, t_us, numbers, apart)
         found = cast("ColumnsRunner", runner).decide(numbers, rows)
-        for row in sorted(table.surprising | states.keys()):
+        for row in sorted(apart):
             self._replace(found, action, row, (columns, _moment(t_us, row), states.get(row)))
         return found
 

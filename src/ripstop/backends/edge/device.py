@@ -24,6 +24,7 @@ from ripstop.backends.edge.program import (
     verdict_program,
 )
 from ripstop.backends.edge.spending import Remembering, given, remembering
+from ripstop.backends.edge.steps import Asked
 from ripstop.core.canonical import Json
 from ripstop.core.errors import ConfigurationError
 from ripstop.policy import reference
@@ -40,8 +41,8 @@ class Board(Protocol):
         """Forget everything."""
         ...
 
-    def observe(self, t_us: int, sampled: int, numbers: Sequence[float]) -> int:
-        """Take samples; give how many were late."""
+    def observe(self, t_us: int, sampled: Sequence[int], numbers: Sequence[float]) -> int:
+        """Take samples, of the signals whose bits are set in words; give how many were late."""
         ...
 
     def run(self, program: int, t_us: int, numbers: Sequence[float]) -> Run:
@@ -128,8 +129,10 @@ class Device:
                 numbers.append(each.encode(looked.look(each.name), self.memory.texts) if known else 0.0)
             except Surprise:
                 numbers.append(nan)
-        sampled = sum(1 << bit for bit, each in enumerate(self.memory.signals) if each.name in signals)
-        return self._board.observe(_inside(t_us), sampled, numbers)
+        sampled = dict.fromkeys(self.memory.words, 0)
+        for asked in (Asked(n) for n, each in enumerate(self.memory.signals) if each.name in signals):
+            sampled[asked.word] |= 1 << asked.bit
+        return self._board.observe(_inside(t_us), list(sampled.values()), numbers)
 
     def decide(self, action: str, context: Mapping[str, Json], t_us: int, state: State | None = None) -> Run:
         """Decide about a guarded action: the verdict, and for each policy its status and evidence.

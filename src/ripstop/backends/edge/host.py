@@ -16,6 +16,7 @@ from ripstop.backends.edge.program import (
     EdgePolicy,
     EdgeProgram,
     Engine,
+    actions_of,
     decision_program,
     verdict_program,
 )
@@ -78,6 +79,7 @@ class EdgeCompiled:
         self._raw = verdict_program(bundle.policies, engine)
         self._raw_runner: Runner | None = None
         self._watch = watch_of(bundle)
+        self._translated = {action: decision_program(bundle, action, engine) for action in actions_of(bundle)}
         self._programs: dict[str, tuple[EdgeProgram, Runner]] = {}
 
     @property
@@ -167,7 +169,7 @@ class EdgeCompiled:
     def _program(self, action: str) -> tuple[EdgeProgram, Runner]:
         made = self._programs.get(action)
         if made is None:
-            program = decision_program(self.bundle, action, self.engine)
+            program = self._translated.get(action) or decision_program(self.bundle, action, self.engine)
             made = program, self._build(program)
             if self.bundle.is_declared(action):
                 if len(self._programs) >= _MOST_PROGRAMS + len(self.vocabulary.actions):

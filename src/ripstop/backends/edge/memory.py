@@ -7,12 +7,13 @@ kept as the numbers that the conditions read; what cannot be used is kept as NaN
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ripstop.backends.edge.guards import Guards
 from ripstop.backends.edge.inputs import Input, Look
 from ripstop.backends.edge.nodes import Bool
-from ripstop.backends.edge.program import EdgeProgram, Engine, refusing, texts_of
+from ripstop.backends.edge.program import EdgeProgram, Engine, refuse_wide, refusing, texts_of
+from ripstop.backends.edge.steps import SIGNALS_A_WORD, Asked
 from ripstop.backends.edge.translate import Translator
 from ripstop.backends.edge.uses import Outside, Uses
 from ripstop.core.canonical import canonical_json, digest
@@ -20,10 +21,9 @@ from ripstop.core.vocabulary import Vocabulary
 from ripstop.policy.budgets import Budget
 from ripstop.policy.bundle import Bundle
 from ripstop.policy.ir import Expr, rule_of
-from ripstop.policy.layout import LATEST, Part, of_budget, of_operator, of_signal, places_of
+from ripstop.policy.layout import LATEST, Part, is_ageing_text, of_budget, of_operator, of_signal, places_of
 from ripstop.policy.temporal import Watched, key_of, watched
 
-MOST_SIGNALS = 64  # as many as a word has bits
 LIMIT_US = 2**61  # of a sample's time, either way: sums with windows and ages stay inside 64 bits
 _ENDLESS_US = 3 * 2**61  # an age that no time inside the limits reaches
 
@@ -72,6 +72,13 @@ class Memory:
     def samples(self) -> tuple[int, ...]:
         """The loads that are sampled, in the order in which they are given."""
         return tuple(load for load, each in enumerate(self.inputs) if each.look is not Look.RECALLED)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The words that say which signals are sampled now, one bit for each."""
+        return tuple(dict.fromkeys(Asked(number).word for number, _ in enumerate(self.signals))) or (
+            "sampled",
+        )
 
     @property
     def inner(self) -> tuple[Remembered, ...]:
@@ -146,10 +153,9 @@ def memory_of(bundle: Bundle, engine: Engine) -> Memory | None:
     rules: dict[str, list[Bool]] = {}
     for policy in bundle.policies:
         with refusing(policy, engine):
-            if len(names) > MOST_SIGNALS:
-                raise Outside(f"its temporal operators watch more than {MOST_SIGNALS} signals")
             _translate(bundle.vocabulary, policy.program.windows, (engine, texts, inputs), rules)
-    _refuse_ageing_texts(bundle, inputs, engine)
+    _tell_empty_texts(bundle.vocabulary, inputs)
+    refuse_wide(bundle.policies, engine, len(inputs) + len(names) // SIGNALS_A_WORD + 2)  # time and words
     guards = Guards(tuple(inputs))
     own: dict[str, list[int]] = {name: [] for name in names}
     for each, load in inputs.items():
@@ -220,14 +226,8 @@ def _age_us(vocabulary: Vocabulary, name: str) -> int | None:
     return int(spec.max_age_s * 1e6)
 
 
-def _refuse_ageing_texts(bundle: Bundle, inputs: Mapping[Input, int], engine: Engine) -> None:
-    """An empty text is missing, one that has grown old is not: more than one number could tell."""
-    for each in inputs:
-        if (
-            each.look is Look.FILLED
-            and _age_us(bundle.vocabulary, each.name) is not None
-            and bundle.vocabulary.signals[each.name].type == "string"
-        ):
-            for policy in bundle.policies:
-                with refusing(policy, engine):
-                    raise Outside(f"`missing` looks at the text `{each.name}`, which grows old, in a window")
+def _tell_empty_texts(vocabulary: Vocabulary, inputs: dict[Input, int]) -> None:
+    """Ask of a text that grows old besides whether it is null: an empty one is missing while it is fresh."""
+    for each in tuple(inputs):
+        if each.look is Look.FILLED and is_ageing_text(vocabulary.signals.get(each.name)):
+            inputs.setdefault(replace(each, look=Look.GIVEN), len(inputs))

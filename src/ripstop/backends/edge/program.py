@@ -28,10 +28,14 @@ UNKNOWN_BIT = 2  # of a status; bit 0 says that the rule permits, 2 bits for eac
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """An edge engine: its name, and the operators of the edge profile that it has not, with reasons."""
+    """An edge engine: its name, and the operators of the edge profile that it has not, with reasons.
+
+    `most_values` is how many numbers its functions take, and how many they give, at most.
+    """
 
     name: str
     gaps: Mapping[str, str] = field(default_factory=dict)
+    most_values: int | None = None
 
     @property
     def lowerings(self) -> tuple[str, ...]:
@@ -117,6 +121,14 @@ def outside_the_profile(policy: Policy, outside: Outside, engine: Engine) -> Pol
     )
 
 
+def refuse_wide(policies: Sequence[Policy], engine: Engine, values: int) -> None:
+    """Refuse policies whose functions would take or give more numbers than the engine's can."""
+    most = engine.most_values
+    if most is not None and values > most:
+        with refusing(policies[-1], engine):
+            raise Outside(f"with it a function has {values} numbers, and {most} is the most")
+
+
 def verdict_program(
     policies: Sequence[Policy], engine: Engine, texts: Mapping[str, int] | None = None
 ) -> EdgeProgram:
@@ -137,6 +149,7 @@ def verdict_program(
         with build.refusing(policy):
             translator = build.translator(policy, signals, {}, ranged=False)
             translated.append((policy, translator.rule(policy.program.rule, None)))
+    refuse_wide(policies, engine, len(build.inputs) + 1)  # and the time
     guards = Guards(tuple(build.inputs))
     made = tuple(EdgePolicy(policy, guards.place(rule)[0], ()) for policy, rule in translated)
     return EdgeProgram(None, made, tuple(build.inputs), build.texts)
@@ -183,6 +196,8 @@ def decision_program(
         build.inputs.setdefault(Input(name, Look.COST, Held.NUMBER), len(build.inputs))
     guards = Guards(tuple(build.inputs))
     made = tuple(_guarded(guards, policy, rule, whens) for policy, rule, whens in translated)
+    results = 1 + sum(1 + each.words for each in made) + 2 * len(bounded)
+    refuse_wide(guarding, engine, max(len(build.inputs) + 1, results))
     return EdgeProgram(action, made, tuple(build.inputs), build.texts, bounded, is_failsafe=is_failsafe)
 
 

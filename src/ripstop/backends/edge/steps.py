@@ -19,6 +19,7 @@ from typing import TypeAlias
 from ripstop.backends.edge.nodes import Bool, Num
 
 FALSE, TRUE, UNKNOWN = 0, 1, 2
+SIGNALS_A_WORD = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +98,20 @@ class Either:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Whether a bit is set of the parameter `sampled`: the samples of that signal are new."""
+    """Whether the samples of a signal are new: a bit of the word `sampled`, or of those after it."""
 
     signal: int
+
+    @property
+    def word(self) -> str:
+        """The parameter that has the bit."""
+        number = self.signal // SIGNALS_A_WORD
+        return f"sampled_{number}" if number else "sampled"
+
+    @property
+    def bit(self) -> int:
+        """The bit's number in its word."""
+        return self.signal % SIGNALS_A_WORD
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +236,7 @@ class Routine:
     """A function over the memory.
 
     `parameters` are whole numbers; `costs` names the binary64 numbers that follow them, `Load(0)` and on.
-    Where `takes_samples`, the numbers of all watched signals follow instead; `sampled` says which are new.
+    Where `takes_samples`, words that say which signals are new (`Asked`) and the signals' numbers follow.
     """
 
     name: str

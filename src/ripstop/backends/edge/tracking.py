@@ -58,6 +58,7 @@ from ripstop.backends.edge.steps import (
     WholeExpr,
 )
 from ripstop.policy.budgets import Quota
+from ripstop.policy.layout import is_ageing_text
 
 READING = ("held", "change")  # the routines that change nothing
 FOREVER = Whole(2**63 - 1)
@@ -167,13 +168,19 @@ def _used(memory: Memory) -> set[int]:
 
 
 def _read(memory: Memory, signal: Sampled, load: int) -> list[Statement]:
-    """Read what was sampled: a value is nothing once it is too old; that it was there stays so."""
+    """Read what was sampled: once it is too old a value is nothing, and a text is not empty."""
     kept = SetNumber(load, Kept(memory.number_of(load)))
-    if signal.age_us is None or memory.inputs[load].look is not Look.VALUE:
+    look = memory.inputs[load].look
+    is_empty_told = look is Look.FILLED and is_ageing_text(memory.vocabulary.signals.get(signal.name))
+    if signal.age_us is None or not (look is Look.VALUE or is_empty_told):
         return [kept]
-    at = Moment(Whole(signal.place.moments))
-    is_old = Rel("<", plus(at, signal.age_us), _T)
-    return [kept, If(is_old, [SetNumber(load, Nothing())])]
+    old = Nothing() if look is Look.VALUE else Kept(memory.number_of(_given_load(memory, signal)))
+    is_old = Rel("<", plus(Moment(Whole(signal.place.moments)), signal.age_us), _T)
+    return [kept, If(is_old, [SetNumber(load, old)])]
+
+
+def _given_load(memory: Memory, signal: Sampled) -> int:
+    return next(load for load in signal.loads if memory.inputs[load].look is Look.GIVEN)
 
 
 # ---- changes by itself ------------------------------------------------------------------------------------

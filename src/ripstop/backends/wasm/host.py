@@ -166,7 +166,8 @@ class WasmBoard:
             raise InternalError("the module exports no memory", code="X0004")
         self._memory = memory
         samples = [F64] * len(kept.memory.samples)
-        self._observe = self._entry("observe", ([I64, I64, *samples], [I64]))
+        words = [I64] * len(kept.memory.words)
+        self._observe = self._entry("observe", ([I64, *words, *samples], [I64]))
         self._start = self._entry("start", ([], []))
         self._save = self._entry("save", ([], [I32]))
         self._restore = self._entry("restore", ([], [I32]))
@@ -191,10 +192,10 @@ class WasmBoard:
         """Forget everything."""
         self._start(())
 
-    def observe(self, t_us: int, sampled: int, numbers: Sequence[float]) -> int:
+    def observe(self, t_us: int, sampled: Sequence[int], numbers: Sequence[float]) -> int:
         """Take samples; give how many were late."""
-        signed = sampled - (sampled >> 63 << 64)
-        return int(self._observe((t_us, signed, *numbers))[0])
+        signed = [word - (word >> 63 << 64) for word in sampled]
+        return int(self._observe((t_us, *signed, *numbers))[0])
 
     def run(self, program: int, t_us: int, numbers: Sequence[float]) -> Run:
         """Run a program."""

@@ -3,7 +3,7 @@
     address   0         16      16 + n     24 + n                         n: how many bytes the state has
               digest    state   checksum   the same again: for `restore`, and to look ahead on a copy
 
-    observe(t_us i64, sampled i64, f64...) -> i64      samples of one moment; how many of them were late
+    observe(t_us i64, sampled i64..., f64...) -> i64   samples of one moment; how many of them were late
     commit_<action>(t_us i64, f64...) -> i64           1, or 0 where a budget leaves no room
     save() -> i32                                      the snapshot's bytes lie at 0; how many they are
     restore() -> i32                                   takes the snapshot at 24 + n; 0 where it is none
@@ -106,7 +106,7 @@ def add_routines(functions: Functions, remembering: Remembering, checker: int | 
 def _routine(
     made: Routine, memory: Memory, built: Mapping[str, Built], checker: int | None, *, is_public: bool
 ) -> tuple[Code, bytes]:
-    wholes = [*made.parameters, *(["sampled"] if made.takes_samples else [])]
+    wholes = [*made.parameters, *(memory.words if made.takes_samples else ())]
     loads = memory.samples if made.takes_samples else tuple(range(len(made.costs)))
     parameters = [*([] if is_public else [I32]), *[I64] * len(wholes), *[F64] * len(loads)]
     first = 0 if is_public else 1

@@ -254,9 +254,9 @@ class WasmSteps:
                 for part in parts[1:]:
                     self._test(part)
                     code.op(I32_AND if isinstance(test, Both) else I32_OR)
-            case Asked(signal):
-                code.get(self.names["sampled"])
-                code.i64(signal)
+            case Asked():
+                code.get(self.names[test.word])
+                code.i64(test.bit)
                 code.op(I64_SHR_U)
                 code.op(I32_WRAP)
                 code.i32(1)
