@@ -183,6 +183,10 @@ def test_a_budget_keeps_to_all_other_options(graph: str, capsys: pytest.CaptureF
 def test_options_that_a_question_cannot_heed_are_refused(graph: str) -> None:
     with pytest.raises(RiskInputError, match="percolation alone"):
         call(graph, "--rare", "a", "--model", "load")
+    for option in (("--trials", "5000"), ("--threshold", "0.2"), ("--plot", "x.png"), ("--fleet-wide",)):
+        for instead in (("--rare", "a"), ("--why", "3", "hub")):
+            with pytest.raises(RiskInputError, match=f"`{instead[0]}` goes without `{option[0]}`"):
+                call(graph, *instead, *option)
     for words in (("--critical", "1", "--target", "0.1"), ("--target", "0.1", "--isolate", "a")):
         with pytest.raises(RiskInputError, match="two questions"):
             call("whatif", graph, *words)

@@ -20,7 +20,7 @@ from ripstop.risk import (
     read_graph,
     write_graph,
 )
-from ripstop.risk.formats import parse_csv
+from ripstop.risk.formats import graph_to_csv, parse_csv, parse_graphml
 from ripstop.risk.plots import exceedance, plot_calibration, plot_report
 
 
@@ -86,6 +86,46 @@ def test_bad_graphml_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(RiskInputError) as caught:
         read_graph(tmp_path / "g.graphml")
     assert caught.value.code == "C0701"
+
+
+GRAPHML = """<graphml xmlns="http://graphml.graphdrawing.org/xmlns">
+<key id="w" for="edge" attr.name="weight" attr.type="double"/>
+<graph edgedefault="directed"><node id="a"/><node id="b"/>
+<edge source="a" target="q"><data key="w">0.5</data></edge></graph></graphml>"""
+
+
+def test_an_edge_of_graphml_to_a_node_that_is_not_declared_is_refused() -> None:
+    with pytest.raises(RiskInputError, match="`a` to `q`") as caught:
+        parse_graphml(GRAPHML)
+    assert caught.value.code == "C0702"
+    assert parse_graphml(GRAPHML.replace('"q"', '"b"')).nodes == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [("capasity", "capacity"), ("laod", "load"), ("Load", "load"), ("consequense", "consequence")],
+)
+def test_a_misspelt_quantity_of_a_node_is_told_with_the_one_that_was_meant(written: str, meant: str) -> None:
+    text = '{"nodes": [{"id": "a", "WRITTEN": 3}, "b"], "edges": [["a", "b", 0.5]]}'.replace(
+        "WRITTEN", written
+    )
+    with pytest.raises(RiskInputError, match=f"has `{written}`") as caught:
+        parse_graph(text)
+    assert (caught.value.code, caught.value.hint) == ("C0706", f"did you mean `{meant}`?")
+    source = nx.path_graph(2)
+    source.nodes[0][written] = 3
+    with pytest.raises(RiskInputError, match=f"has `{written}`"):
+        Graph.from_networkx(source)
+
+
+def test_what_else_is_known_of_a_node_says_nothing() -> None:
+    text = '{"nodes": [{"id": "a", "road": 3, "x": 1, "capasity": "big"}, "b"], "edges": [["a", "b", 0.5]]}'
+    assert parse_graph(text).quantities == {}
+
+
+def test_csv_holds_no_carriage_return() -> None:
+    with pytest.raises(RiskInputError, match="carriage return"):
+        graph_to_csv(Graph.from_edges(["0\r0", "b"], [("0\r0", "b")], [0.5]))
 
 
 def test_a_file_that_cannot_be_written_is_said(tmp_path: Path) -> None:

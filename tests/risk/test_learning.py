@@ -166,6 +166,13 @@ def test_what_cannot_be_learned_from_is_refused(tmp_path: Path) -> None:
     one = Incident({"a": 0})
     for call, code in (
         (lambda: learn([], graph), "C0731"),
+        (lambda: learn([{"a": 0}], graph), "C0731"),  # type: ignore[list-item]  # wrong on purpose
+        (lambda: learn("log", graph), "C0731"),  # type: ignore[arg-type]
+        (lambda: learn([one], graph, window="x"), "C0715"),  # type: ignore[arg-type]
+        (lambda: validate(graph, [None]), "C0731"),  # type: ignore[list-item]
+        (lambda: Incident(["a"]), "C0731"),  # type: ignore[arg-type]
+        (lambda: Incident({"a": 0}, "a"), "C0731"),  # type: ignore[arg-type]
+        (lambda: Incident({"a": 0, "b": 1}, {"b": ["a"]}), "C0731"),
         (lambda: learn([Incident({"z": 0})], graph), "C0702"),
         (lambda: learn([one], graph, strength=0), "C0715"),
         (lambda: learn([one], graph, window=math.nan), "C0715"),

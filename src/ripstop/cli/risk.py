@@ -39,6 +39,12 @@ exit codes: 0 fine, 1 a node lies above --threshold, 2 usage or no answer
 """
 
 
+# what `--rare` and `--why`, which answer in another way, have no use for
+_ASIDE = (
+    "trials", "confidence", "threshold", "fleet_wide", "expected", "tolerance", "spread", "workers", "queue",
+    "budget", "plot",
+)  # fmt: skip
+
 VERBS = ("rank", "whatif", "learn", "grid", "stability", "worker")
 
 
@@ -111,7 +117,7 @@ def _add_rank(verbs: Subparsers) -> None:
         "--plot", metavar="FILE", help="draw ranking, cascade sizes and graph (png, svg, pdf)"
     )
     add_json(parser, "nodes: [node, probability, low, high], theta, trials, seed, notes, ...")
-    parser.set_defaults(func=run)
+    parser.set_defaults(func=run, plain={name: parser.get_default(name) for name in _ASIDE})
 
 
 def add_question(parser: argparse.ArgumentParser) -> None:
@@ -134,6 +140,7 @@ def run(args: argparse.Namespace) -> int:
     from ripstop.risk import Job, RiskInputError, Settings, assess, read_graph
 
     graph = read_graph(args.graph)
+    _refuse_aside(args)
     if args.why:
         return _explain(graph, args)
     if args.rare:
@@ -176,6 +183,19 @@ def run(args: argparse.Namespace) -> int:
     else:
         _print_ranking(report, args.top)
     return 1 if any(s.value == "above" for s in report.standing or ()) else 0
+
+
+def _refuse_aside(args: argparse.Namespace) -> None:
+    """Refuse options that would be ignored, rather than answer as if they had been heeded."""
+    from ripstop.risk import RiskInputError
+
+    instead = next((word for word in ("why", "rare") if getattr(args, word)), None)
+    wrong = next((name for name in _ASIDE if getattr(args, name) != args.plain[name]), None)
+    if instead is not None and wrong is not None:
+        option = wrong.replace("_", "-")
+        raise RiskInputError(
+            f"`--{instead}` goes without `--{option}`", code="C0715", hint="give one of the two"
+        )
 
 
 def _within(job: Job, args: argparse.Namespace) -> RiskReport:

@@ -23,7 +23,7 @@ from ripstop.core.errors import Place
 from ripstop.risk.errors import RiskInputError
 from ripstop.risk.formats import graph_to_csv, graph_to_graphml, parse_csv, parse_graphml, text_names
 from ripstop.risk.graph import WEIGHT, Graph
-from ripstop.risk.inputs import QUANTITIES
+from ripstop.risk.inputs import QUANTITIES, refuse_misspelt
 from ripstop.risk.textfile import put_file, read_text
 
 KEYS = ("directed", "multigraph", "graph", "name", "nodes", "edges", "links")
@@ -235,6 +235,8 @@ def _nodes(
     for at, row in enumerate(rows):
         value = row.get("id") if isinstance(row, Mapping) else row
         names.append(_name(value, f"node {at + 1}"))
+        if isinstance(row, Mapping):
+            refuse_misspelt(names[-1], row)
     quantities: dict[str, NDArray[np.object_]] = {}
     for name in QUANTITIES:
         given = [row.get(name) if isinstance(row, Mapping) else None for row in rows]

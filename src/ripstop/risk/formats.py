@@ -17,6 +17,7 @@ import re
 from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
+from xml.etree import ElementTree
 
 import numpy as np
 
@@ -82,8 +83,9 @@ def graph_to_csv(graph: Graph) -> str:
     """Give a graph's edges as a table that `parse_csv` reads back; node names become text."""
     names = text_names(graph)
     reserved = [name for name in graph.channels if _column(name) in (*ENDS, DIRECTED, TYPE, *SILENT)]
-    if reserved or any(text != text.strip() for text in (*names, *graph.channels)):
-        what = f"a channel `{reserved[0]}`" if reserved else "a name that begins or ends with a space"
+    if reserved or any(text != text.strip() or "\r" in text for text in (*names, *graph.channels)):
+        spaced = "a name that begins or ends with a space, or has a carriage return"
+        what = f"a channel `{reserved[0]}`" if reserved else spaced
         raise RiskInputError(f"CSV cannot hold {what}", code="C0702", hint="write JSON")
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
@@ -124,6 +126,7 @@ def parse_graphml(text: str, name: str = "") -> Graph:
         source = nx.parse_graphml(text)
     except Exception as error:  # noqa: BLE001 - what networkx raises on bad files has no common class
         raise _refused(name, 1, f"not GraphML: {str(error).lower() or 'cannot be read'}") from None
+    _refuse_undeclared(text, name)
     try:
         return Graph.from_networkx(_renamed(source), weight=_channels(source))
     except RiskInputError as error:
@@ -179,6 +182,21 @@ def _channels(source: nx.Graph) -> list[str]:
         if not _is_number(row.get(WEIGHT)) or abs(row[WEIGHT] - combined) > CLOSE:
             return [WEIGHT]
     return others
+
+
+def _refuse_undeclared(text: str, name: str) -> None:
+    """Refuse an edge to a node that the file does not declare: networkx adds it in silence."""
+    root = ElementTree.fromstring(text)  # noqa: S314 - networkx has parsed it already
+    declared = {node.get("id") for node in root.iterfind(".//{*}node")}
+    for edge in root.iterfind(".//{*}edge"):
+        for end in ENDS:
+            if edge.get(end) not in declared:
+                raise RiskInputError(
+                    f"edge `{edge.get('source')}` to `{edge.get('target')}` ends at `{edge.get(end)}`, "
+                    "which is no node of the file",
+                    code="C0702",
+                    place=Place(name, 1, 1) if name else None,
+                )
 
 
 def _is_number(value: object) -> bool:

@@ -44,6 +44,9 @@ class Incident:
     causes: Mapping[Hashable, Hashable] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for name, given in (("failures", self.failures), ("causes", self.causes)):
+            if not isinstance(given, Mapping):
+                raise RiskInputError(f"`{name}` is `{given}`, expected a mapping of nodes", code="C0731")
         if not self.failures:
             raise RiskInputError("an incident has no failures, expected at least one", code="C0731")
         for node, t in self.failures.items():
@@ -51,7 +54,7 @@ class Incident:
                 raise RiskInputError(f"`{node}` failed at `{t}`, expected a finite number", code="C0731")
         for effect, cause in self.causes.items():
             for node in (effect, cause):
-                if node not in self.failures:
+                if not isinstance(node, Hashable) or node not in self.failures:
                     raise RiskInputError(
                         f"`{cause}` is said to have caused `{effect}`, but `{node}` did not fail",
                         code="C0731",
@@ -109,6 +112,22 @@ def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return found
 
 
+def checked_incidents(incidents: Sequence[Incident]) -> Sequence[Incident]:
+    """Give the incidents, if they are some.
+
+    Raises:
+        RiskInputError: C0731.
+    """
+    if not isinstance(incidents, Sequence) or isinstance(incidents, str):
+        raise RiskInputError(f"`{incidents}` is no sequence of incidents", code="C0731")
+    for one in incidents:
+        if not isinstance(one, Incident):
+            raise RiskInputError(
+                f"`{one}` is no incident", code="C0731", hint="make one: Incident({node: time, ...})"
+            )
+    return incidents
+
+
 def split_incidents(
     incidents: Sequence[Incident], held_out: float
 ) -> tuple[tuple[Incident, ...], tuple[Incident, ...]]:
@@ -118,7 +137,7 @@ def split_incidents(
         RiskInputError: C0715 for a share that is none, C0731 if either part would be empty.
     """
     held_out = check_share("held out", held_out, "C0715")
-    cut = round(len(incidents) * (1.0 - held_out))
+    cut = round(len(checked_incidents(incidents)) * (1.0 - held_out))
     if not 0 < cut < len(incidents):
         raise RiskInputError(
             f"{len(incidents)} incident(s) cannot be split at a held-out share of {held_out:g}",

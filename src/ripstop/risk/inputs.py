@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
@@ -113,6 +114,25 @@ def shown(values: ArrayLike, at: int) -> str:
         return f"`{json.dumps(value, ensure_ascii=False)}`"
     text = str(value)
     return f"{value:g}" if isinstance(value, float) else f"`{text[:40]}{'...' * (len(text) > 40)}`"
+
+
+def refuse_misspelt(node: Hashable, attributes: Mapping[str, object]) -> None:
+    """Refuse a number under a name that was surely meant for a quantity; other attributes say nothing.
+
+    Raises:
+        RiskInputError: C0706.
+    """
+    for name, value in attributes.items():
+        if name in QUANTITIES or not isinstance(name, str) or math.isnan(as_number(value)):
+            continue
+        near = difflib.get_close_matches(name.lower(), QUANTITIES, 1, 0.82)
+        near += [known for known in QUANTITIES if sorted(known) == sorted(name.lower())]
+        if near:
+            raise RiskInputError(
+                f"node `{node}` has `{name}`, which is not known of a node",
+                code="C0706",
+                hint=f"did you mean `{near[0]}`?",
+            )
 
 
 def checked_quantities(

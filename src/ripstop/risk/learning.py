@@ -24,7 +24,8 @@ from ripstop.risk.assessment import assess
 from ripstop.risk.calibration import Calibration, calibrate
 from ripstop.risk.errors import RiskInputError
 from ripstop.risk.graph import Graph
-from ripstop.risk.incidents import Incident, seen_nodes, seen_pairs
+from ripstop.risk.incidents import Incident, checked_incidents, seen_nodes, seen_pairs
+from ripstop.risk.inputs import as_number
 from ripstop.risk.report import RiskReport
 from ripstop.risk.settings import check_seed, check_whole
 
@@ -102,12 +103,11 @@ def learn(
     Raises:
         RiskInputError: C0702 for a node that the graph does not have, C0731 for no incidents, C0715.
     """
-    if not incidents:
+    if not checked_incidents(incidents):
         raise RiskInputError("there are no incidents to learn from", code="C0731")
-    if not (math.isfinite(strength) and strength > 0.0):
+    if not 0.0 < as_number(strength) < math.inf:
         raise RiskInputError(f"`strength` is {strength}, expected a finite number above 0", code="C0715")
-    if not window > 0.0:
-        raise RiskInputError(f"`window` is {window}, expected a number above 0", code="C0715")
+    _check_window(window)
     if graph is None:
         pairs = seen_pairs(incidents)
         base = Graph.from_edges(seen_nodes(incidents), pairs, np.full(len(pairs), 0.5), directed=True)
@@ -123,6 +123,11 @@ def learn(
     learned = replace(base, channels={LEARNED: _frozen(np.clip(mean, 0.0, 1.0))})
     rest = beta + np.maximum(tried - won, 0.0)
     return Learned(learned, alpha + won, rest, len(incidents), tried, found.unexplained, rounds)
+
+
+def _check_window(window: float) -> None:
+    if not as_number(window) > 0.0:
+        raise RiskInputError(f"`window` is {window}, expected a number above 0", code="C0715")
 
 
 def collect_attempts(incidents: Sequence[Incident], graph: Graph, window: float = math.inf) -> Attempts:
@@ -205,7 +210,8 @@ def validate(
     """
     predicted: list[float] = []
     happened: list[bool] = []
-    for incident in incidents:
+    _check_window(window)
+    for incident in checked_incidents(incidents):
         found = collect_attempts([incident], graph, window)
         target = _targets(incident, graph, found)
         spared: dict[tuple[int, int], float] = {}
@@ -243,7 +249,7 @@ def calibrated(report: RiskReport, graph: Graph, incidents: Sequence[Incident]) 
     predicted: list[float] = []
     happened: list[bool] = []
     total = float(graph.consequence.sum())
-    for incident in incidents:
+    for incident in checked_incidents(incidents):
         begin = min(incident.failures.values())
         first = [node for node, t in incident.failures.items() if t == begin]
         if len(first) == 1:
