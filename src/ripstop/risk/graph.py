@@ -18,7 +18,6 @@ from ripstop.risk.inputs import (
     checked_quantities,
     checked_weights,
     frozen,
-    refuse_misspelt,
 )
 
 if TYPE_CHECKING:
@@ -190,8 +189,6 @@ class Graph:
             raise RiskInputError(
                 "the graph was changed while it was read", code="C0701", hint="hand in a copy: graph.copy()"
             ) from None
-        for node, known in nodes.items():
-            refuse_misspelt(node, known)
         values: dict[str, list[object]] = {name: [] for name in names}
         for u, v, attributes in edges:
             if not any(name in attributes for name in names):
