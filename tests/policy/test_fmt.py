@@ -240,3 +240,19 @@ def test_comments_above_the_start_of_a_yaml_document_stay():
 def test_a_comment_between_conditions_in_braces_stays_there():
     text = "rule:\n  and:\n    - {'<': [a, 3]}\n    # why\n    - {'>': [b, 3]}  # end\n"
     assert format_source(text, "a.yaml") == text
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("rule: a\n...\n# end\n", "rule: a\n# end\n"),
+        ("---\nrule: |\n  a < 3\n...  # aside\n\n# end", "rule: |\n  a < 3\n# aside\n# end\n"),
+        (
+            "# who\n\n{rule: a,  # one  \n  id: b}  # two\n# end\n",
+            "# who\n\n{rule: a,  # one\n  id: b}  # two\n# end\n",
+        ),
+    ],
+)
+def test_comments_after_the_end_of_a_yaml_document_stay(before, after):
+    assert format_source(before, "a.yaml") == after
+    assert format_source(after, "a.yaml") == after

@@ -29,11 +29,29 @@ def format_yaml(text: str, width: int) -> str:
         return "".join(
             f"{line.strip()}\n" for line in head.group().splitlines() if line.strip()
         ) + format_yaml(text[head.end() :], width)
+    text, tail = _without_end(text)
+    return _body(text, width) + "".join(f"{comment}\n" for comment in tail)
+
+
+def _body(text: str, width: int) -> str:
     made = _laid_out(text, width)
     if len(comments_in_yaml(made)) == len(comments_in_yaml(text)):
         return made
     outside, kept = _without_flows(text)
+    if _COMMENT.sub("", outside).split() in ([_FLOW], ["---", _FLOW]):  # laid out by hand, all of it
+        return "\n".join(line.rstrip() for line in text.split("\n")).strip("\n") + "\n"
     return _with_flows(_laid_out(outside, width), kept)
+
+
+def _without_end(text: str) -> tuple[str, list[str]]:
+    """Take away the mark `...` and the comments after it, which ruamel forgets; give both."""
+    from ruamel.yaml import YAML
+
+    for event in YAML(typ="safe", pure=True).parse(text):
+        if type(event).__name__ == "DocumentEndEvent" and event.explicit:
+            at = event.start_mark.index
+            return text[:at], comments_in_yaml(text[at + 3 :])
+    return text, []
 
 
 def _laid_out(text: str, width: int) -> str:
