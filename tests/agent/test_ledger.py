@@ -302,6 +302,33 @@ def test_a_forked_child_may_not_write(tmp_path):
     assert reopened(tmp_path)[0].records == (b"parent", b"parent again")
 
 
+FORKED_AGENT = """
+import os, sys
+from ripstop import Agent
+from ripstop.agent.ledger import LedgerError
+agent = Agent("drone-1", ledger=sys.argv[1])
+agent.request("hover", {})
+child = os.fork()
+if child == 0:
+    for _ in range(2):
+        try:
+            agent.request("hover", {})
+        except LedgerError as error:
+            if error.code == "C0406":
+                continue
+        os._exit(1)
+    os._exit(0)
+code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+agent.request("hover", {})
+agent.close()
+sys.exit(code)
+"""
+
+
+def test_an_agent_in_a_forked_child_is_refused_at_its_first_request(tmp_path):
+    subprocess.run([sys.executable, "-c", FORKED_AGENT, str(tmp_path)], check=True, timeout=30)
+
+
 def test_two_processes_cannot_hold_one_ledger(tmp_path):
     ledger = FileLedger(tmp_path, "drone-1")
     code = f"from ripstop.agent.ledger import FileLedger; FileLedger({str(tmp_path)!r}, 'drone-1')"

@@ -404,7 +404,7 @@ class Agent:
 
     def _now(self) -> Instant:
         now = self.clock.now()
-        if self._shell is None:
+        if now.mono_us >= self._solo.due_us and self._shell is None:
             self._solo.run_due(now)
         return now
 

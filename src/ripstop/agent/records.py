@@ -131,7 +131,7 @@ class Records:
         out.append(Append(LEDGER, record))
 
     def seal(self, out: list[Effect]) -> None:
-        """Close the segment that is open; it is to be sent once it is synced."""
+        """Close the segment that is open; one that is kept for the ground is to be sent once it is synced."""
         if not self._open:
             return
         segment = Segment(
@@ -150,7 +150,8 @@ class Records:
         elif self._keeps:
             # INVARIANT: what the ground gets has no gap: nothing newer is kept once something was left out.
             self.backlogged += 1
-        out.append(Sync(self.sequence))
+        if self._keeps:
+            out.append(Sync(self.sequence))
 
     def on_synced(self, sequence: int) -> None:
         """Take note that everything up to `sequence` is on stable storage."""

@@ -17,6 +17,7 @@ from contextlib import suppress
 from threading import Event as Flag
 from threading import RLock
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 from ripstop.core.clock import Clock, Instant
 from ripstop.core.node import (
@@ -49,6 +50,19 @@ _AT_ONCE = 16  # decisions that the worker writes before it lets others have the
 _BREATH_S = 1e-5
 
 
+# Those with files, which a child that is forked off may not write. To ask for the process at each decision
+# would be a system call.
+_ON_FILE: WeakSet[Solo] = WeakSet()
+
+
+def _forked() -> None:
+    for solo in _ON_FILE:
+        solo.due_us = 0  # the next call asks its ledger, which refuses
+
+
+os.register_at_fork(after_in_child=_forked)
+
+
 class Solo:
     """Carries out what a node asks for, as far as one can alone; used under its owner's lock."""
 
@@ -62,9 +76,8 @@ class Solo:
     ) -> None:
         self.is_failing = False
         self._timers: dict[str, int] = {}
-        self._due_us = _NEVER_US  # the earliest of them
+        self.due_us = _NEVER_US  # the earliest of them
         self._sync_s: float | None = None  # after how long the worker is to record what was put off
-        self._process = os.getpid()
         self._node = node
         self._disk = disk
         self._deliver = deliver
@@ -75,20 +88,19 @@ class Solo:
         self._is_tended = False
         self._closing = Flag()
         self._pool: ThreadPoolExecutor | None = None
-        if isinstance(disk, FileLedger) and not node.settings.durable:
-            node.defer_records()
+        if isinstance(disk, FileLedger):
+            _ON_FILE.add(self)
+            if not node.settings.durable:
+                node.defer_records()
 
     def run_due(self, now: Instant) -> None:
-        """Run the timers that have come due.
+        """Run the timers that have come due; to be called from `due_us` on.
 
         Raises:
             LedgerError: C0406, this process was forked from the agent's.
         """
-        if os.getpid() != self._process:
-            self._disk.check_process()
-        if now.mono_us < self._due_us:
-            return
-        timers, self._timers, self._due_us = self._timers, {}, _NEVER_US
+        self._disk.check_process()
+        timers, self._timers, self.due_us = self._timers, {}, _NEVER_US
         for name, at_us in sorted(timers.items(), key=lambda item: item[1]):
             if now.mono_us >= at_us:
                 self.perform(self._node.step(Timer(name), now), now)
@@ -97,7 +109,7 @@ class Solo:
 
     def take_timers(self, now: Instant) -> dict[str, int]:
         """Give the timers that are pending to a shell that runs them from now on."""
-        timers, self._timers, self._due_us = self._timers, {}, _NEVER_US
+        timers, self._timers, self.due_us = self._timers, {}, _NEVER_US
         if self._sync_s is not None:
             timers["sync"] = now.mono_us + round(self._sync_s * 1e6)
             self._sync_s = None
@@ -105,7 +117,7 @@ class Solo:
 
     def _set(self, name: str, at_us: int) -> None:
         self._timers[name] = at_us
-        self._due_us = min(self._due_us, at_us)
+        self.due_us = min(self.due_us, at_us)
 
     def perform(self, effects: Effects, now: Instant) -> None:
         """Carry out effects; what is appended one behind the other is one write."""

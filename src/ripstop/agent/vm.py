@@ -315,7 +315,10 @@ def _loaded(policy: PolicyLike) -> Policy:
 
 def _plain(values: Mapping[str, Json]) -> Mapping[str, Json]:
     """Let nothing but JSON in: what is foreign, or nested too deep, reads as no number: it is UNKNOWN."""
-    if all(type(name) is str and type(value) in _SCALARS for name, value in values.items()):
+    for name, value in values.items():  # a generator would cost a call
+        if type(name) is not str or type(value) not in _SCALARS:
+            break
+    else:
         return values
     return {
         str(name): value if _is_plain(value, _MOST_LEVELS) else math.nan for name, value in values.items()

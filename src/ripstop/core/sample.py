@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from math import isfinite
-from typing import TypeAlias, overload
+from typing import Protocol, overload
 
 from ripstop.core.canonical import Json
 from ripstop.core.value import dataclass
@@ -34,30 +33,57 @@ class Sample:
         return cls(signal, value_from_json(record["value"]), t_us)
 
 
-Row: TypeAlias = "tuple[str, Json, int]"
+_SCALARS = frozenset((float, int, str, bool, type(None)))
+
+
+class Sensed(Protocol):
+    """A value, and when it was sensed."""
+
+    @property
+    def value(self) -> Json:
+        """What was read."""
+        ...
+
+    @property
+    def t_us(self) -> int:
+        """When."""
+        ...
 
 
 class SampleTable(Sequence[Sample]):
-    """Samples held as they came, and made only when somebody looks."""
+    """A decision's inputs, held as they came; samples are made only when somebody looks.
 
-    __slots__ = ()
+    `given` is what was handed in at `t_us`; then come those of `readings` that are named in `reads` and were
+    not given. INVARIANT: neither mapping is ever changed.
+    """
 
-    @abstractmethod
-    def rows(self) -> list[Row]:
-        """Give signal, value and moment of each, in order."""
-        ...
+    __slots__ = ("given", "readings", "reads", "t_us")
 
-    @abstractmethod
+    def __init__(
+        self, given: Mapping[str, Json], readings: Mapping[str, Sensed], reads: tuple[str, ...], t_us: int
+    ) -> None:
+        self.given = given
+        self.readings = readings
+        self.reads = reads
+        self.t_us = t_us
+
     def is_settled(self) -> bool:
-        """Whether no value in it can be changed from outside any more."""
-        ...
+        """Whether no value that was handed in can be changed from outside any more."""
+        return _SCALARS.issuperset(map(type, self.given.values()))
+
+    def read(self) -> list[tuple[str, Sensed]]:
+        """Give the readings that were not overridden by what was given."""
+        given, readings = self.given, self.readings
+        return [(name, readings[name]) for name in self.reads if name not in given and name in readings]
 
     def __iter__(self) -> Iterator[Sample]:
-        for name, value, t_us in self.rows():
-            yield Sample(name, value, t_us)
+        for name, value in self.given.items():
+            yield Sample(name, value, self.t_us)
+        for name, reading in self.read():
+            yield Sample(name, reading.value, reading.t_us)
 
     def __len__(self) -> int:
-        return len(self.rows())
+        return len(self.given) + len(self.read())
 
     @overload
     def __getitem__(self, index: int) -> Sample: ...
@@ -70,7 +96,7 @@ class SampleTable(Sequence[Sample]):
         return isinstance(other, Sequence) and tuple(self) == tuple(other)
 
     def __hash__(self) -> int:
-        return hash(tuple((name, t_us) for name, _, t_us in self.rows()))
+        return hash(tuple((sample.signal, sample.t_us) for sample in self))
 
     def __repr__(self) -> str:
         return repr(tuple(self))

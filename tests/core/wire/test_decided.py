@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ripstop.core.decision import Decision, Evidence, EvidenceTable, Limit, Reason, Verdict
 from ripstop.core.errors import WireError
 from ripstop.core.journal import RecordKind, read_entry, write_decision, write_entry
-from ripstop.core.sample import Row, Sample, SampleTable
+from ripstop.core.sample import Sample, SampleTable
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=80)
 moments = st.integers(-(2**40), 2**62)
@@ -25,25 +25,17 @@ samples = st.lists(st.builds(Sample, texts, values, moments), max_size=4)
 bounds = st.one_of(st.none(), st.integers(-9, 9), st.floats(allow_nan=False))
 
 
-class Table(SampleTable):
-    """Rows, as a decision holds its inputs."""
-
-    def __init__(self, rows: list[Row]) -> None:
-        self._rows = rows
-
-    def rows(self) -> list[Row]:
-        """Give them."""
-        return self._rows
-
-    def is_settled(self) -> bool:
-        """Nobody else has them."""
-        return True
+@st.composite
+def tables(draw: st.DrawFn, t_us: int) -> SampleTable:
+    given = draw(st.dictionaries(texts, values, max_size=3))
+    read = draw(st.dictionaries(texts, st.builds(Sample, texts, values, moments), max_size=4))
+    names = draw(st.lists(st.sampled_from([*given, *read, "unknown"]), unique=True))
+    return SampleTable(given, read, tuple(names), draw(st.sampled_from([t_us, t_us, t_us - 1])))
 
 
 @st.composite
 def decisions(draw: st.DrawFn) -> Decision:
     t_us = draw(moments)
-    rows = draw(st.lists(st.tuples(texts, values, st.one_of(st.just(t_us), moments)), max_size=4))
     codes = draw(st.lists(st.integers(0, 2**70), max_size=4))
     table = EvidenceTable(tuple(f"{n:064x}" for n in range(len(codes))), tuple(codes))
     return Decision(
@@ -55,7 +47,7 @@ def decisions(draw: st.DrawFn) -> Decision:
         t_us,
         draw(texts),
         draw(texts),
-        Table(rows),
+        draw(tables(t_us)),
         draw(samples.map(tuple)),
         draw(samples.map(tuple)),
     )
@@ -72,6 +64,19 @@ def test_what_is_remembered_does_not_take_one_for_true():
             "go", Verdict.LIMIT, (Limit("v", value, None),), inputs=(Sample("v", value, 1),), t_us=1
         )
         assert write_decision(1, decision) == write_entry(RecordKind.DECISION, 1, decision.to_json())
+
+
+def test_readings_that_are_remembered_are_those_of_the_decision():
+    for value in (1, 1.0, True, 2.0):
+        reads, given = ("a", "b"), {"v": 1.0}
+        for readings in (
+            {"a": Sample("a", value, 5)},
+            {"a": Sample("a", value, 6), "b": Sample("b", 0.5, 7)},
+        ):
+            for more in ({}, {"b": 3}, {}):
+                table = SampleTable(given | more, readings, reads, 9)
+                decision = Decision("go", Verdict.ALLOW, evidence=EvidenceTable((), ()), inputs=table, t_us=9)
+                assert write_decision(9, decision) == write_entry(RecordKind.DECISION, 9, decision.to_json())
 
 
 def test_the_evidence_of_very_many_policies_is_written_too():

@@ -12,7 +12,7 @@ from ripstop.backends.python.tracking import Layout, Step, Tracker, compile_step
 from ripstop.backends.python.watching import known_keys, recalls_of, watch_of
 from ripstop.core.canonical import Json
 from ripstop.core.decision import Decision, EvidenceTable, Verdict
-from ripstop.core.sample import Row, Sample, SampleTable
+from ripstop.core.sample import Sample, SampleTable
 from ripstop.core.value import dataclass
 from ripstop.core.vocabulary import Vocabulary
 from ripstop.policy import reference
@@ -29,7 +29,6 @@ _NO_READINGS: Mapping[str, Reading] = {}
 _MOST_MEETS = 1024
 _MOST_PLANS = 256  # of undeclared actions
 _MOST_GROUPS = 256  # of undeclared actions, and of mitigations that come and go
-_SCALARS = frozenset((float, int, str, bool, type(None)))
 
 
 def _forget(key: str) -> Json:
@@ -47,36 +46,6 @@ def _are_inside(ranges: _Ranges, context: Mapping[str, Json]) -> bool:
         if not isinstance(value, float | int) or not low <= value <= high:
             return False
     return True
-
-
-class InputTable(SampleTable):
-    """The inputs of a decision, held as they came and spread out only when somebody looks."""
-
-    __slots__ = ("context", "readings", "reads", "t_us")
-
-    def __init__(
-        self, context: Mapping[str, Json], readings: Mapping[str, Reading], reads: tuple[str, ...], t_us: int
-    ) -> None:
-        self.context = context
-        self.readings = readings
-        self.reads = reads
-        self.t_us = t_us
-
-    def is_settled(self) -> bool:
-        """Whether what was handed in can no longer change; what was read is the state's, which never does."""
-        return _SCALARS.issuperset(map(type, self.context.values()))
-
-    def rows(self) -> list[Row]:
-        """Give what was handed in, then what was last read of the further signals."""
-        context, readings, t_us = self.context, self.readings, self.t_us
-        rows: list[Row] = []
-        for name, value in context.items():  # a comprehension would cost a call
-            rows.append((name, value, t_us))
-        for name in self.reads:
-            if name not in context and name in readings:
-                reading = readings[name]
-                rows.append((name, reading.value, reading.t_us))
-        return rows
 
 
 @dataclass(slots=True)
@@ -234,7 +203,7 @@ class Compiled:
         context = dict(context)
         readings = _NO_READINGS if state is None else state.readings
         recall = _forget if state is None or not plan.recalls else state.recall_keys(t_us)
-        inputs = InputTable(context, readings, plan.reads, t_us)
+        inputs = SampleTable(context, readings, plan.reads, t_us)
         if plan.function is not None:
             found = plan.function(context, readings, t_us, recall)
             if found is None:
@@ -308,22 +277,23 @@ class Compiled:
         self,
         plan: _Plan,
         action: str,
-        table: InputTable,
+        table: SampleTable,
         state: State | Recorded | None,
         release: str,
         intent: str,
     ) -> Decision:
         """Decide by the reference semantics where generated code does not say all."""
         recall = _forget if state is None else state.recall_keys(table.t_us)
+        readings = _NO_READINGS if state is None else state.readings
         inputs = replace(
-            reference.inputs_of(self.bundle, action, table.context, table.t_us, state),
+            reference.inputs_of(self.bundle, action, table.given, table.t_us, state),
             recall=lambda rule: recall(plan.key(rule)),
         )
         outcomes: list[Outcome] = []
         for group in plan.groups:
             found = None
             if group.function is not None and not any(policy.budgets for policy in group.policies):
-                found = group.function(table.context, table.readings, table.t_us, recall)
+                found = group.function(table.given, readings, table.t_us, recall)
             if found is not None:
                 spelled = zip(group.outcomes(found[0]), found[1:], strict=True)
                 outcomes.extend(replace(outcome, code=code) for outcome, code in spelled)
@@ -331,7 +301,7 @@ class Compiled:
                 outcomes.extend(
                     reference.outcome_of(policy, inputs, self._number(policy)) for policy in group.policies
                 )
-        composed = judge(meet(self.bundle, action, plan.guarding, outcomes), table.context)
+        composed = judge(meet(self.bundle, action, plan.guarding, outcomes), table.given)
         evidence = EvidenceTable(plan.digests, tuple(outcome.code for outcome in outcomes))
         return Decision(
             action,
@@ -347,7 +317,7 @@ class Compiled:
             tuple(
                 Sample(
                     key,
-                    recall(key) if budget is None else inputs.room(key, budget, table.context, table.t_us),
+                    recall(key) if budget is None else inputs.room(key, budget, table.given, table.t_us),
                     table.t_us,
                 )
                 for key, budget in plan.remembers.items()

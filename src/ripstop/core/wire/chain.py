@@ -7,11 +7,14 @@ The first predecessor is SHA-256 of the agent's id, so that one agent's chain ca
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Iterator
 from hashlib import sha256
 
 from ..errors import WireError
 from ..messages import Segment
+
+_BEFORE = struct.Struct(">x32sQ").pack
 
 
 def genesis(agent: str) -> bytes:
@@ -21,13 +24,13 @@ def genesis(agent: str) -> bytes:
 
 def link(previous: bytes, sequence: int, record: bytes) -> bytes:
     """Give the link that commits to `record` as number `sequence` (from 1) after `previous`."""
-    return sha256(b"\x00" + previous + sequence.to_bytes(8, "big") + record).digest()
+    return sha256(_BEFORE(previous, sequence) + record).digest()
 
 
 def links(previous: bytes, first: int, records: Iterable[bytes]) -> Iterator[bytes]:
     """Chain records after `previous`, numbering from `first`; give the link of each."""
     for number, record in enumerate(records, first):
-        previous = sha256(b"\x00" + previous + number.to_bytes(8, "big") + record).digest()
+        previous = sha256(_BEFORE(previous, number) + record).digest()
         yield previous
 
 

@@ -1,8 +1,10 @@
 """A decision's ledger record, written at once: the very bytes of `write_entry` over `Decision.to_json()`.
 
 An agent writes one for every action, on the caller's time. From one decision to the next little but moments
-and values changes, so what does not is encoded once and remembered: names, digests, reasons, evidence.
-INVARIANT: what is remembered is keyed by texts and whole numbers alone: 1, 1.0 and True would be one key.
+and values changes, so what does not is encoded once and remembered: names, digests, reasons, evidence, and
+the readings that decisions stand on, for many stand on the same.
+INVARIANT: what is remembered is keyed by texts and whole numbers alone: 1, 1.0 and True would be one key;
+readings are known again by being the same mapping.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ _VALUE_DEPTH = 4  # of a sample's value: in its sample, in a list of them, in th
 _NONE = array_head(0)
 _LARGEST = float.fromhex("0x1.fffffffffffffp+1023")
 _DOUBLE = struct.Struct(">Bd")
+_MOST_READ = 64  # how many sets of readings are remembered
 _Key: TypeAlias = "tuple[str, str, tuple[Reason, ...], str, int, tuple[str, ...], tuple[int, ...]]"
 _text, _integer, _float = SCALARS[str], SCALARS[int], SCALARS[float]
 
@@ -51,17 +54,22 @@ def write(before: bytes, t_us: int, decision: Decision) -> bytes:
     else:
         opening, after = _frame_of(decision)
     now = _integer(at_us)
+    stamp = _SAMPLE + now + _VALUE
     parts = [before, now if t_us == at_us else _integer(t_us), _FEWER, now, opening]
-    _add_samples(parts, decision.inputs, at_us, now)
+    inputs = decision.inputs
+    if type(inputs) is SampleTable and inputs.t_us == at_us:
+        _add_table(parts, inputs, stamp)
+    else:
+        _add_samples(parts, inputs)
     parts.append(after)
     if decision.last_valid:
-        _add_samples(parts, decision.last_valid, at_us, now)
+        _add_samples(parts, decision.last_valid)
     else:
         parts.append(_NONE)
     if decision.remembered:
         parts[2] = _MORE
         parts.append(_REMEMBERED)
-        _add_samples(parts, decision.remembered, at_us, now)
+        _add_samples(parts, decision.remembered)
     return b"".join(parts)
 
 
@@ -96,18 +104,36 @@ def _signal(name: str) -> bytes:
 _FRAMES = Recall(_frame, _weight, most=256, most_weight=1 << 14)
 _SIGNALS = Recall(_signal, len)
 _SHORT = Recall(_float, lambda number: 1, most=256)
+_READ: dict[int, tuple[object, object, frozenset[str], int, bytes]] = {}
 
 
-def _add_samples(parts: list[bytes], samples: Sequence[Sample], now_us: int, now: bytes) -> None:
-    """Add samples; most are of the decision's own moment, which is written already."""
-    if type(samples) is not tuple and isinstance(samples, SampleTable):
-        rows = samples.rows()
-    else:
-        rows = [(sample.signal, sample.value, sample.t_us) for sample in samples]
-    parts.append(array_head(len(rows)))
-    for name, value, t_us in rows:
+def _add_table(parts: list[bytes], table: SampleTable, stamp: bytes) -> None:
+    """Add inputs; what was given is of the decision's moment, for which the `stamp` is written already."""
+    given, readings, reads = table.given, table.readings, table.reads
+    key = id(readings) ^ id(reads)
+    known = _READ.get(key)
+    if known is None or known[0] is not readings or known[1] is not reads or known[2] != given.keys():
+        rows = table.read()
+        samples = [_sample(name, reading.value, reading.t_us) for name, reading in rows]
+        known = readings, reads, frozenset(given), len(rows), b"".join(samples)
+        if len(_READ) >= _MOST_READ:
+            _READ.clear()
+        _READ[key] = known
+    parts.append(array_head(len(given) + known[3]))
+    for name, value in given.items():
         write = _WRITERS.get(type(value), _other)
-        parts += (_SAMPLE, now if t_us == now_us else _integer(t_us), _VALUE, write(value), _SIGNALS[name])
+        parts += (stamp, write(value), _SIGNALS[name])
+    parts.append(known[4])
+
+
+def _add_samples(parts: list[bytes], samples: Sequence[Sample]) -> None:
+    parts.append(array_head(len(samples)))
+    parts += [_sample(sample.signal, sample.value, sample.t_us) for sample in samples]
+
+
+def _sample(name: str, value: Json, t_us: int) -> bytes:
+    write = _WRITERS.get(type(value), _other)
+    return b"".join((_SAMPLE, _integer(t_us), _VALUE, write(value), _SIGNALS[name]))
 
 
 def _other(value: Json) -> bytes:
@@ -115,12 +141,14 @@ def _other(value: Json) -> bytes:
 
 
 def _number(value: float) -> bytes:
+    if value in _SHORT and value:  # 0.0 and -0.0 are one key
+        return _SHORT[value]
     if not -_LARGEST <= value <= _LARGEST:
         return _other(value)
     double = _DOUBLE.pack(0xFB, value)
     if double[8] or double[7] or double[6]:  # nothing shorter keeps it
         return double
-    return _SHORT[value] if value else _float(value)  # 0.0 and -0.0 are one key
+    return _SHORT[value] if value else _float(value)
 
 
 def _whole(value: int) -> bytes:
