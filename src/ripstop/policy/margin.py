@@ -255,7 +255,7 @@ def margin(
     low, high = _least([span for span, _, _ in measured])
     nearest = min(measured, key=lambda item: (item[0].high, item[0].low))
     value = low if low == high else None
-    return Margin(value, low, high, nearest[1], nearest[2])
+    return Margin(value, low, high, any(is_instant for _, is_instant, _ in measured), nearest[2])
 
 
 def _measured(policy: Policy, inputs: Inputs, *, is_failsafe: bool) -> tuple[Span, bool]:
