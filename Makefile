@@ -48,9 +48,10 @@ oracles: $(DEV) $(ORACLES) ## add the simulators that risk is held to, and its r
 bench: $(DEV) $(ORACLES) ## run the benchmarks and print their figures
 	@set -e; for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python "$$file"; done
 
-soak: $(DEV) ## run the property tests with many more examples, a million pairs through all engines (PAIRS=), 10,000 crashes and faults, a week without a ground
+soak: $(DEV) ## run the property tests with many more examples, a million pairs through all engines (PAIRS=), some with C under sanitizers, 10,000 crashes and faults, a week without a ground
 	@HYPOTHESIS_PROFILE=soak $(BIN)/pytest -n $(JOBS) $(ARGS)
 	@$(BIN)/python tests/engine_soak.py --pairs $(PAIRS)
+	@$(BIN)/python tests/sanitized.py tests/engine_soak.py --pairs 8000
 	@$(BIN)/python tests/ledger_soak.py
 	@$(BIN)/python tests/ledger_faults.py
 	@PYTHONPATH=tests $(BIN)/python tests/week.py

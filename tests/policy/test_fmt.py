@@ -237,6 +237,15 @@ def test_comments_above_the_start_of_a_yaml_document_stay():
     assert format_source("# who\n\n# may\n---\nrule: a\n", "a.yaml") == "# who\n# may\nrule: a\n"
 
 
+def test_a_comment_behind_braces_does_not_join_the_lines_below():
+    before = (
+        "budgets:\n# why\n    - {at_most: 3, within_s: 1}  # so\n    - tokens: 1\n      refill_per_s: 2\n"
+    )
+    made = format_source(before, "a.yaml")
+    assert made.split() == before.split()
+    assert made.endswith("\n  - tokens: 1\n    refill_per_s: 2\n")
+
+
 def test_a_comment_between_conditions_in_braces_stays_there():
     text = "rule:\n  and:\n    - {'<': [a, 3]}\n    # why\n    - {'>': [b, 3]}  # end\n"
     assert format_source(text, "a.yaml") == text

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -105,6 +106,36 @@ def test_a_temporal_operator_has_its_operand_s_present_margin():
     for second, up in enumerate([False, True, False]):
         state = counting.observe(state, {"up": up}, (second + 100) * 10**6)
     assert counting.margin("go", {}, 163 * 10**6, state).value is not None
+
+
+def test_a_condition_that_is_unknown_has_no_margin_on_either_side():
+    unknown = {"or": [{"<": [FREE, 5]}, {"<": [A, 5]}]}
+    for rule, context in ((unknown, {"a": 3}), ({"and": [UP, {"<": [A, 5]}]}, {"a": 9})):
+        asked = compiled(rule)
+        assert asked.decide("go", context).verdict.word == "deny"
+        margin = asked.margin("go", context)
+        assert (margin.value, margin.low, margin.high) == (None, -math.inf, math.inf)
+    limited = compiled(limits=[{"when": {"and": [UP, {"<": [A, 5]}]}, "limit": {"p": {"max": 20}}}])
+    assert limited.margin("go", {"a": 9, "p": 30}).low == pytest.approx(-0.2)
+
+
+@pytest.mark.parametrize("engine", ["python", "columns"])
+def test_a_failsafe_is_limited_but_not_denied(engine):
+    actions = {"stop": {"parameters": {"p": {"range": [0, 50]}}}, "land": {}}
+    vocabulary = {**VOCABULARY.to_json(), "actions": actions, "failsafe": ["stop", "land"]}
+    limits = [{"limit": {"p": {"max": 20}}}]
+    more = {"vocabulary": vocabulary, "guards": ["stop"], "tier": "safety"}
+    rule = {"<": [A, 5]}
+    document = {"ripstop": 1, "id": "x", **more, "rule": rule, "limits": limits}
+    asked = compile_policies(load(document), engine)
+    for a, p, value in ((9, 30, 0.4), (3, 15, 0.1), (3, 30, -0.2)):
+        context = {"a": a, "p": p}
+        assert (asked.decide("stop", context).verdict.word == "allow") == (value > 0)
+        if engine == "python":
+            assert asked.margin("stop", context).value == pytest.approx(value)
+        else:
+            found = asked.margins("stop", {name: np.array([float(n)]) for name, n in context.items()})
+            assert found.low.tolist() == found.high.tolist() == pytest.approx([value])
 
 
 def test_actions_that_no_policy_can_deny_have_every_margin():

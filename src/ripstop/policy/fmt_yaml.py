@@ -35,7 +35,7 @@ def format_yaml(text: str, width: int) -> str:
 
 def _body(text: str, width: int) -> str:
     made = _laid_out(text, width)
-    if len(comments_in_yaml(made)) == len(comments_in_yaml(text)):
+    if made and len(comments_in_yaml(made)) == len(comments_in_yaml(text)):
         return made
     outside, kept = _without_flows(text)
     if _COMMENT.sub("", outside).split() in ([_FLOW], ["---", _FLOW]):  # laid out by hand, all of it
@@ -55,8 +55,10 @@ def _without_end(text: str) -> tuple[str, list[str]]:
 
 
 def _laid_out(text: str, width: int) -> str:
+    """Lay out what is not in braces; nothing where ruamel writes what it cannot read."""
     try:
         from ruamel.yaml import YAML
+        from ruamel.yaml.error import YAMLError
     except ImportError:
         raise missing_extra("ruamel.yaml", "tools") from None
     yaml = YAML(typ="rt", pure=True)
@@ -67,9 +69,13 @@ def _laid_out(text: str, width: int) -> str:
     stream = StringIO()
     yaml.dump(yaml.load(_without_empty_maps(text)), stream)
     made = stream.getvalue()
+    try:
+        masked = _masked(made)
+    except YAMLError:
+        return ""
     lines = [
         line[: len(shown.rstrip())].replace(_EMPTY, "{}")
-        for line, shown in zip(made.split("\n"), _masked(made).split("\n"), strict=True)
+        for line, shown in zip(made.split("\n"), masked.split("\n"), strict=True)
     ]
     return "\n".join(lines).strip("\n") + "\n"
 

@@ -83,6 +83,17 @@ class _Measure:
     is_instant: bool = False
     fields: Mapping[str, SignalSpec] | None = None  # inside an iterator: what declares an element's fields
 
+    def condition(self, rule: Json) -> Span:
+        """Measure a whole condition: where it is UNKNOWN nothing is known, whatever its parts are.
+
+        With a temporal operator in it the present counts, whether or not the window is known.
+        """
+        before, self.is_instant = self.is_instant, False
+        span = self.truth(rule, Scope(None))
+        is_known = self.is_instant or self._told(rule, Scope(None)) != NOTHING_KNOWN
+        self.is_instant |= before
+        return span if is_known else NOTHING_KNOWN
+
     def truth(self, rule: Json, scope: Scope) -> Span:
         """Measure a rule in boolean position."""
         if not isinstance(rule, Mapping) or len(rule) != 1:
@@ -230,31 +241,34 @@ def margin(
     Budgets and `on_unknown` have no say in it.
     """
     spec = bundle.vocabulary.actions.get(action)
+    is_failsafe = spec is not None and spec.is_failsafe
     if not bundle.is_declared(action):
         return Margin(-inf, -inf, -inf)
-    if spec is not None and action in bundle.vocabulary.failsafes[-1:]:
+    if is_failsafe and action == bundle.vocabulary.failsafes[-1]:
         return Margin(inf, inf, inf)
     inputs = inputs_of(bundle, action, context, t_us, state)
     guarding = bundle.guarding(action)
     if not guarding:
-        sure = inf if bundle.vocabulary.unguarded == "allow" or (spec and spec.is_failsafe) else -inf
+        sure = inf if bundle.vocabulary.unguarded == "allow" or is_failsafe else -inf
         return Margin(sure, sure, sure)
-    measured = [(*_measured(policy, inputs), policy.id) for policy in guarding]
+    measured = [(*_measured(policy, inputs, is_failsafe=is_failsafe), policy.id) for policy in guarding]
     low, high = _least([span for span, _, _ in measured])
     nearest = min(measured, key=lambda item: (item[0].high, item[0].low))
     value = low if low == high else None
-    return Margin(value, low, high, nearest[1], nearest[2])
+    return Margin(value, low, high, any(is_instant for _, is_instant, _ in measured), nearest[2])
 
 
-def _measured(policy: Policy, inputs: Inputs) -> tuple[Span, bool]:
+def _measured(policy: Policy, inputs: Inputs, *, is_failsafe: bool) -> tuple[Span, bool]:
     measure = _Measure(inputs, PolicyMachine(inputs.look, inputs.recall))
-    rule = measure.truth(policy.rule, Scope(None))
-    spans = [rule if policy.effect == "require" else rule.negated()]
+    rule = measure.condition(policy.rule)
+    rule = rule if policy.effect == "require" else rule.negated()
+    limits = []
     for item in policy.limits:
-        active = measure.truth(item.when, Scope(None))
         inside = _least([_inside(limit, inputs) for limit in item.limits])
-        spans.append(_greatest([active.negated(), inside]))
-    return _least(spans), measure.is_instant
+        limits.append(_greatest([measure.condition(item.when).negated(), inside]))
+    if is_failsafe:  # denied by none, and limited where the rule permits
+        return _greatest([rule.negated(), _least(limits)]), measure.is_instant
+    return _least([rule, *limits]), measure.is_instant
 
 
 def _inside(limit: Limit, inputs: Inputs) -> Span:

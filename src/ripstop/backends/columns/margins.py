@@ -94,19 +94,21 @@ class Measure:
         rows: how many they have.
         spec: gives what declares a name.
         good: the rows in which everything that has been looked at can be used; the others are noted here.
+        is_failsafe: whether no policy can deny the action, only limit it.
     """
 
     columns: Mapping[str, object]
     rows: int
     spec: Callable[[str], SignalSpec | None]
     good: Rows
+    is_failsafe: bool
 
     @classmethod
     def of(cls, bundle: Bundle, action: str, columns: Mapping[str, object], rows: int) -> Measure:
         """Begin to measure the decisions about an action."""
         spec = Inputs(bundle, action, {}, 0, {}).spec
         is_settled = not bundle.is_declared(action) or action in bundle.vocabulary.failsafes[-1:]
-        return cls(columns, rows, spec, np.full(rows, not is_settled))
+        return cls(columns, rows, spec, np.full(rows, not is_settled), action in bundle.vocabulary.failsafes)
 
     def margins(self, guarding: Sequence[Policy]) -> ColumnMargins:
         """Measure the policies that guard the action; a row that is not `good` then is yet to be measured."""
@@ -131,11 +133,13 @@ class Measure:
             Unmeasurable: when that has to be done row by row.
         """
         rule = self._truth(policy.program.rule)
-        spans = [rule if policy.effect == "require" else rule.negated()]
+        rule, limits = rule if policy.effect == "require" else rule.negated(), []
         for item, when in zip(policy.limits, policy.program.whens, strict=True):
             inside = least([self._inside(limit) for limit in item.limits], self.rows)
-            spans.append(_greatest([self._truth(when).negated(), inside], self.rows))
-        return least(spans, self.rows)
+            limits.append(_greatest([self._truth(when).negated(), inside], self.rows))
+        if self.is_failsafe:
+            return _greatest([rule.negated(), least(limits, self.rows)], self.rows)
+        return least([rule, *limits], self.rows)
 
     def _truth(self, expr: Expr) -> Spans:
         if expr.op == "const":
