@@ -1,6 +1,8 @@
 """The stability model identified from live telemetry: when it speaks, when it does not, and what follows."""
 
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +21,8 @@ from ripstop.core.wire.frame import encode_frame
 from ripstop.risk import margin, swing_model
 from risk.test_identification import STEP_S, TWO, trace
 
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+
 SIGNALS = {name: SignalSpec(name) for name in ("angle_rad", "frequency_hz", "power_mw", "reserve_mw")}
 GRID = Vocabulary("grid", signals=SIGNALS)
 INDEX = {name: i for i, name in enumerate(sorted(SIGNALS))}
@@ -32,7 +36,7 @@ START_US = 1_700_000_000_000_000
 
 def ground(rule=RULE, **stability):
     book = replace(playbook(), stability=StabilityRule(0.3, identify=rule, **stability))
-    keys = {bus: bytes([9]) * 31 + bytes([i]) for i, bus in enumerate(BUSES)}
+    keys = {bus: bytes([9]) * 31 + bytes([i]) for i, bus in enumerate(rule.buses)}
     return ControlNode(ControlSettings(FLEET, beat_s=1.0, tick_s=1.0), book, COMMAND, Fleet(GRID, keys))
 
 
@@ -219,3 +223,32 @@ def test_a_rule_that_cannot_work_is_a_finding(changes, said):
         read_playbook(document() | {"stability": {"enter": 0.2, "identify": how | changes}})
     assert said in caught.value.message
     read_playbook(document() | {"stability": {"enter": 0.2, "identify": how}})
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # as in test_stability
+def test_damping_that_andes_loses_is_seen_in_what_its_machines_report():
+    pytest.importorskip("andes", reason="andes is not installed: `make oracles`")
+    from bench_stability import NOISE, STEP_S, readings, simulate, swings_of
+
+    machines = ("north", "south", "east", "west")
+    lines = tuple((one, other) for i, one in enumerate(machines) for other in machines[:i])
+    rule = replace(RULE, lines=lines, step_s=STEP_S, window_s=115.0, base_power=1.0)
+    names, found = ("power_mw", "frequency_hz", "angle_rad"), []
+    for damping in (0.1, 0.02):
+        node = ground(rule, damping_enter=0.02, damping_exit=0.025)
+        time, *columns = simulate(damping, 120.0, 1)
+        rng = np.random.default_rng(1)
+        for name, values, noise in zip(names, columns, NOISE, strict=True):
+            for bus, (times, read) in zip(machines, readings(time, values, noise, rng), strict=True):
+                rows = [
+                    (at(t).wall_us, v, 0, INDEX[name], 0)
+                    for t, v in zip(times[times > 0].tolist(), read[times > 0].tolist(), strict=True)
+                ]
+                for part in range(0, len(rows), 60):
+                    say(node, bus, rows[part : part + 60], 121.0)
+        (told,) = named(fit(node, 121.0), "margin.assessed")
+        truth = min(mode.damping for mode in swings_of(damping))
+        assert told["damping"] == pytest.approx(truth, rel=0.6)
+        assert told["damping_low"] <= truth
+        found.append(told["short"])
+    assert found == [False, True]

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ripstop.cli.arguments import add_command, add_json, add_top, add_verbs, source
-from ripstop.cli.output import print_json, print_notes, print_table, printable
+from ripstop.cli.output import counted, print_json, print_notes, print_table, printable
 
 if TYPE_CHECKING:
     from ripstop.cli.root import Subparsers
     from ripstop.risk.forecast import (
+        AdaptiveRadius,
         CrossingReport,
         Epoch,
         Evaluation,
@@ -89,7 +90,9 @@ def _add_eval(verbs: Subparsers) -> None:
     parser.add_argument("--confidence", type=float, default=0.9, help="of each interval (default 0.9)")
     parser.add_argument("--plot", metavar="FILE", help="draw forecasts beside what came (png, svg, pdf)")
     add_top(parser, "series", default=10)
-    add_json(parser, "scores: {persistence, ar, network}, forecast: {limit, series: [...], ...}, record")
+    add_json(
+        parser, "scores: {persistence, ar, network}, forecast: {limit, series: [...], ...}, adaptive, record"
+    )
     parser.set_defaults(func=run_eval)
 
 
@@ -185,7 +188,7 @@ def _told(epoch: Epoch) -> str:
 
 def run_eval(args: argparse.Namespace) -> int:
     """Judge, and tell what comes next."""
-    from ripstop.risk.forecast import Limit, evaluate, fit, read_model, read_series
+    from ripstop.risk.forecast import Limit, evaluate, fit, followed, read_model, read_series
 
     trained = read_model(args.model) if args.model else None
     step_s = args.step if args.step is not None or trained is None else trained.step_s
@@ -195,15 +198,20 @@ def run_eval(args: argparse.Namespace) -> int:
     if limit is None:
         limit = Limit(_usual_limit(found), args.side or "above")
     scores = evaluate(model, found.histories, limit, confidence=args.confidence)
-    ahead = _ahead(model, found, limit, args.confidence)
+    radii = followed(model, found.histories, confidence=args.confidence)
+    ahead = _ahead(model, found, limit, args.confidence, radii)
     if args.plot:
         _plot(model, found, ahead, args.plot)
     if args.json:
         whole = {"scores": scores.to_json(), "forecast": ahead.to_json()}
         record = None if model.record is None else model.record.to_json()
-        print_json(whole | {"record": record})
+        adaptive = {"coverage": radii.coverage, "paths": int(radii.paths.sum())}
+        print_json(whole | {"adaptive": adaptive, "record": record})
     else:
         _print_scores(scores, limit)
+        if radii.coverage is not None:
+            held = f"{100 * radii.coverage:.1f} % of {counted(int(radii.paths.sum()), 'path')}"
+            print(f"bands that adapt, as those of what comes next do, held {held}, one a horizon")
         _print_ahead(ahead, args.top)
     return int(scores.network is not None and scores.network.mae >= scores.ar.mae)
 
@@ -214,14 +222,17 @@ def _usual_limit(found: SeriesFile) -> float:
     return float(np.nanquantile(np.concatenate(found.histories), 0.9))
 
 
-def _ahead(model: Forecaster, found: SeriesFile, limit: Limit, confidence: float) -> CrossingReport:
+def _ahead(
+    model: Forecaster, found: SeriesFile, limit: Limit, confidence: float, radii: AdaptiveRadius
+) -> CrossingReport:
     import numpy as np
 
     newest = np.full((len(found.histories), model.window), np.nan)
     for row, history, late in zip(newest, found.histories, found.late, strict=True):
         seen = np.concatenate([row, history, np.full(min(late, model.window), np.nan)])
         row[:] = seen[-model.window :]
-    return model.forecast(newest, limit, names=found.names, confidence=confidence)
+    past = model.standardised(newest)
+    return model.answer(past, model.predict(past), limit, found.names, confidence, radii.radius())
 
 
 def _plot(model: Forecaster, found: SeriesFile, ahead: CrossingReport, path: str) -> None:

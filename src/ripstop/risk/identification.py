@@ -3,9 +3,10 @@
 Theory of operation. The model, discretised exactly (the injections run linearly between samples), predicts
 each sample from the one before; inertia, damping, stiffnesses and a constant offset a bus are fitted to the
 prediction errors of speeds (machines) and angles (loads): close to maximum likelihood where what is not
-measured is a white disturbance of power. Noise of the meters is not in the model: it biases the estimate and
-makes successive errors correlate, which is tested. What no injection has excited cannot be told: then the
-Jacobian is singular.
+measured is a white disturbance of power. Noise of the meters and disturbances that last (a load that nobody
+measures) are not in the model: they bias the estimate and make successive errors correlate, which is tested.
+Then the swings are measured without this model (`subspace`). What no injection has excited cannot be told:
+then the Jacobian is singular.
 
 References:
     Ljung (1999), System Identification, 2nd ed., 7.2 and 9.4 (prediction errors, covariance).
@@ -27,6 +28,7 @@ from scipy.special import stdtrit
 
 from ripstop.risk.errors import RiskInputError
 from ripstop.risk.inputs import as_numbers
+from ripstop.risk.subspace import Swings, measured_swings
 from ripstop.risk.swing import Floats, Ints, SwingModel, assemble, line_ends, swing_model
 
 UNEVEN = 0.01  # of the step; more jitter than that is a gap
@@ -69,6 +71,8 @@ class Identified:
         explained: how much better a model of the earlier samples predicts those that were held out, one step
             ahead, than their mean or the last sample does: 1 less the ratio of the squared errors, of the bus
             that is predicted worst. NaN where nothing was held out.
+        swings: measured without the model where its errors correlate, and the record is long enough; None
+            where the model's own count.
     """
 
     model: SwingModel
@@ -80,6 +84,7 @@ class Identified:
     notes: tuple[str, ...]
     _fit: _Fit
     explained: float = math.nan
+    swings: Swings | None = None
 
     def draw(self, count: int, *, rng: np.random.Generator) -> list[SwingModel | None]:
         """Draw models from the estimate's distribution; None where a draw has no operating point."""
@@ -267,9 +272,19 @@ def identify(
     low, high = (
         dict(zip(names, problem.read(fit.estimate + side * half)[:3], strict=True)) for side in (-1.0, 1.0)
     )
-    correlation, notes = _doubts(problem, fit, half)
+    correlation = _correlation(fit.errors)
+    # Under whiteness a correlation deviates by 1 / sqrt(samples) (Bartlett).
+    is_doubtful = abs(correlation) > 4.0 / np.sqrt(len(fit.errors))
+    swings = _swings(problem, model) if is_doubtful else None
+    notes = _notes(problem, fit, half, f"{correlation:.2f}" if is_doubtful else "", swings)
     k = problem.read(fit.estimate)[2]
-    return Identified(model, k, low, high, confidence, correlation, notes, fit, explained)
+    return Identified(model, k, low, high, confidence, correlation, notes, fit, explained, swings)
+
+
+def _swings(problem: _Problem, model: SwingModel) -> Swings | None:
+    heavy = problem.machine
+    count = int(heavy.sum()) - len(np.unique(model.islands[heavy]))
+    return measured_swings(problem.step_s, problem.speed[:, heavy], problem.power, count)
 
 
 def _problem(telemetry: Telemetry, ends: ArrayLike | None, machines: ArrayLike | None) -> _Problem:
@@ -352,18 +367,26 @@ def _root(problem: _Problem, jacobian: Floats, errors: Floats) -> Floats:
     return np.asarray(np.sqrt(variance) * (turn.T / size) / length[:, None])
 
 
-def _doubts(problem: _Problem, fit: _Fit, half: Floats) -> tuple[float, tuple[str, ...]]:
-    """Give the correlation of successive errors, and what to say about it and about wide intervals."""
-    errors = fit.errors - fit.errors.mean(axis=0)
+def _correlation(errors: Floats) -> float:
+    """Give the correlation of successive errors, of the bus where it is farthest from 0."""
+    errors = errors - errors.mean(axis=0)
     products, squares = (errors[1:] * errors[:-1]).sum(axis=0), (errors**2).sum(axis=0)
     each = np.divide(products, squares, out=np.zeros_like(products), where=squares > 0)
-    worst = float(each[np.abs(each).argmax()])
+    return float(each[np.abs(each).argmax()])
+
+
+def _notes(
+    problem: _Problem, fit: _Fit, half: Floats, correlation: str, swings: Swings | None
+) -> tuple[str, ...]:
+    """Say what errors that correlate mean, and which intervals are wide."""
     notes = []
-    # Under whiteness a correlation deviates by 1 / sqrt(samples) (Bartlett).
-    if abs(worst) > 4.0 / np.sqrt(len(errors)):
+    if correlation:
+        rest = "its intervals are too narrow"
+        if swings is not None:
+            rest += "; the swings and their damping are measured without it"
         notes.append(
-            f"successive prediction errors correlate by {worst:.2f}: the meters are noisy or a state is "
-            "missing, and the intervals are too narrow"
+            f"successive errors of the model correlate by {correlation}: the meters are noisy, or loads that "
+            f"nobody measures change, and {rest}"
         )
     _, m, lines = problem.sizes
     named = problem.names()
@@ -372,7 +395,7 @@ def _doubts(problem: _Problem, fit: _Fit, half: Floats) -> tuple[float, tuple[st
     wide = [named[i] for i in range(m + n + lines) if half[i] > abs(value[i])]
     if wide:
         notes.append(f"hardly identified: {', '.join(wide)}")
-    return worst, tuple(notes)
+    return tuple(notes)
 
 
 def _derivative(of: Callable[[Floats], Floats], at: Floats) -> Floats:

@@ -8,7 +8,7 @@ headroom of an identified model carry intervals, by drawing models from the esti
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -160,9 +160,15 @@ def margin(
     seed = check_seed(seed)
     draws = check_whole("draws", draws, "C0715", least=20, below=1 << 20)
     given = model.model if isinstance(model, Identified) else model
+    swings = model.swings if isinstance(model, Identified) else None
+    if swings is not None:  # what the model says of damping is not believed
+        given = replace(given, damping=np.maximum(given.damping, 0.0))
     growth = _direction(given, direction)
     taken = _share(given, growth, share)
     eigenvalues, damping, limits = _figures(given, growth, taken)
+    if swings is not None and eigenvalues is not None:
+        eigenvalues, damping = swings.eigenvalues, swings.damping
+        limits["damping"] = 0.0 if _grows(eigenvalues) else math.inf
     limit = min(limits, key=lambda name: limits[name])
     headroom = limits[limit]
     bounds = (damping, damping, headroom, headroom)
@@ -301,10 +307,12 @@ def _bounds(
     """Give the ends of both intervals: quantiles of models drawn from what was identified."""
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, PURPOSE])))
     figures: list[tuple[float, float]] = []
-    for model in found.draw(draws, rng=rng):
-        if model is None:
+    for drawn in found.draw(draws, rng=rng):
+        if drawn is None:
             figures.append((-1.0, 0.0))
             continue
+        known = found.swings is None
+        model = drawn if known else replace(drawn, damping=np.maximum(drawn.damping, 0.0))
         _, damping, limits = _figures(model, growth, taken, ROUGHLY)
         figures.append((damping, min(limits.values())))
     tail = (1.0 - found.confidence) / 2.0
@@ -312,7 +320,8 @@ def _bounds(
     # Of two infinite neighbours NumPy's interpolation makes NaN: take an observed one.
     low = np.quantile(table, tail, axis=0, method="lower")
     high = np.quantile(table, 1.0 - tail, axis=0, method="higher")
-    return float(low[0]), float(high[0]), float(low[1]), float(high[1])
+    least, most = (low[0], high[0]) if found.swings is None else found.swings.between(found.confidence)
+    return float(least), float(most), float(low[1]), float(high[1])
 
 
 def _plain(value: float) -> float | None:

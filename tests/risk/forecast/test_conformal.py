@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ripstop.risk import RiskInputError
-from ripstop.risk.forecast import AdaptiveRadius, Limit, fit
+from ripstop.risk.forecast import AdaptiveRadius, Limit, evaluate, fit, followed
 from ripstop.risk.forecast.conformal import radius, scores_of
 from ripstop.risk.forecast.series import windows_of
 
@@ -75,3 +75,24 @@ def test_a_confidence_or_gain_that_is_none_is_refused(settings: dict[str, float]
     with pytest.raises(RiskInputError) as caught:
         AdaptiveRadius(np.ones((1, 9)), 1, **settings)
     assert caught.value.code == "C0715"
+
+
+def test_bands_that_follow_a_history_hold_their_promise_where_fixed_ones_do_not() -> None:
+    rng = np.random.default_rng(8)
+    size = np.where(np.arange(12_000) < 9_500, 1.0, 3.0)  # it grows rough once the errors were taken
+    rows = [np.cumsum(rng.normal(0.0, size)) * 0.1 + np.sin(np.arange(12_000) / 30) for _ in range(4)]
+    model = fit(rows, window=20, horizon=10)
+    assert evaluate(model, rows, Limit(10.0)).ar.coverage < 0.7
+    radii = followed(model, rows)
+    assert radii.paths.tolist() == [210] * 4
+    assert radii.coverage == pytest.approx(0.9, abs=0.05)
+
+
+def test_a_history_too_short_or_full_of_holes_leaves_its_band_as_it_was() -> None:
+    rng = np.random.default_rng(9)
+    whole = rng.normal(size=4000)
+    model = fit([whole], window=20, horizon=10)
+    holes = np.where(np.arange(4000) % 40 < 20, np.nan, whole)
+    radii = followed(model, [whole[:15], holes, whole])
+    assert radii.paths.tolist()[0] == 0 < radii.paths.tolist()[2]
+    assert radii.radius()[0] == AdaptiveRadius(model.errors.scores, 1).radius()[0]

@@ -1,13 +1,15 @@
 """The stability margin from live telemetry: a model fitted, held against what it has not seen, and asked.
 
 A fit that is not good enough says nothing: what it would say of the damping may be off by any factor, either
-way. So a finding is a report, or the reason why there is none.
+way. Where the swings were measured without it, they tell the damping, and the headroom is what the reserves
+leave; its lower end is 0, for nothing says where the power flow ends. So a finding is a report, or the reason
+why there is none.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -46,9 +48,11 @@ def find_margin(stretch: Stretch, rule: IdentifyRule, seed: int) -> Finding:
         )
         explained = found.explained if math.isfinite(found.explained) else 0.0
         doubt = _doubt(explained, found.correlation, rule)
-        if doubt:
+        if doubt and found.swings is None:
             return Finding(None, doubt, explained, found.correlation, samples)
         report = margin(found, draws=DRAWS, seed=seed)
+        if doubt:
+            report = _by_reserve(report, doubt)
     except RiskInputError as error:
         return Finding(None, f"{error.code}: {error.message}", samples=samples)
     wide = report.damping_high - report.damping_low
@@ -56,6 +60,20 @@ def find_margin(stretch: Stretch, rule: IdentifyRule, seed: int) -> Finding:
         reason = f"the damping is known to {wide:.2f} only, expected {rule.widest:g}"
         return Finding(None, reason, explained, found.correlation, samples)
     return Finding(report, "", explained, found.correlation, samples)
+
+
+def _by_reserve(report: StabilityReport, doubt: str) -> StabilityReport:
+    """Keep what does not rest on the model: the swings, and the reserves."""
+    left = dict(report.limits)["reserve"]
+    return replace(
+        report,
+        headroom=left,
+        headroom_low=0.0,
+        headroom_high=left,
+        limit="reserve" if math.isfinite(left) else "none",
+        limits=(("reserve", left),),
+        notes=(*report.notes, f"headroom is what the reserves leave: {doubt}"),
+    )
 
 
 def _doubt(explained: float, correlation: float, rule: IdentifyRule) -> str:

@@ -7,7 +7,7 @@ from ripstop.risk.forecast.conformal import AdaptiveRadius
 from ripstop.risk.forecast.crossing import CrossingReport, Limit
 from ripstop.risk.forecast.csvseries import SeriesFile, read_series
 from ripstop.risk.forecast.drift import Bet
-from ripstop.risk.forecast.evaluation import Evaluation, ahead_of, evaluate, reliability
+from ripstop.risk.forecast.evaluation import Evaluation, ahead_of, evaluate, followed, reliability
 from ripstop.risk.forecast.failure import failure_probabilities
 from ripstop.risk.forecast.forecaster import Forecaster, fit, fit_each
 from ripstop.risk.forecast.onnxfile import read_model, write_model
@@ -37,6 +37,7 @@ __all__ = [
     "failure_probabilities",
     "fit",
     "fit_each",
+    "followed",
     "read_model",
     "read_series",
     "reliability",

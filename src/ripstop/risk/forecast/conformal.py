@@ -6,14 +6,16 @@ the scores' quantile then holds the whole path at once, and so bounds the time a
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
 from ripstop.risk.forecast.series import Floats
 from ripstop.risk.settings import check_share
 
-RECENT = 200
-"""Scores that the adaptive radius goes by."""
+RECENT = 6.0
+"""Promised misses among the scores that the adaptive radius goes by: enough for a quantile, and no older."""
 
 
 def scores_of(errors: Floats, spread: Floats) -> Floats:
@@ -63,7 +65,7 @@ class AdaptiveRadius:
     def __init__(self, scores: Floats, count: int, *, confidence: float = 0.9, gain: float = 0.02) -> None:
         self._miss = 1.0 - check_share("confidence", confidence, "C0715", ends=False)
         self._gain = check_share("gain", gain, "C0715", ends=False)
-        kept = scores[:, -RECENT:]
+        kept = scores[:, -math.ceil(RECENT / self._miss) :]
         self._scores = np.broadcast_to(kept, (count, kept.shape[1])).copy()
         self._level: Floats = np.full(count, self._miss)
         self.paths: NDArray[np.int64] = np.zeros(count, np.int64)

@@ -11,10 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 from ripstop.risk.calibration import Calibration, auc, brier, calibrate
 from ripstop.risk.errors import RiskInputError
 from ripstop.risk.forecast.autoregression import Autoregression
+from ripstop.risk.forecast.conformal import AdaptiveRadius, scores_of
 from ripstop.risk.forecast.crossing import CrossingReport, Limit, first_step
 from ripstop.risk.forecast.forecaster import PATHS, Forecaster, errors_of
 from ripstop.risk.forecast.record import Score
-from ripstop.risk.forecast.series import Floats, Windows, checked_histories, windows_of
+from ripstop.risk.forecast.series import PARTS, Floats, Windows, checked_histories, windows_of
 from ripstop.risk.settings import check_share
 
 RESAMPLES = 2000
@@ -80,6 +81,32 @@ def reliability(
     report = model.answer(judge.past, model.predict(judge.past), limit, tuple(range(len(judge))), 0.9)
     asked, steps = _crossings(model, judge, limit)
     return calibrate(report.probability[asked], np.isfinite(steps)[asked]) if asked.any() else None
+
+
+def followed(
+    model: Forecaster, histories: Sequence[ArrayLike] | ArrayLike, *, confidence: float = 0.9
+) -> AdaptiveRadius:
+    """Adapt the bands along the last 17.5 % of each history, a forecast a horizon, and tell how they held.
+
+    Raises:
+        RiskInputError: C0751 for histories, C0715 for the confidence.
+    """
+    rows, window, horizon = checked_histories(histories), model.window, model.horizon
+    most = max(round(PARTS[3] * len(row)) // horizon for row in rows)
+    scores = np.full((len(rows), most), np.nan)
+    for at, row in enumerate(rows):
+        count = min(round(PARTS[3] * len(row)), len(row) - window) // horizon
+        if count < 1:
+            continue
+        ends = len(row) - horizon * np.arange(count, 0, -1)
+        past = model.standardised(np.stack([row[end - window : end] for end in ends]))
+        came = np.stack([row[end : end + horizon] for end in ends])
+        wrong = (came - model.mean[:, None]) / model.scale[:, None] - model.predict(past)
+        scores[at, most - count :] = scores_of(wrong, model.errors.spread)
+    radii = AdaptiveRadius(model.errors.scores, len(rows), confidence=confidence)
+    for column in scores.T:
+        radii.update(column, radii.radius())
+    return radii
 
 
 def ahead_of(
