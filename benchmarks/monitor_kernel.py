@@ -17,7 +17,7 @@ MOST_SIGMA, FIRST_TESTED = 1000.0, 3
 _PARTS = (4, 6, 8)  # what there is room for in 64 bytes
 _DAY_US = 86_400_000_000
 _UNKNOWN = -128
-_FAR = 100.0
+_FAR, _GLITCHES, _MOST_FAR, _LET_OFF_EVERY, _WILD = 100.0, 7, 15, 64, 4.0
 _LOOK_EVERY, _STILL_WEIGHT, _NEAR_SHARE, _USUAL_LOOKS, _MOST_LOOKS = 16, 15.0, 0.03, 4, 15
 
 
@@ -68,7 +68,15 @@ def _end_of_part(part, mean, usual, floor, day, codes, gain):  # type: ignore[no
 
 
 @njit(cache=True)
-def _scores(values, t_us, c, out):  # type: ignore[no-untyped-def]  # compiled
+def _anew(a, b, c):  # type: ignore[no-untyped-def]  # compiled
+    """The middle of the first three readings where one of them is wild beside the others, else no number."""
+    low, high = min(a, b, c), max(a, b, c)
+    middle, wide = max(min(a, b), min(max(a, b), c)), high - low
+    return middle if min(middle - low, high - middle) * _WILD < wide and wide > abs(middle) else np.nan
+
+
+@njit(cache=True)
+def _scores(values, t_us, c, far, out):  # type: ignore[no-untyped-def]  # compiled
     x = values[0]
     level = fast = slow = x
     ends = np.full((4, 2), x)  # of the value, the fast and the slow mean, and of the unrest, from 0
@@ -98,12 +106,17 @@ def _scores(values, t_us, c, out):  # type: ignore[no-untyped-def]  # compiled
         fast += max(c[1], fresh) * (x - fast)
         unrest += max(c[1], fresh) * (distance - unrest)
         slow += max(c[2], fresh) * (x - slow)
-        limit = c[10] * usual * np.sqrt(max(distance / usual / _FAR, 1.0))
+        limit = c[10] * usual
+        if distance > _FAR * usual:
+            far = min(far + 1, _MOST_FAR)
+            limit *= np.sqrt(distance / usual / _FAR) if far > _GLITCHES else 1.0
         clipped = min(max(away, -limit), limit)
         gain, before = max(c[0], fresh), level
         level += gain * clipped
         for k, value in enumerate((x, fast, slow, unrest)):
             news += c[4 + k] * _beyond(value, ends[k], wide)
+        if n % _LET_OFF_EVERY == 0:
+            far = max(far - 1, 0)
         if n % _LOOK_EVERY == 0:
             is_still = x == looked and abs(x - fast) < _NEAR_SHARE * np.sqrt(variance)
             still = min(still + 1, _MOST_LOOKS) if is_still else 0
@@ -123,8 +136,12 @@ def _scores(values, t_us, c, out):  # type: ignore[no-untyped-def]  # compiled
 
 def kernel_scores(values: np.ndarray, t_us: np.ndarray, constants: np.ndarray) -> np.ndarray:
     """The score of each reading of a series."""
-    out = np.empty(len(values))
-    _scores(values, t_us, constants, out)
+    out = np.zeros(len(values))
+    middle = _anew(*values[:3]) if len(values) > 2 else np.nan
+    if np.isnan(middle):
+        _scores(values, t_us, constants, 0, out)
+    else:
+        _scores(np.append(middle, values[3:]), t_us[2:], constants, _GLITCHES + 1, out[2:])
     return out
 
 

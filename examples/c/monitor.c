@@ -3,14 +3,14 @@
 #include <math.h>
 #include <string.h>
 
-enum { UNKNOWN = -128, MOST_CODE = 127, FORGET_EVERY = 1024, MOST_SEEN = 255, FIRST_TESTED = 3 };
-enum { LOOK_EVERY = 16, USUAL_LOOKS = 4, MOST_LOOKS = 15 };
+enum { UNKNOWN = -128, MOST_CODE = 127, FORGET_EVERY = 1024, MOST_SEEN = 15, FIRST_TESTED = 3 };
+enum { LOOK_EVERY = 16, USUAL_LOOKS = 4, MOST_LOOKS = 15, GLITCHES = 7, MOST_FAR = 15, LET_OFF_EVERY = 64 };
 static const float STILL_WEIGHT = 15.0f, NEAR_SHARE = 0.03f;
 static const int64_t PART_US = INT64_C(86400000000) / MONITOR_PARTS;
 static const float LEVEL_GAIN = 0.0081f, FAST_GAIN = 0.066f, SLOW_GAIN = 0.011f, MATURE = 3800.0f, CLIP = 2.3f;
 static const float WEIGHTS[4] = {40.0f, 48.0f, 72.0f, 65.0f}; /* of news of the value, the two means, the unrest */
 static const float LEVEL_WEIGHT = 0.26f, DAY_WEIGHT = 22.0f, DAY_GAIN = 0.29f, DAY_CLIP = 4.0f, DAY_STEPS = 16.0f;
-static const float FAR = 100.0f, FLOOR_SHARE = 0.01f, RANGE_FLOOR = 0.05f, TINY = 1e-9f, SMALL_SAMPLE = 8.0f;
+static const float FAR = 100.0f, WILD = 4.0f, FLOOR_SHARE = 0.01f, RANGE_FLOOR = 0.05f, TINY = 1e-9f, SMALL_SAMPLE = 8.0f;
 static const float PEAK_BASE = 6.0f, PEAK_DECAY = 0.002f, PEAK_GAIN = 0.5f, MOST_SIGMA = 1000.0f, FORGET = 0.01f;
 
 static float greater(float a, float b) { return a > b ? a : b; }
@@ -51,12 +51,25 @@ static void begin_days(monitor *self, float anchor)
 
 static float first(monitor *self, float value, int64_t t_us)
 {
+    *self = (monitor){0};
     self->count = 1;
     self->level = self->fast = self->slow = value;
     self->peak = PEAK_BASE;
     self->turn = (uint32_t)(t_us / PART_US) + 1;
     begin_days(self, value);
     return 0.0f;
+}
+
+/* Begin anew, once, where of the first three readings two agree and the third is wild beside them. */
+static int has_begun_wild(monitor *self, float value, int64_t t_us)
+{
+    float one = self->anchor, two = 2.0f * self->fast - one; /* of two readings the fast mean is the middle */
+    float least = fminf(fminf(one, two), value), most = fmaxf(fmaxf(one, two), value), wide = most - least;
+    float middle = fmaxf(fminf(one, two), fminf(fmaxf(one, two), value));
+    if (self->far > GLITCHES || !(fminf(middle - least, most - middle) * WILD < wide && wide > fabsf(middle))) { return 0; }
+    first(self, middle, t_us);
+    self->far = GLITCHES + 1;
+    return 1;
 }
 
 /* Keep a part's mean in a byte; where that does not reach, the step doubles for all parts. */
@@ -160,6 +173,7 @@ float monitor_observe(monitor *self, float value, int64_t t_us)
 {
     if (!(fabsf(value) < MONITOR_BEYOND)) { return INFINITY; }
     if (self->count == 0) { return first(self, value, t_us); }
+    if (self->count == 2 && has_begun_wild(self, value, t_us)) { return 0.0f; }
     float n = (float)self->count, fresh = 1.0f / (n + 1.0f);
     float away = value - self->level, distance = fabsf(away), magnitude = fabsf(self->level);
     float floor = greater(FLOOR_SHARE * magnitude, TINY), wide = RANGE_FLOOR * magnitude + TINY;
@@ -181,7 +195,10 @@ float monitor_observe(monitor *self, float value, int64_t t_us)
     if (self->count % LOOK_EVERY == 0) { news += look(self, value, deviation); }
     float score = self->count < FIRST_TESTED ? 0.0f : LEVEL_WEIGHT * sigma / self->peak + news * n / (n + MATURE);
     float limit = CLIP * usual;
-    if (distance > FAR * usual) { limit *= sqrtf(distance / usual / FAR); }
+    if (distance > FAR * usual) {
+        if (self->far < MOST_FAR) { self->far++; }
+        if (self->far > GLITCHES) { limit *= sqrtf(distance / usual / FAR); }
+    }
     float clipped = distance > limit ? copysignf(limit, away) : away;
     gain = greater(LEVEL_GAIN, fresh);
     self->level += gain * clipped;
@@ -194,6 +211,7 @@ float monitor_observe(monitor *self, float value, int64_t t_us)
         forget(self);
         self->level = level;
     }
+    if (self->count % LET_OFF_EVERY == 0 && self->far > 0) { self->far--; }
     self->count++;
     return score;
 }

@@ -17,7 +17,7 @@ enum { MONITOR_PARTS = 6 };
 typedef struct {
     uint32_t count;
     int8_t parts[MONITOR_PARTS], exponent; /* what the fast mean was when that part of the day ended, in steps */
-    uint8_t seen;                          /* how many parts have ended */
+    uint8_t seen : 4, far : 4;             /* how many parts have ended; readings that were far, up to 15 each */
     uint32_t turn;                         /* which part of a day since 1970 comes next */
     float level, variance, fast, slow, unrest, peak, anchor, greatest;
     uint8_t looked, looks;    /* what was read at the last look, hashed; looks that found it still: longest, now */

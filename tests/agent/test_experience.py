@@ -87,7 +87,7 @@ def test_signals_that_nobody_declared_are_saved_too():
     assert again.sense({"load": 30.0}, now)[0].alarms["load"].kind == "level"
 
 
-def saved_with(state, version=1, boot="b"):
+def saved_with(state, version=2, boot="b"):
     return Restored(learned=pack(SavedMonitors(version, boot, (SavedMonitor("load", "", state),))))
 
 
@@ -96,7 +96,7 @@ def saved_with(state, version=1, boot="b"):
     [
         (Restored(learned=b"\xff\xff"), "W0102"),
         (Restored(learned=pack(SavedMonitor("load", "", b""))), "W0102"),
-        (saved_with(b"", version=2), "W0102"),
+        (saved_with(b"", version=1), "W0102"),
         (saved_with(b"\0" * 63), "C0371"),
         (saved_with(b"\xff" * 64), "C0371"),
     ],

@@ -12,6 +12,7 @@ from typing import Any
 
 import nats
 import pytest
+from dulwich import porcelain
 
 from ripstop.core.messages import Tick
 from ripstop.core.wire.cbor import decode
@@ -56,13 +57,23 @@ async def ticks_heard(url: str) -> list[Tick]:
     return ticks
 
 
-def test_a_client_by_others_listens_with_the_url_that_is_printed(tmp_path: Path) -> None:
+def test_in_a_checkout_it_releases_its_own_policies_and_a_client_by_others_listens(
+    tmp_path: Path,
+) -> None:
+    outer = porcelain.init(str(tmp_path))
+    porcelain.commit(outer, b"outer", author=b"A <a@b.c>", committer=b"A <a@b.c>")
+    outer.close()
+
     async def run() -> None:
         async with up(tmp_path / "data", "--fleet", "city", "--json") as process:
-            async with asyncio.timeout(30):
-                told = json.loads(await process.stdout.readline())
+            told = {"event": ""}
+            events = []
             while told["event"] != "up":
-                told = json.loads(await process.stdout.readline())
+                async with asyncio.timeout(30):
+                    told = json.loads(await process.stdout.readline())
+                events.append(told["event"])
+            assert "release.published" in events
+            assert "commit.refused" not in events
             first, second = await ticks_heard(told["observer"])
             assert second.number == first.number + 1
 

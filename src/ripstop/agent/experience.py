@@ -22,7 +22,7 @@ from .settings import LEARNED, Restored
 
 EVERY_US = 600_000_000
 MOST_SAVED = 1024
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,6 +116,7 @@ def _options(args: argparse.Namespace) -> ServiceOptions:
 
 def _own_policies(data: Path) -> Path:
     """Give the data folder's own policies, begun with those that come with Ripstop."""
+    from ripstop.control.store.git import PolicyRepository
     from ripstop.core.shipped import shipped
 
     folder = data / "policies"
@@ -123,6 +124,8 @@ def _own_policies(data: Path) -> Path:
         data.mkdir(parents=True, exist_ok=True, mode=0o700)
         shutil.copytree(shipped("policies") / "drones", folder / "drones")
         shutil.copytree(shipped("vocabularies"), folder / "vocabularies")
+    if not (folder / ".git").exists():  # else a checkout around it would be the store
+        PolicyRepository.begin(folder).close()
     return folder
 
 

@@ -55,6 +55,25 @@ def test_a_level_that_moved_for_good_is_accepted_in_the_end():
     assert not any(alarms[-1000:])
 
 
+@pytest.mark.parametrize("size", [8.0, 30.0, 1e3, 1e6])
+def test_a_level_that_moved_for_good_is_accepted_some_minutes_after_the_hold(size):
+    monitor = Monitor(hold_s=600.0)
+    feed(monitor, noise(2_000))
+    alarms = [f.kind == "level" for f in feed(monitor, noise(2_000, seed=2, level=10.0 + size), 2_000)]
+    assert all(alarms[:3])
+    assert sum(alarms[900:]) <= 3
+
+
+@pytest.mark.parametrize("rest", [0, 300])
+@pytest.mark.parametrize("most", [1, 3, 8])
+def test_what_is_counted_does_not_alarm_for_ever(most, rest):
+    rng = stream(most, "counts")
+    monitor = Monitor(hold_s=600.0)
+    counts = [0] * rest + [min(int(rng.uniform(0, most + 1)), most) for _ in range(6_000)]
+    found = feed(monitor, counts)
+    assert sum(f.kind == "level" for f in found[2_000:]) <= 40
+
+
 def test_noise_alarms_for_its_level_at_most_three_times_in_ten_thousand_readings():
     found = feed(held(), [v + 40.0 for v in noise(50_000)])
     assert sum(f.alarm and f.kind == "level" for f in found) <= 15

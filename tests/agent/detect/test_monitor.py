@@ -1,3 +1,4 @@
+import copy
 import math
 
 import pytest
@@ -68,12 +69,53 @@ def test_a_signal_that_has_rested_at_0_is_known_within_some_hundred_readings_of_
     assert sum(f.alarm for f in found) < 300
 
 
-def test_a_glitch_among_sound_readings_hides_what_follows_for_some_dozens_of_readings_at_most():
+def swing(count, seed=1):
+    """A signal that swings by 3 about 20 every 288 readings, and its noise."""
+    return [3.0 * math.sin(math.tau * i / 288) + v for i, v in enumerate(noise(count, seed, 20.0, 0.5))]
+
+
+def sees(monitor, fault, t_us):
+    """Whether a fault of three readings is seen by a monitor that has learned as much."""
+    other = copy.deepcopy(monitor)
+    return any(other.observe(fault + away, t_us + i * SECOND).alarm for i, away in enumerate((0.0, 0.5, 1.0)))
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+@pytest.mark.parametrize("size", [10.0, 100.0, 1e6])
+@pytest.mark.parametrize("before", [noise(2_016, level=20.0), swing(2_016)], ids=["noise", "swing"])
+def test_after_glitches_a_fault_is_seen_at_once(before, size, count):
     monitor = Monitor()
-    feed(monitor, [*noise(2_000, level=20.0), -9999.0])
-    assert monitor.mean == pytest.approx(20.0, abs=0.5)
-    feed(monitor, noise(50, seed=2, level=20.0), start_s=2_001)
-    assert monitor.observe(40.0, 2_100 * SECOND).alarm
+    feed(monitor, before)
+    usual, deviation = monitor.mean, monitor.deviation
+    feed(monitor, [usual - size * deviation] * count, len(before))
+    for second, value in enumerate(before[:300], len(before) + count):
+        assert sees(monitor, monitor.mean + 6.0 * deviation, second * SECOND)
+        monitor.observe(value, second * SECOND)
+
+
+@pytest.mark.parametrize("place", [0, 1, 2, 3, 6])
+@pytest.mark.parametrize("wild", [0.0, -9999.0, 1e6, 1e30])
+@pytest.mark.parametrize("hold_s", [0.0, 600.0])
+def test_a_wild_reading_among_the_first_hides_nothing_for_long(hold_s, wild, place):
+    monitor, values = Monitor(hold_s=hold_s), noise(200, level=20.0)
+    found = feed(monitor, [*values[:place], wild, *values[place:]])
+    assert sum(f.alarm for f in found) <= 3
+    assert sees(monitor, 26.0, 201 * SECOND)
+
+
+@pytest.mark.parametrize("wild", [100.0, 1e6, 1e30])
+def test_what_comes_again_and_again_is_no_glitch(wild):
+    monitor = Monitor()
+    feed(monitor, noise(2_000, level=20.0))
+    alarms = [f.alarm for f in feed(monitor, noise(3_000, seed=2, level=wild, deviation=wild / 20), 2_000)]
+    assert all(alarms[:8])
+    assert not any(
+        f.kind == "level" and f.sigma > 6 for f in feed(monitor, noise(99, 3, wild, wild / 20), 5_000)
+    )
+
+
+def test_readings_that_change_between_two_from_the_beginning_are_learned():
+    assert not any(f.alarm for f in feed(Monitor(), [0.0, 1.0] * 2_000)[300:])
 
 
 @given(st.lists(st.floats(allow_nan=True, allow_infinity=True), max_size=200))
@@ -285,6 +327,19 @@ def test_a_state_is_64_bytes_and_goes_on_where_it_was():
         a, b = (m.observe(value, (3_000 + i) * SECOND) for m in (monitor, other))
         assert b.score == pytest.approx(a.score, rel=0.03, abs=1e-3)  # half-long ends: 2**-7 of a range
         assert a.kind == b.kind
+
+
+@pytest.mark.parametrize(
+    ("value", "spread"),
+    [(3.5e38, 0.0), (1e300, 0.0), (-1.7e308, 0.0), (1e20, 0.05), (3e37, 0.05), (-1e300, 0.05), (1e-30, 0.05)],
+)
+def test_a_restart_is_no_alarm_however_large_the_readings(value, spread):
+    monitor, other = Monitor(), Monitor()
+    values = [value * (1.0 + spread * away) for away in noise(2_000, level=0.0)]
+    feed(monitor, values[:1_000])
+    other.restore(monitor.state())
+    assert other.deviation == pytest.approx(monitor.deviation, rel=1e-6)
+    assert sum(f.alarm for f in feed(other, values[1_000:], 1_000)) <= 1
 
 
 def test_a_state_goes_on_under_another_clock():

@@ -7,8 +7,10 @@ itself. Two questions are asked of it, each with its own memory:
   weighted deviations, with a floor of 1 % of the declared range (else of |mean|) under the deviation, since a
   quiet series would otherwise alarm on its own rounding. Gains are max(gain, 1/(n+1)), so the first readings
   count alike. What is learned of a reading is clipped at 2.3 deviations: an outlier moves the level little,
-  and a level that moved for good is accepted in the end. Beyond 100 deviations the clip grows with the root
-  of the distance: a signal that has rested at 0 has told nothing of its scale, and is to be known soon.
+  and a level that moved for good is accepted in the end. From the eighth reading beyond 100 deviations on
+  (one in 64 readings is let off) the clip grows with the root of the distance: a few glitches blind nobody,
+  while a signal that has rested at 0 has told nothing of its scale, and is to be known soon. Where one of
+  the first three readings is wild beside the others, they are learned anew without it.
 - Does it take the signal where it has **never been**? Four statistics (the value, a fast and a slow mean of
   it, the mean of its unrest) each keep the range they have been in, and a fifth, how far the fast mean is
   from what it was at this time of day, its greatest (agent.detect.day). What goes beyond its range scores by
@@ -26,18 +28,21 @@ real anomaly reaches on the Numenta Anomaly Benchmark. benchmarks/bench_monitor.
 says what the choice comes to on data that it has not seen. Novelty is its own peak-hold: what was reached
 once is inside the range. The level's alarm has one too (agent.detect.peaks).
 
-With `hold_s` a reading that alarms for its level is *not learned*, for so long: a fault does not become the
-usual while it lasts, and a sensor that is good again is recognised. Meanwhile the expectation goes on along
-the trend and the tolerance widens, to twice at the end; then a level that has moved for good is accepted.
+With `hold_s` a reading that alarms for its level is *not learned*, for so long from the first of them: a
+fault does not become the usual while it lasts, and a sensor that is good again is recognised. Meanwhile the
+expectation goes on along the trend and the tolerance widens, to twice at the end. Then what alarms is learned
+until there was none for so long: a level that has moved for good, or a signal that is like that.
 
 References:
     Finch (2009), Incremental calculation of weighted mean and variance; Huber (1964), Robust estimation of a
-    location parameter (clipping); Lavin and Ahmad (2015), Evaluating real-time anomaly detection algorithms.
+    location parameter (clipping); Dean and Dixon (1951), Simplified statistics for small numbers of
+    observations (the first three); Lavin and Ahmad (2015), Evaluating real-time anomaly detection algorithms.
 """
 
 from __future__ import annotations
 
 import math
+from math import copysign, sqrt
 
 from ripstop.core.canonical import Json
 
@@ -45,8 +50,9 @@ from ..reading import finite
 from .checks import Checks, check, check_range
 from .day import PART_US, PARTS, Day
 from .finding import Finding
+from .hold import Hold
 from .peaks import FIRST_TESTED, PeakHold
-from .state import MOST_LOOKS, Learned, pack_state, unpack_state
+from .state import MOST_FAR, MOST_LOOKS, Learned, pack_state, unpack_state
 
 # Chosen by the procedure that benchmarks/bench_monitor.py holds out by splits, from all series.
 _GAINS = (0.0081, 0.066, 0.011)  # of the level, of the fast mean and the unrest, of the slow mean
@@ -56,9 +62,12 @@ _MATURE = 3800.0
 _VALUE_WEIGHT, _FAST_WEIGHT, _SLOW_WEIGHT = 40.0, 48.0, 72.0  # of news of the value and the two means
 _UNREST_WEIGHT, _LEVEL_WEIGHT, _DAY_WEIGHT = 65.0, 0.26, 22.0
 _CLIP, _FAR = 2.3, 100.0
+_GLITCHES, _LET_OFF_EVERY = 7, 64  # what comes oftener is how the signal is
+_WILD = 4.0  # times the distance of the other two: Dixon's Q over 0.75
 # Round figures: these matter little.
 _RANGE_FLOOR = 0.05  # a range narrower than this share of |mean| counts as if it were so wide
-_PEAK_BASE, _PEAK_DECAY, _PEAK_GAIN = 6.0, 0.002, 0.5
+_PEAK_BASE, _PEAK_KEPT, _PEAK_GAIN = 6.0, 0.998, 0.5
+_PEAK_REGAINED = _PEAK_BASE * (1.0 - _PEAK_KEPT)
 _FORGET_EVERY, _FORGET = 1024, 0.01  # the ranges close by 1e-5 a reading
 _LOOK_EVERY, _STILL_WEIGHT = 16, 15.0
 _NEAR_SHARE = 0.03  # of the deviation: the fast mean is there after some 50 equal readings
@@ -68,7 +77,7 @@ _SMALL_SAMPLE = 8.0  # the deviation of n readings is inflated by 1 + 8/n (Stude
 _STEP_GAIN, _LONGEST_PAUSE = 0.05, 64.0
 _FLOOR_SHARE = 0.01
 _TINY = 1e-9
-_HUGE, _SQUARABLE = 1e300, 1e150  # beyond the first distances are no numbers, beyond the second squares
+_HUGE = 1e38  # of what is greater no distance fits into a state's single precision
 _DAY_US = 86_400_000_000
 _NOTHING = (0, 0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, _PEAK_BASE)
 _NOWHERE = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
@@ -90,9 +99,9 @@ class Monitor:
     """
 
     __slots__ = (
-        "_checks", "_day", "_declared", "_floor", "_gate_us", "_high", "_hold_us", "_is_checked", "_last",
-        "_longest", "_looked", "_low", "_moving", "_near", "_peaks", "_ranges", "_repeat", "_still",
-        "_tokens", "_turn_us", "late", "live",
+        "_checks", "_day", "_declared", "_far", "_floor", "_gate_us", "_high", "_hold", "_hold_us",
+        "_is_checked", "_last", "_longest", "_looked", "_low", "_moving", "_near", "_noted", "_peaks",
+        "_ranges", "_repeat", "_still", "_tokens", "_turn_us", "late", "live",
     )  # fmt: skip
 
     def __init__(
@@ -113,7 +122,9 @@ class Monitor:
         self.late = 0
         self._checks = checks or Checks.of(more)
         self._hold_us = self._checks.hold_s * 1e6
+        self._hold = Hold(self._hold_us)
         self._is_checked = live or self._checks.max_rate_per_s > 0.0
+        self._noted = -math.inf if self._is_checked else self._checks.novel_score
         self._declared = -math.inf if low is None else low, math.inf if high is None else high
         self._low, self._high = max(self._declared[0], -_HUGE), min(self._declared[1], _HUGE)
         is_declared = self._high < _HUGE and self._low > -_HUGE
@@ -126,7 +137,7 @@ class Monitor:
         self._tokens = 0.0
         self._repeat = 0
         self._last = self._looked = math.nan
-        self._still = self._longest = 0
+        self._still = self._longest = self._far = 0
 
     @property
     def threshold(self) -> float:
@@ -167,27 +178,29 @@ class Monitor:
         if not self._low <= value <= self._high:
             return self._outside(value, t_us)
         gap_us, wide = t_us - last_us, 1.0
-        if n < _YOUNG or gap_us < 0 or gap_us > step_us * 2.0:
+        if n < _YOUNG or not 0 <= gap_us <= step_us * 2.0:
             if n == 0 or gap_us < 0:
                 return self._first(value, t_us) if n == 0 else self._late(value)
+            if n == 2 and self._has_begun_wild(value, t_us):
+                kind = self._diagnose(value, gap_us, 0.0, n, is_far=False)
+                return Finding(0.0, kind != "quiet", kind, value, self.mean, 0.0)
             level, wide = self._carried_on(gap_us, level, step_us)
-            gains, step_us = _gains(n, gap_us, step_us)
+            (level_gain, fast_gain, slow_gain), step_us = _gains(n, gap_us, step_us)
         else:
-            gains = _GAINS
+            level_gain, fast_gain, slow_gain = _GAINS
             step_us += (gap_us - step_us) * _STEP_GAIN
-        level_gain, fast_gain, slow_gain = gains
         away = value - level
         distance = away if away >= 0.0 else -away
         floor = self._floor or _FLOOR_SHARE * (level if level >= 0.0 else -level) or _TINY
-        deviation = math.sqrt(variance)
+        deviation = sqrt(variance)
         scale = deviation * (1.0 + _SMALL_SAMPLE / n)
         scale = (scale if scale > floor else floor) * wide
         usual = deviation if deviation > floor else floor
         sigma, is_far = distance / scale, False
         if sigma > self._near:
             sigma, is_far = self._peaks.judge(sigma, n)
-        if is_far and gap_us < self._hold_us:
-            return self._withheld(value, t_us, sigma, scale)
+            if is_far and gap_us < self._hold_us and (self._floor or n >= _YOUNG) and self._hold.lasts(t_us):
+                return self._withheld(value, t_us, sigma, scale)
         score = _LEVEL_WEIGHT * sigma / peak
         if t_us >= self._turn_us:
             score += self._turn(t_us, usual)
@@ -204,19 +217,19 @@ class Monitor:
             score += self._news(value, fast, slow, unrest) * n / (n + _MATURE)
         if n < FIRST_TESTED:  # so little is known yet
             score = 0.0
-        if distance > _CLIP * (usual if usual < _SQUARABLE else _SQUARABLE):
-            away = math.copysign(_clip(distance, usual), away)
+        if distance > _CLIP * usual:
+            away = copysign(self._clip(distance, usual), away)
         variance = (1.0 - level_gain) * (variance + level_gain * away * away)
-        raised = peak + _PEAK_DECAY * (_PEAK_BASE - peak)
+        raised = peak * _PEAK_KEPT + _PEAK_REGAINED
         if sigma > raised:
             raised += _PEAK_GAIN * (sigma - raised)
         self._moving = (n + 1, t_us, step_us, level + level_gain * away, variance, fast, slow, unrest, raised)
-        look = 0.0 if n % _LOOK_EVERY else self._look(value, level, deviation, n)
-        if is_far or score >= self._checks.novel_score or self._is_checked:
+        shown = score if n % _LOOK_EVERY else score + self._look(value, level, deviation, n)
+        if score >= self._noted or is_far:
             kind = self._diagnose(value, gap_us, score, n, is_far)
             may_alarm = kind != "quiet" and self._may_alarm(kind, t_us)
-            return _new(Finding, (score + look, may_alarm, kind, value, level, scale))
-        return _new(Finding, (score + look, False, "quiet", value, level, scale))
+            return _new(Finding, (shown, may_alarm, kind, value, level, scale))
+        return _new(Finding, (shown, False, "quiet", value, level, scale))
 
     def _outside(self, value: float, t_us: int) -> Finding:
         """Give what a reading is that cannot be; one that is only too large to reckon with counts as less."""
@@ -266,6 +279,25 @@ class Monitor:
         self.late += 1
         return Finding(0.0, False, "late", value, self.mean, 0.0)
 
+    def _has_begun_wild(self, value: float, t_us: int) -> bool:
+        """Begin anew, once, where of the first three readings two agree and the third is wild beside them."""
+        low, middle, high = sorted((*self._ranges[:2], value))
+        is_wild = min(middle - low, high - middle) * _WILD < high - low > abs(middle)
+        if not is_wild or self._far > _GLITCHES:
+            return False
+        self._first(middle, t_us)
+        self._far = _GLITCHES + 1
+        return True
+
+    def _clip(self, distance: float, usual: float) -> float:
+        """Give how much is learned of what lies so far, beyond the usual."""
+        far = distance / (_FAR * usual)
+        if far <= 1.0:
+            return _CLIP * usual
+        self._far = min(self._far + 1, MOST_FAR)
+        # beside a subnormal deviation it is infinitely far
+        return min(_CLIP * usual * sqrt(far), distance) if self._far > _GLITCHES else _CLIP * usual
+
     def _turn(self, t_us: int, deviation: float) -> float:
         """Give the score of how a part of the day went; nothing where it was not seen whole."""
         n, level, fast = self._moving[0], self._moving[3], self._moving[5]
@@ -303,6 +335,8 @@ class Monitor:
 
     def _look(self, value: float, level: float, deviation: float, n: int) -> float:
         """Give the score of how much longer the signal has stood still than ever before."""
+        if not n % _LET_OFF_EVERY:
+            self._far = max(self._far - 1, 0)
         if not n % _FORGET_EVERY:
             self._forget(level)
         is_same, self._looked = value == self._looked, value
@@ -367,7 +401,8 @@ class Monitor:
         """Give what it has learned, in 64 bytes: for a restart, or for another device."""
         n, last_us, _, *moving = self._moving
         held = self._peaks.state(n)
-        return pack_state(Learned(n, held, last_us, tuple(moving), self._ranges, self._longest), self._day)
+        learned = Learned(n, held, last_us, tuple(moving), self._ranges, self._longest, self._far)
+        return pack_state(learned, self._day)
 
     def restore(self, state: bytes, t_us: int | None = None) -> None:
         """Go on from what another monitor of the same signal has learned.
@@ -380,22 +415,18 @@ class Monitor:
             ConfigurationError: C0371, the bytes are no such state.
         """
         learned, self._day = unpack_state(state)
-        n, held, last_us, (level, variance, fast, slow, unrest, peak), ranges, self._longest = learned
+        n, held, last_us, moving, ranges, self._longest, self._far = learned
+        level, variance, fast, slow, unrest, peak = moving
         a, b, c, d, e, f, g = ranges
         self._ranges = (a, b, c, d, e, f, g)
         self._still, self._looked = 0, math.nan
+        self._hold = Hold(self._hold_us)
         self._peaks.restore(held, n)
         if t_us is not None:
             last_us = t_us
             self._day.begin(level)  # under another clock the day has other parts
         self._turn_us = _next_turn(last_us)
         self._moving = (n, last_us, 0.0, level, variance, fast, slow, unrest, peak)
-
-
-def _clip(distance: float, usual: float) -> float:
-    """Give how much is learned of what lies so far, beyond the usual."""
-    far = distance / (_FAR * usual)
-    return _CLIP * min(usual * math.sqrt(far) if far > 1.0 else usual, _SQUARABLE)
 
 
 def _next_turn(t_us: int) -> int:

@@ -1,8 +1,9 @@
 """The level's alarm threshold: it rises to the signal's own recent peaks, so that heavy tails alarm seldom.
 
 A reading that comes near the threshold without an alarm is a peak, and so, afterwards, is an alarm that stood
-alone between quiet readings: that was a tail of the noise. The threshold is the held peak and a quarter, at
-least what was asked for and at most twice that; the peak decays by 2 in 10,000 readings.
+alone between quiet readings: that was a tail of the noise, unless it lay far beyond what the threshold can
+rise to: that was a glitch. The threshold is the held peak and a quarter, at least what was asked for and at
+most twice that; the peak decays by 2 in 10,000 readings.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class PeakHold:
         """Judge a reading of more than `near` deviations; give these, bounded, and whether it alarms."""
         sigma = min(sigma, _MOST_SIGMA)
         if self._run and n - self._spike_at > 1:
-            if self._run == 1:
+            if self._run == 1 and self._spike <= self.threshold * _CAP * _MARGIN:
                 self._raise(self._spike, self._spike_at)
             self._run = 0
         limit = max(self.threshold, min(self._peak(n) * _MARGIN, self.threshold * _CAP))

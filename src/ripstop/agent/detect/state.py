@@ -6,10 +6,10 @@ Layout, little-endian:
 |---|---|
 | 0 | u32: the readings learned in the lower 24 bits, the held peak (agent.detect.peaks) in the upper 8 |
 | 4 | i64: time of the last reading, in microseconds |
-| 12 | 6 single floats: level, variance, fast mean, slow mean, unrest, anchor of the day |
+| 12 | 6 single floats: level, deviation, fast mean, slow mean, unrest, anchor of the day |
 | 36 | 9 half-long floats: held score, then ends as distances >= 0, rounded up: the value's from the level (low, high), the fast mean's from itself, the slow mean's from itself, the unrest's (high), the day's greatest error |
 | 54 | u8: how many looks in a row have found the signal standing still, at most (up to 15) |
-| 55 | 1 byte: 0 |
+| 55 | u8: readings that were far, as many as are not let off yet (up to 15) |
 | 56 | 8 bytes: exponent of the day's step, its six parts (agent.detect.day), how many parts have ended |
 
 A half-long float is the upper half of a single one (bfloat16). Rounding up keeps what was seen inside its
@@ -26,9 +26,9 @@ from ripstop.core.errors import ConfigurationError
 
 from .day import PARTS, Day
 
-_LAYOUT = struct.Struct(f"<Iq6f9HBxb{PARTS}bB")
+_LAYOUT = struct.Struct(f"<Iq6f9H2Bb{PARTS}bB")
 _MOST = 2**24 - 1
-MOST_LOOKS = 15
+MOST_LOOKS = MOST_FAR = 15
 _FLOAT_MAX = 3.4028234663852886e38
 _HALF_MAX = 0x7F7F
 
@@ -37,7 +37,7 @@ class Learned(NamedTuple):
     """What a monitor knows of its signal; `moving` is level, variance, fast, slow, unrest, held score.
 
     `ranges` are the lowest and highest value, fast mean and slow mean, and the highest unrest; `looks` is for
-    how many looks the signal has stood still at most.
+    how many looks the signal has stood still at most; `far` is how many readings were far, not let off yet.
     """
 
     n: int
@@ -46,13 +46,14 @@ class Learned(NamedTuple):
     moving: tuple[float, ...]
     ranges: tuple[float, ...]
     looks: int = 0
+    far: int = 0
 
 
 def pack_state(learned: Learned, day: Day) -> bytes:
     """Write a state; what single precision cannot hold is held at its end, and so is a count over 24 bits."""
     level, variance, fast, slow, unrest, peak = learned.moving
     value_low, value_high, fast_low, fast_high, slow_low, slow_high, unrest_high = learned.ranges
-    singles = [_single(number) for number in (level, variance, fast, slow, unrest, day.anchor)]
+    singles = [_single(number) for number in (level, math.sqrt(variance), fast, slow, unrest, day.anchor)]
     level, _, fast, slow, unrest, _ = singles
     ends = (
         level - value_low, value_high - level, fast - fast_low, fast_high - fast,
@@ -61,7 +62,7 @@ def pack_state(learned: Learned, day: Day) -> bytes:
     halves = [_half(number) for number in (peak, *ends)]
     first = min(learned.n, _MOST) | learned.held << 24
     days = (day.exponent, *day.codes, day.seen)
-    return _LAYOUT.pack(first, learned.last_us, *singles, *halves, learned.looks, *days)
+    return _LAYOUT.pack(first, learned.last_us, *singles, *halves, learned.looks, learned.far, *days)
 
 
 def unpack_state(raw: bytes) -> tuple[Learned, Day]:
@@ -76,14 +77,15 @@ def unpack_state(raw: bytes) -> tuple[Learned, Day]:
         )
     first, last_us, *rest = _LAYOUT.unpack(raw)
     singles, (peak, *ends) = rest[:6], [_whole(half) for half in rest[6:15]]
-    looks, *days = rest[15:]
-    level, variance, fast, slow, unrest, anchor = singles
+    looks, far, *days = rest[15:]
+    level, deviation, fast, slow, unrest, anchor = singles
     if (
         not all(map(math.isfinite, (*singles, peak, *ends)))
-        or variance < 0.0
+        or deviation < 0.0
         or not peak > 0.0
         or min(ends) < 0
         or looks > MOST_LOOKS
+        or far > MOST_FAR
     ):
         raise ConfigurationError("a monitor's state holds what no monitor learns", code="C0371")
     a, b, c, d, e, f, g, greatest = ends
@@ -91,8 +93,8 @@ def unpack_state(raw: bytes) -> tuple[Learned, Day]:
     day = Day()
     day.begin(anchor)
     day.exponent, day.codes, day.seen, day.greatest = days[0], days[1:-1], days[-1], greatest
-    moving = (level, variance, fast, slow, unrest, peak)
-    return Learned(first & _MOST, first >> 24, last_us, moving, ranges, looks), day
+    moving = (level, deviation * deviation, fast, slow, unrest, peak)
+    return Learned(first & _MOST, first >> 24, last_us, moving, ranges, looks, far), day
 
 
 def _single(number: float) -> float:
