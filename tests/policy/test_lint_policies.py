@@ -59,6 +59,29 @@ def test_a_rule_that_is_always_the_same_is_told(rule, message):
     assert message in lints(rule)
 
 
+def test_an_empty_rule_denies_always_and_is_told_to_be_empty(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text("ripstop: 1\nid: x\nrule:\n")
+    (found,) = check(path).findings
+    assert (found.code, found.place.line, found.hint) == ("L0506", 3, "nothing stands in its place")
+
+
+@pytest.mark.parametrize(
+    ("rule", "is_plain"),
+    [
+        ("chance[0.9](payload_kg < 1)", True),
+        ("chance[0.9](2 * payload_kg < margin)", False),
+        ("chance[0.9](margin < nosuch)", False),
+    ],
+)
+def test_a_chance_without_an_estimate_is_told(rule, is_plain):
+    signals = {"payload_kg": {"range": [0, 9]}, "margin": {"type": "estimate"}}
+    vocabulary = {"name": "v", "signals": signals, "actions": {"go": {}}}
+    document = {"ripstop": 1, "id": "x", "vocabulary": vocabulary, "guards": ["go"], "rule": rule}
+    assert ("L0509" in [finding.code for finding in check(document).findings]) is is_plain
+    assert "L0509" not in [finding.code for finding in check({**document, "vocabulary": None}).findings]
+
+
 def test_a_bare_rule_that_is_always_the_same_is_told():
     rule = {"and": [{"<": [{"var": "a"}, 1]}, {">": [{"var": "a"}, 2]}]}
     assert [finding.code for finding in check(rule).findings] == ["L0502", "L0506"]

@@ -58,6 +58,7 @@ CODES: Mapping[str, str] = {
     "L0506": "a rule is always the same",
     "L0507": "a unit that is probably misspelt",
     "L0508": "a limit that leaves nothing",
+    "L0509": "a chance without an estimate",
 }
 
 

@@ -46,7 +46,8 @@ def note_lints(policy: Policy, node: Node, findings: Findings) -> None:
         if not permits or not (policy.limits or policy.budgets):
             what = "permits everything" if permits else "denies always"
             written = node if policy.is_bare else (node.entries or {})["rule"]
-            findings.lint("L0506", f"the rule is always {_word(truth)}: the policy {what}", written)
+            hint = "nothing stands in its place" if written.kind == "null" else ""
+            findings.lint("L0506", f"the rule is always {_word(truth)}: the policy {what}", written, hint)
     for when, place in whens:
         if _Walk(findings).truth(when, _Facts()) is False:
             findings.lint("L0505", "this condition never holds, so the limit never applies", place)

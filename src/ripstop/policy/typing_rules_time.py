@@ -126,8 +126,10 @@ def _chance(checker: Checker, application: Application) -> Expr:
         if comparison.op != "const" or comparison.type.kind is not Kind.ANY:
             checker.findings.error("E0212", "`chance` needs one comparison of two sides", written)
     else:
-        for side in comparison.args:
-            _degree(checker, side)
+        degrees = [_degree(checker, side) for side in comparison.args]
+        if not any(degrees) and all(part.type.kind is not Kind.ANY for part in comparison.walk()):
+            hint = "leave `chance` out, or declare what is uncertain with `type: estimate`"
+            checker.findings.lint("L0509", "`chance` compares no estimate", written, hint)
     args = (comparison, checker.builder.constant(probability, number(), share.place))
     return _make(checker, application, args, BOOLEAN)
 

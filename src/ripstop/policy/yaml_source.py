@@ -70,6 +70,7 @@ class _Reader:
         self.builder = builder
         self._awaits_key: list[bool] = []  # for each open container: is the next scalar of it a key?
         self._documents = 0
+        self._key_at = (1, 1)
 
     def take(self, event: Event) -> None:
         """Take one event."""
@@ -109,7 +110,9 @@ class _Reader:
         value = text if getattr(event, "style", None) is not None else resolve(text)
         if self._awaits_key and self._awaits_key[-1]:
             self.builder.key(text, line, column)
-            self._awaits_key[-1] = False
+            self._awaits_key[-1], self._key_at = False, (line, column)
+        elif value is None and not text and self.builder.in_object:
+            self._value(None, *self._key_at)  # an empty value stands at its key: its own mark is a line below
         else:
             self._value(value, line, column)
 
