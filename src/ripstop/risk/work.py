@@ -49,6 +49,7 @@ from ripstop.risk.models import Run
 from ripstop.risk.settings import check_whole
 
 SHARES = 4  # ranges for each worker, so that the quicker ones take more
+WORTH = 512  # worlds; threads lose more by handing over shorter ranges than by waiting for the last one
 HEAD = 4096  # bytes, at most, around an answer's columns
 COLUMNS = 16  # bytes of an answer for each node: two whole numbers
 
@@ -154,8 +155,9 @@ class Threads:
             yield job.count(worlds)
             return
         _ = job.run  # laid out once, before threads ask for it
+        ranges = max(self._workers, min(SHARES * self._workers, (worlds[1] - worlds[0]) // WORTH))
         with ThreadPoolExecutor(self._workers) as pool:
-            yield from pool.map(job.count, parts_of(worlds, SHARES * self._workers))
+            yield from pool.map(job.count, parts_of(worlds, ranges))
 
 
 class Processes:
