@@ -222,6 +222,8 @@ def test_the_loopback_port_wants_the_token(tmp_path):
         token = file.read_text().strip()
         for borne, status in (
             (f"Bearer {token}", 200),
+            (f"bearer  {token}", 200),
+            (f"Basic {token}", 401),
             ("Bearer no", 401),
             (token, 401),
             ("\xe9", 401),

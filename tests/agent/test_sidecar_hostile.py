@@ -55,6 +55,7 @@ HEADS = {
     "signed-length": (b"POST / HTTP/1.1\r\nContent-Length: +1\r\n\r\n", 400, "W0701"),
     "negative-length": (b"POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", 400, "W0701"),
     "endless-length": (b"POST / HTTP/1.1\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n", 400, "W0701"),
+    "no-host": (b"GET /v1/health HTTP/1.1\r\n\r\n", 400, "W0701"),
     "no-length": (b"POST /v1/decide HTTP/1.1\r\n\r\n{}", 411, "W0706"),
     "chunks": (b"POST /v1/decide HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 411, "W0706"),
     "long-header": (b"GET / HTTP/1.1\r\nA: " + b"a" * 100_000 + b"\r\n\r\n", 431, "W0707"),
@@ -109,7 +110,7 @@ def test_levels_that_no_record_holds_are_a_verdict_and_no_fault_of_ours(path, cl
 
 def test_a_hundred_thousand_levels_are_too_large(path, client):
     body = b"[" * 100_000
-    head = b"POST /v1/decide HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % len(body)
+    head = b"POST /v1/decide HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)
     assert answered(exchange(path, head + body))[1]["error"]["code"] == "W0708"
     with pytest.raises(RequestError, match="W0702"):
         read_json(body)
@@ -138,26 +139,28 @@ def test_unknown_paths_and_methods(client, request_line, status, code, allow):
     [
         b"P",
         b"POST /v1/decide HTTP/1.1\r\nContent-Le",
-        b"POST /v1/decide HTTP/1.1\r\nContent-Length: 9\r\n\r\n{",
+        b"POST /v1/decide HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{",
     ],
 )
 def test_who_sends_too_slowly_is_told_and_let_go(path, client, sent):
     assert answered(exchange(path, sent))[1]["error"]["code"] == "W0705"
 
 
-@pytest.mark.parametrize("sent", [b"GET /v1/hea", b"POST /v1/decide HTTP/1.1\r\nContent-Length: 9\r\n\r\n{"])
+@pytest.mark.parametrize(
+    "sent", [b"GET /v1/hea", b"POST /v1/decide HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{"]
+)
 def test_a_request_that_ends_in_the_middle_is_told(path, client, sent):
     assert answered(exchange(path, sent, half_close=True))[1]["error"]["code"] == "W0701"
 
 
 def test_a_whole_request_on_a_half_closed_connection_is_answered(path, client):
-    found, answer = answered(exchange(path, b"GET /v1/health HTTP/1.1\r\n\r\n", half_close=True))
+    found, answer = answered(exchange(path, b"GET /v1/health HTTP/1.1\r\nHost: x\r\n\r\n", half_close=True))
     assert (found, answer["status"]) == (200, "ok")
     assert exchange(path, b"", half_close=True) == b""
 
 
 def test_requests_may_come_in_pieces_and_in_a_row(path, client):
-    one = b'POST /v1/decide HTTP/1.1\r\nContent-Length: 15\r\n\r\n{"action": "a"}'
+    one = b'POST /v1/decide HTTP/1.1\r\nHost: x\r\nContent-Length: 15\r\n\r\n{"action": "a"}'
     assert exchange(path, one * 3, half_close=True).count(b'"verdict": "allow"') == 3
     with raw(path) as line:
         for byte in one:
@@ -168,7 +171,9 @@ def test_requests_may_come_in_pieces_and_in_a_row(path, client):
 
 def test_a_client_that_waits_for_leave_gets_it(path, client):
     with raw(path) as line:
-        line.sendall(b"POST /v1/decide HTTP/1.1\r\nContent-Length: 15\r\nExpect: 100-continue\r\n\r\n")
+        line.sendall(
+            b"POST /v1/decide HTTP/1.1\r\nHost: x\r\nContent-Length: 15\r\nExpect: 100-continue\r\n\r\n"
+        )
         assert line.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
         line.sendall(b'{"action": "a"}')
         assert line.recv(10_000).startswith(b"HTTP/1.1 200 OK")
@@ -183,7 +188,7 @@ def test_an_old_or_closing_client_is_hung_up_on(path, client):
 def test_too_many_connections_are_turned_away_and_then_taken_again(path, client):
     lines = [raw(path) for _ in range(8)]
     for line in lines:
-        line.sendall(b"GET /v1/health HTTP/1.1\r\n\r\n")
+        line.sendall(b"GET /v1/health HTTP/1.1\r\nHost: x\r\n\r\n")
         assert line.recv(10_000).startswith(b"HTTP/1.1 200")
     found = exchange(path, b"")
     assert answered(found)[0] == 429

@@ -8,13 +8,14 @@ the state in which it was given: what ends in another spell counts for nothing.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import fields
 from enum import Enum
 from typing import NamedTuple, Protocol
 
 from ripstop.core.chance import SplitMix64
 from ripstop.core.errors import ConfigurationError, RipstopError
 from ripstop.core.value import dataclass
+
+from .given import check_kinds, impossible, refusing
 
 
 class BreakerState(Enum):
@@ -123,11 +124,10 @@ class BreakerSettings:
     jitter: float = 0.2
     half_open_max_s: float = 0.0
 
+    __refuse__ = refusing("a breaker", "C0301")
+
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value, kind = getattr(self, field.name), type(field.default)
-            if isinstance(value, bool) or not isinstance(value, (int, kind)):
-                raise self._impossible(field.name, "number" if kind is float else "whole number")
+        check_kinds("a breaker", self, "C0301")
         claims = {
             "failure_rate_threshold": 0 < self.failure_rate_threshold <= 1,
             "slow_call_rate_threshold": 0 < self.slow_call_rate_threshold <= 1,
@@ -142,13 +142,7 @@ class BreakerSettings:
         }
         for name, holds in claims.items():
             if not holds:
-                raise self._impossible(name)
-
-    def _impossible(self, name: str, expected: str = "") -> ConfigurationError:
-        return ConfigurationError(
-            f"`{name}` of a breaker cannot be `{getattr(self, name)}`", code="C0301",
-            hint=f"expected a {expected}" if expected else "",
-        )  # fmt: skip
+                raise impossible("a breaker", name, getattr(self, name), "C0301")
 
     @property
     def least_calls(self) -> int:

@@ -21,6 +21,7 @@ from ripstop.core.errors import ConfigurationError, RipstopError
 from ripstop.core.value import dataclass
 
 from .calling import Block
+from .given import check_kinds, refusing
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -48,11 +49,13 @@ class BulkheadSettings:
     shrink: float = 0.7
     slow_s: float = 0.0
 
+    __refuse__ = refusing("a bulkhead", "C0372")
+
     def __post_init__(self) -> None:
-        if not (type(self.low) is type(self.high) is int and 1 <= self.low <= self.high):
+        check_kinds("a bulkhead", self, "C0372")
+        if not 1 <= self.low <= self.high:
             raise ConfigurationError("a bulkhead needs whole 1 <= `low` <= `high`", code="C0372")
-        are_numbers = isinstance(self.shrink, int | float) and isinstance(self.slow_s, int | float)
-        if not (are_numbers and 0.0 < self.shrink < 1.0 and self.slow_s >= 0.0):
+        if not (0.0 < self.shrink < 1.0 and self.slow_s >= 0.0):
             raise ConfigurationError("a bulkhead needs 0 < `shrink` < 1 and `slow_s` >= 0", code="C0372")
 
 
@@ -181,34 +184,50 @@ class Bulkhead:
             return await fn(*args, **kwargs)
 
 
-class RetryBudget:
-    """Lets retries be a share of the calls, so that a fault is not made worse by everybody trying again.
+@dataclass(frozen=True, slots=True)
+class RetrySettings:
+    """How a retry budget fills.
 
-    Each call pays `share` into the budget, and `least_per_s` comes in by time, so that a seldom caller may
-    retry too. A retry takes 1. At most `most` is saved up.
-
-    Args:
-        share: retries per call, 0.2 being one in five.
-        least_per_s: retries per second that need no calls.
-        most: what can be saved up.
-        clock: for tests and virtual time.
+    Each call pays `share` into it (0.2: one retry in five calls), and `least_per_s` comes in by time, so that
+    a seldom caller may retry too. At most `most` is saved up.
 
     Raises:
-        ConfigurationError: C0372, a share or rate below 0, or a `most` below 1.
+        ConfigurationError: C0372, there is no such setting, a share or rate below 0, a `most` below 1.
     """
 
-    def __init__(
-        self, *, share: float = 0.2, least_per_s: float = 0.1, most: float = 100.0, clock: Clock | None = None
-    ) -> None:
-        if not (share >= 0.0 and least_per_s >= 0.0 and most >= 1.0):
+    share: float = 0.2
+    least_per_s: float = 0.1
+    most: float = 100.0
+
+    __refuse__ = refusing("a retry budget", "C0372")
+
+    def __post_init__(self) -> None:
+        check_kinds("a retry budget", self, "C0372")
+        if not (self.share >= 0.0 and self.least_per_s >= 0.0 and self.most >= 1.0):
             raise ConfigurationError(
                 "a retry budget needs `share` and `least_per_s` >= 0 and `most` >= 1", code="C0372"
             )
-        self._share = share
-        self._least_per_s = least_per_s
-        self._most = most
+
+
+class RetryBudget:
+    """Lets retries be a share of the calls, so that a fault is not made worse by everybody trying again.
+
+    A retry takes 1 of what has come in.
+
+    Args:
+        settings: how it fills; its fields may be given by name.
+        clock: for tests and virtual time.
+    """
+
+    def __init__(
+        self, settings: RetrySettings | None = None, *, clock: Clock | None = None, **terms: float
+    ) -> None:
+        chosen = settings or RetrySettings(**terms)
+        self._share = chosen.share
+        self._least_per_s = chosen.least_per_s
+        self._most = chosen.most
         self._clock = clock or SystemClock()
-        self._balance = min(most, 1.0)
+        self._balance = min(chosen.most, 1.0)
         self._at_us = self._clock.now().mono_us
         self._lock = Lock()
 

@@ -31,6 +31,7 @@ from .breaker import (
     Transition,
 )
 from .calling import LATER, Block, check_function, within
+from .given import check_names, impossible
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -45,13 +46,7 @@ def _chosen(settings: BreakerSettings | None, thresholds: dict[str, float]) -> B
             f"a breaker cannot be made of `{settings}`", code="C0301",
             hint="thresholds are given by name, as `minimum_number_of_calls=3, wait_s=5.0`",
         )  # fmt: skip
-    from ripstop.policy.diagnostics import nearest  # of no use otherwise
-
-    known = BreakerSettings.__slots__
-    for name in thresholds:
-        if name not in known:
-            hint = nearest(name, known) or f"known: {', '.join(known)}"
-            raise ConfigurationError(f"a breaker has no `{name}`", code="C0301", hint=hint)
+    check_names("a breaker", thresholds, BreakerSettings.__slots__, "C0301")
     return replace(settings or BreakerSettings(), **thresholds)  # type: ignore[arg-type]  # checked there
 
 
@@ -131,6 +126,8 @@ class CircuitBreaker:
         **thresholds: float,
     ) -> None:
         chosen = _chosen(settings, thresholds)
+        if not isinstance(seed, int | None):
+            raise impossible("a breaker", "seed", seed, "C0301", "expected a whole number")
         self.name = name
         self._clock = clock or SystemClock()
         self._core = Breaker(chosen, chance=SplitMix64(self._clock.now().wall_us if seed is None else seed))

@@ -15,7 +15,7 @@ from ripstop.core.wire.chain import genesis
 from .marks import MARKS, Mark, read_marks
 from .personal import STREAM as PERSONAL
 from .personal import check_personal
-from .recovery import LedgerError, compare, missing_files
+from .recovery import LOCK, LedgerError, compare, missing_files, read_owner
 from .settings import BUNDLE, LEDGER
 from .slots import Slots
 from .streams import holds_record, payload, read_head, read_stream
@@ -82,7 +82,7 @@ def inspect_ledger(folder: Path) -> LedgerReport:
         LedgerError: C0405, the folder holds no ledger; C0402, it cannot be read.
     """
     try:
-        owner = (folder / "lock").read_text(errors="replace").strip()
+        owner = read_owner((folder / LOCK).read_bytes())
         marks, torn = read_marks(folder)  # before the streams, which may go on meanwhile
         paths = sorted(folder.glob("*.log"))
         streams = tuple(_report(path, owner, marks.get(path.stem)) for path in paths)
@@ -102,12 +102,14 @@ def inspect_ledger(folder: Path) -> LedgerReport:
         ) from error
     bundles = tuple(content.number for content in slots.contents)
     others += [f"{lost.stream}: {_lack(lost.missing, lost.records)}" for lost in gone]
+    if owner is None:
+        others.append(f"{LOCK}: does not verify: whose ledger it is cannot be told")
     if torn and paths:
         others.append(f"{MARKS}: {torn} bytes do not verify: damaged, or cut off while they were written")
-    return LedgerReport(owner, streams, aside, bundles, tuple(slots.damaged), tuple(others))
+    return LedgerReport(owner or "", streams, aside, bundles, tuple(slots.damaged), tuple(others))
 
 
-def _report(path: Path, owner: str, mark: Mark | None) -> StreamReport:
+def _report(path: Path, owner: str | None, mark: Mark | None) -> StreamReport:
     raw = path.read_bytes()
     head = read_head(raw)
     if head is None:
@@ -115,7 +117,7 @@ def _report(path: Path, owner: str, mark: Mark | None) -> StreamReport:
     base, previous = head
     held = read_stream(raw, base, previous)
     findings = []
-    if base == 0 and previous != genesis(owner):
+    if owner is not None and base == 0 and previous != genesis(owner):
         findings.append(f"its chain does not begin with `{owner}`")
     left = len(raw) - held.size
     if left and holds_record(raw, held.size + 1):

@@ -22,6 +22,8 @@ from ripstop.core.canonical import Json
 from ripstop.core.errors import ConfigurationError
 from ripstop.core.value import dataclass
 
+from .given import check_kinds, refusing
+
 
 class Rung(IntEnum):
     """How far the agent goes by itself; each rung includes those below it.
@@ -71,7 +73,10 @@ class LadderSettings:
     deferral_max_s: float = 60.0
     takeover_max_s: float = 600.0
 
+    __refuse__ = refusing("a ladder", "C0374")
+
     def __post_init__(self) -> None:
+        check_kinds("a ladder", self, "C0374")
         if not 0.0 < self.dwell_s <= self.dwell_max_s:
             raise ConfigurationError("a ladder needs 0 < `dwell_s` <= `dwell_max_s`", code="C0374")
         for response in self.responses:

@@ -6,8 +6,8 @@ the stream:
 
 - nothing that verifies comes behind it: a torn tail. It is cut off and reported; nothing in it was synced.
 - whole records come behind it: damage, which a crash does at most to what was not synced. The file is kept
-  aside as `<stream>.log.damaged-<n>`, the sound records before the damage go on as the stream, and it is
-  reported.
+  aside as `<stream>.log.damaged-<n>` (of one stream the last eight are), the sound records before the damage
+  go on as the stream, and it is reported.
 
 A record that cannot be written (disk full, gone, read-only) is chained all the same, for its writer has
 chained it, too. It waits in memory and goes first when the disk works again; until then `sync` fails, so that
@@ -43,7 +43,7 @@ from ripstop.core.wire.chain import genesis, link
 from .marks import MARKS, Mark, Marks
 from .personal import STREAM as _PERSONAL
 from .personal import PersonalValues
-from .recovery import LedgerError, Recovery, missing_files, open_stream
+from .recovery import LOCK, LedgerError, Recovery, missing_files, open_stream, read_owner, write_owner
 from .slots import Slots
 from .streams import MAX_RECORD, StreamFile, create_stream, link_at, payload, read_head, write_head
 
@@ -157,7 +157,7 @@ class FileLedger:
         self._clock = SystemClock()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._guard = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+            self._guard = os.open(self.folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise _unusable(self.folder, "opened", error) from error
         try:
@@ -178,15 +178,19 @@ class FileLedger:
                 code="C0401",
                 hint="one agent has one ledger; stop the other one, or give this one a folder of its own",
             ) from error
-        held = os.pread(self._guard, 256, 0).decode(errors="replace").strip()
+        raw, sealed = os.pread(self._guard, 256, 0), write_owner(self._owner)
+        held = read_owner(raw)
         if held and held != self._owner:
             raise LedgerError(
                 f"ledger folder `{self.folder}` belongs to agent `{held}`, expected `{self._owner}`",
                 code="C0403",
             )
-        if not held:
+        if held is None:
+            self.recoveries.append(Recovery(LOCK, 0, torn=len(raw)))
+        if raw != sealed:
             try:
-                os.pwrite(self._guard, self._owner.encode(), 0)
+                os.pwrite(self._guard, sealed, 0)
+                os.ftruncate(self._guard, len(sealed))
             except OSError as error:
                 raise _unusable(self.folder, "written", error) from error
 

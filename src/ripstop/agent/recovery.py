@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping
-from itertools import count
 from pathlib import Path
+from zlib import crc32
 
 from ripstop.core.errors import ConfigurationError
 from ripstop.core.files import sync_path, write_whole
+from ripstop.core.subjects import is_id
 from ripstop.core.value import dataclass
 from ripstop.core.wire.chain import genesis
 
@@ -22,12 +23,34 @@ class LedgerError(ConfigurationError):
     """The ledger's files cannot be used as they are (codes C04xx)."""
 
 
+MOST_ASIDE = 8
+LOCK = "lock"
+_SEALED = " crc32 "  # so long that no changed bit makes it a part of a name
+
+
+def write_owner(owner: str) -> bytes:
+    """Give what a folder's `lock` holds: whose it is, with a checksum."""
+    return f"{owner}{_SEALED}{crc32(owner.encode()):08x}".encode()
+
+
+def read_owner(raw: bytes) -> str | None:
+    """Read whose a folder is from its `lock`; "" where nobody has claimed it, None where that is damaged.
+
+    A name alone, as it was once written, counts.
+    """
+    owner, sealed, _ = raw.decode(errors="replace").strip().partition(_SEALED)
+    if raw.strip() and not sealed:
+        return owner if is_id(owner) else None
+    return owner if not owner or write_owner(owner) == raw.strip() else None
+
+
 @dataclass(frozen=True, slots=True)
 class Recovery:
     """What opening a stream found.
 
     `torn` bytes were cut off its tail: a crash did that. `damaged` names the file that was kept aside.
     `missing` records had been synced, and are not there (of personal values: values of so many lives).
+    `let_go` older files that had been kept aside went, to make room.
     """
 
     stream: str
@@ -35,6 +58,7 @@ class Recovery:
     torn: int = 0
     damaged: str = ""
     missing: int = 0
+    let_go: int = 0
 
 
 def open_stream(path: Path, owner: str, mark: Mark | None) -> tuple[StreamFile, Recovery]:
@@ -58,15 +82,16 @@ def _open(path: Path, owner: str, mark: Mark | None) -> tuple[StreamFile, Recove
     raw = path.read_bytes()
     head = read_head(raw)
     if head is None:
-        name = set_aside(path)
+        name, gone = set_aside(path)
         held = StreamFile(-1, 0, 0, 0, genesis(owner))
         create_stream(path, held, genesis(owner))
-        return held, Recovery(path.stem, 0, damaged=name, missing=mark.number if mark else 0)
+        return held, Recovery(path.stem, 0, damaged=name, missing=mark.number if mark else 0, let_go=gone)
     held = read_stream(raw, *head)
     held.safe, torn, name = held.size, len(raw) - held.size, ""
+    gone = 0
     missing, is_other = compare(mark, held, raw)
     if missing or is_other or holds_record(raw, held.size + 1):
-        name, torn = set_aside(path, raw), 0
+        (name, gone), torn = set_aside(path, raw), 0
     handle = os.open(path, os.O_RDWR)
     try:
         if held.size != len(raw):
@@ -77,7 +102,7 @@ def _open(path: Path, owner: str, mark: Mark | None) -> tuple[StreamFile, Recove
         os.close(handle)
         raise
     held.handle = handle
-    return held, Recovery(path.stem, len(held.offsets), torn, name, missing)
+    return held, Recovery(path.stem, len(held.offsets), torn, name, missing, gone)
 
 
 def compare(mark: Mark | None, held: StreamFile, raw: bytes) -> tuple[int, bool]:
@@ -103,21 +128,31 @@ def missing_files(known: Mapping[str, Mark], held: Collection[str], bundle: int)
     return [Recovery(stream, last, missing=missing) for stream, last, missing in gone if missing > 0]
 
 
-def set_aside(path: Path, copy: bytes | None = None) -> str:
-    """Keep a damaged file under the first free name `<file>.damaged-<n>`, on stable storage; give the name.
+def set_aside(path: Path, copy: bytes | None = None) -> tuple[str, int]:
+    """Keep a damaged file as `<file>.damaged-<n>`, on stable storage, numbered behind those before.
+
+    Of one file the last `MOST_ASIDE` are kept: a disk that fails again and again is not to fill itself.
 
     Args:
         path: the file, which is gone then.
         copy: what it holds, where it is not to go.
 
+    Returns:
+        The name, and how many older ones were let go.
+
     Raises:
         OSError: it cannot be kept; the file is as it was.
     """
-    names = (path.with_name(f"{path.name}.damaged-{number}") for number in count(1))
-    aside = next(name for name in names if not name.exists())
+    stem = f"{path.name}.damaged-"
+    numbers = [name.name.removeprefix(stem) for name in path.parent.glob(f"{stem}*")]
+    kept = sorted(int(number) for number in numbers if number.isdecimal())
+    aside = path.with_name(f"{stem}{kept[-1] + 1 if kept else 1}")
     if copy is None:
         path.rename(aside)
         sync_path(path.parent)
     else:
         write_whole(aside, copy)
-    return aside.name
+    older = kept[: 1 - MOST_ASIDE]
+    for number in older:
+        path.with_name(f"{stem}{number}").unlink(missing_ok=True)
+    return aside.name, len(older)

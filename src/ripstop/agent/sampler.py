@@ -9,6 +9,7 @@ frames. After an alarm every reading is sent for a while.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Mapping
 
 from ripstop.core.canonical import Json
@@ -16,6 +17,7 @@ from ripstop.core.value import dataclass
 from ripstop.core.vocabulary import SignalSpec
 from ripstop.core.wire.frame import FLAG_ALARM, Row
 
+from .given import check_kinds, impossible, refusing
 from .reading import finite
 
 _HEARTBEAT_MAX_S = 60.0
@@ -35,6 +37,14 @@ class SamplerSettings:
     narrow: float = 0.015
     wide: float = 0.06
     urgent_s: float = 60.0
+
+    __refuse__ = refusing("a sampler", "C0303")
+
+    def __post_init__(self) -> None:
+        check_kinds("a sampler", self, "C0303")
+        for name in ("band", "narrow", "wide", "urgent_s"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise impossible("a sampler", name, getattr(self, name), "C0303", "expected 0 or more")
 
 
 class _Track:

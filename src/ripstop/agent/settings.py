@@ -15,6 +15,7 @@ from ripstop.core.wire.envelope import Envelope, EnvelopeType
 from ripstop.core.wire.record import unpack
 
 from .breaker import BreakerSettings
+from .given import check_kinds, impossible, refusing
 from .ladder import LadderSettings
 from .ledger import Tail
 from .sampler import SamplerSettings
@@ -27,6 +28,16 @@ def _anomaly_breaker() -> BreakerSettings:
     return BreakerSettings(
         minimum_number_of_calls=1, permitted_calls_in_half_open=3, wait_s=1.0, wait_max_s=60.0
     )
+
+
+_PARTS: Mapping[str, tuple[type, str]] = {
+    "breaker": (BreakerSettings, "`BreakerSettings`"),
+    "call_breaker": (BreakerSettings, "`BreakerSettings`"),
+    "sampler": (SamplerSettings, "`SamplerSettings`"),
+    "ladder": (LadderSettings, "`LadderSettings`"),
+    "salt_key": (bytes, "bytes"),
+    "thresholds": (Mapping, "numbers by signal"),
+}
 
 
 def _check_names(name: str, given: object) -> None:
@@ -76,13 +87,21 @@ class NodeSettings:
     salt_key: bytes = field(default=b"", repr=False)
     seed: int = 0
 
+    __refuse__ = refusing("an agent", "C0303")
+
     def __post_init__(self) -> None:
         check_id(self.agent)
         check_id(self.fleet)
+        check_kinds("an agent", self, "C0303")
         for name in ("beat_s", "work_s", "segment_s", "sync_s", "segment_records"):
             value = getattr(self, name)
-            if not isinstance(value, int | float) or not 0 < value < math.inf:
+            if not 0 < value < math.inf:
                 raise ConfigurationError(f"`{name}` must be above 0, got `{value}`", code="C0303")
+        for name, (kind, word) in _PARTS.items():
+            if not isinstance(getattr(self, name), kind):
+                raise impossible("an agent", name, getattr(self, name), "C0303", f"expected {word}")
+        if abs(self.seed) >= 1 << 64:
+            raise impossible("an agent", "seed", self.seed, "C0303", "expected less than 2^64")
         for name in ("watch", "breaker_actions", "capabilities", "personal"):
             _check_names(name, getattr(self, name))
 

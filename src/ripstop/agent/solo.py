@@ -323,6 +323,7 @@ def found_damage(disk: Ledger) -> list[dict[str, Scalar]]:
             "torn": found.torn,
             "damaged": found.damaged,
             "missing": found.missing,
+            "let_go": found.let_go,
         }
         for found in disk.recoveries
         if found.torn or found.damaged or found.missing

@@ -11,13 +11,18 @@ from .errors import ConfigurationError
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
+def is_id(name: object) -> bool:
+    """Whether this can stand in a subject: letters, digits, `-` and `_`, at most 64."""
+    return isinstance(name, str) and _ID.fullmatch(name) is not None
+
+
 def check_id(name: str) -> str:
     """Give the id back if it can stand in a subject.
 
     Raises:
         ConfigurationError: C0101 for an empty id, or one with dots, blanks or wildcards.
     """
-    if not isinstance(name, str) or not _ID.fullmatch(name):
+    if not is_id(name):
         raise ConfigurationError(
             f"`{str(name)[:64]}` is not an id", code="C0101", hint="letters, digits, `-` and `_`, at most 64"
         )

@@ -3,7 +3,8 @@
 `dataclasses.dataclass` compiles six functions for a frozen class, and sets the fields of an instance by name
 through `object.__setattr__`. Defining them was most of what `from ripstop import Agent` took. Here `__init__`
 alone is compiled, when it is first asked for, and writes each slot directly; where they are many, as a class
-of the same layout that is not frozen. Comparison, hash, text and pickling are closures over the fields.
+of the same layout that is not frozen. A class that has a `__refuse__` is told of unknown names: `(class,
+names and values)`, and raises. Comparison, hash, text and pickling are closures over the fields.
 `dataclasses.fields`, `replace` and `is_dataclass` take these classes like any other.
 """
 
@@ -95,6 +96,10 @@ def _init(kind: type) -> Callable[..., None]:
         lines.append((f"s{n}", name, value))
     if keywords:
         given += ["*", *keywords]
+    refuse = getattr(kind, "__refuse__", None)
+    if refuse is not None:
+        given.append("**others")
+        space |= {"refuse": refuse, "kind": kind}
     body = [f"{setter}(self, {value})" for setter, _, value in lines]
     opened = _opened(kind) if len(lines) >= _MANY_FIELDS else None
     if opened is not None:
@@ -110,6 +115,8 @@ def _init(kind: type) -> Callable[..., None]:
             "else:",
             *(f"    {line}" for line in body),
         ]
+    if refuse is not None:
+        body.insert(0, "if others: refuse(kind, others)")
     if hasattr(kind, "__post_init__"):
         body.append("self.__post_init__()")
     source = "\n    ".join([f"def __init__({', '.join(given)}):", *(body or ["pass"])])

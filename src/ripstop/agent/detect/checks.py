@@ -9,6 +9,8 @@ from dataclasses import fields
 from ripstop.core.errors import ConfigurationError
 from ripstop.core.value import dataclass
 
+from ..given import check_names
+
 
 @dataclass(frozen=True, slots=True)
 class Checks:
@@ -40,12 +42,7 @@ class Checks:
         Raises:
             ConfigurationError: C0370, there is no such field, or it cannot be.
         """
-        known = [field.name for field in fields(cls)]
-        for name in given:
-            if name not in known:
-                raise ConfigurationError(
-                    f"a monitor has no `{name}`", code="C0370", hint=f"it has {', '.join(known)}"
-                )
+        check_names("a monitor", given, [field.name for field in fields(cls)], "C0370")
         return cls(**given)  # type: ignore[arg-type]  # its own checks see to the types
 
 

@@ -104,7 +104,10 @@ def read_head(raw: bytes) -> Head:
     method, target, minor = found.groups()
     wishes = {wish.strip(" \t") for wish in fields.get("connection", "").lower().split(",")}
     is_last = "close" in wishes or minor == "0"
-    return Head(method, target.partition("?")[0], fields, _length(method, fields), is_last)
+    length = _length(method, fields)
+    if minor == "1" and "host" not in fields:  # RFC 9112, 3.2
+        raise RequestError("a request of HTTP/1.1 needs a `Host`", status=400, code="W0701")
+    return Head(method, target.partition("?")[0], fields, length, is_last)
 
 
 def _length(method: str, fields: Mapping[str, str]) -> int:

@@ -174,8 +174,9 @@ class HttpServer:
 
     @staticmethod
     def _check_token(one: _Connection, head: Head) -> None:
-        borne = head.fields.get("authorization", "").encode("latin-1")
-        if one.token and not compare_digest(borne, f"Bearer {one.token}".encode()):
+        scheme, _, borne = head.fields.get("authorization", "").partition(" ")  # RFC 9110, 11.1: in any case
+        is_borne = compare_digest(borne.lstrip(" ").encode("latin-1"), one.token.encode())
+        if one.token and not (scheme.lower() == "bearer" and is_borne):
             raise RequestError(
                 "the request bears no token, or a wrong one",
                 status=401,

@@ -1,0 +1,80 @@
+"""A ledger's folder over the years: forks, locks that rot, what is kept aside."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ripstop.agent.inspection import inspect_ledger
+from ripstop.agent.ledger import FileLedger, LedgerError
+
+
+def written(folder: Path) -> None:
+    ledger = FileLedger(folder, "drone-1")
+    ledger.append("ledger", b"one")
+    ledger.close()
+
+
+def test_a_changed_bit_in_a_lock_is_told_and_mended(tmp_path):
+    written(tmp_path)
+    sound = (tmp_path / "lock").read_bytes()
+    for bit in range(8 * len(sound)):
+        changed = bytearray(sound)
+        changed[bit // 8] ^= 1 << bit % 8
+        (tmp_path / "lock").write_bytes(changed)
+        assert any("lock: does not verify" in text for text in inspect_ledger(tmp_path).findings)
+        ledger = FileLedger(tmp_path, "drone-1")
+        assert [found.stream for found in ledger.recoveries if found.torn] == ["lock"]
+        ledger.close()
+        assert (tmp_path / "lock").read_bytes() == sound
+
+
+def test_a_lock_of_an_earlier_version_is_taken_and_still_protects(tmp_path):
+    written(tmp_path)
+    (tmp_path / "lock").write_text("drone-1")
+    with pytest.raises(LedgerError, match="C0403"):
+        FileLedger(tmp_path, "drone-2")
+    FileLedger(tmp_path, "drone-1").close()
+    assert (tmp_path / "lock").read_text() == "drone-1 crc32 5b0c28f0"
+
+
+def test_of_a_stream_that_is_damaged_again_and_again_the_last_files_are_kept(tmp_path):
+    gone = 0
+    for _ in range(11):
+        written(tmp_path)
+        path = tmp_path / "ledger.log"
+        path.write_bytes(b"x" + path.read_bytes()[1:])
+        ledger = FileLedger(tmp_path, "drone-1")
+        gone += sum(found.let_go for found in ledger.recoveries)
+        ledger.close()
+    kept = {path.name for path in tmp_path.glob("*.damaged-*")}
+    assert kept == {f"ledger.log.damaged-{number}" for number in range(4, 12)}
+    assert gone == 3
+
+
+FORKED_AGENT = """
+import os, sys
+from ripstop import Agent
+from ripstop.agent.ledger import LedgerError
+agent = Agent("drone-1", ledger=sys.argv[1])
+agent.request("hover", {})
+child = os.fork()
+if child == 0:
+    for _ in range(2):
+        try:
+            agent.request("hover", {})
+        except LedgerError as error:
+            if error.code == "C0406":
+                continue
+        os._exit(1)
+    os._exit(0)
+code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+agent.request("hover", {})
+agent.close()
+sys.exit(code)
+"""
+
+
+def test_an_agent_in_a_forked_child_is_refused_at_its_first_request(tmp_path):
+    subprocess.run([sys.executable, "-c", FORKED_AGENT, str(tmp_path)], check=True, timeout=30)
