@@ -68,6 +68,14 @@ def test_a_report_that_could_not_be_written_is_said_before_the_run(tmp_path, cap
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("package", ["jinja2", "matplotlib"])
+def test_a_package_that_the_report_lacks_is_said_before_the_run(package, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)
+    assert main(["demo", "drones", "--out", str(tmp_path / "run")]) == 2
+    assert f"C0001: `{package}` is not installed" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 def test_the_outcome_of_a_small_fleet_is_written_as_json_and_page(tmp_path, capsys):
     out = tmp_path / "run"
     words = [

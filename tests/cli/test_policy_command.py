@@ -1,6 +1,7 @@
 """`ripstop policy check` and `ripstop policy eval`: what they print, and their exit codes."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,13 @@ def test_a_good_file_is_fine(capsys):
 def test_a_folder_stands_for_the_policies_in_it(capsys):
     assert main(["policy", "check", str(ROOT / "policies"), "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)["files"]) >= 3
+
+
+def test_a_policy_store_is_checked_without_its_vocabularies(tmp_path, capsys):
+    shutil.copytree(ROOT / "policies" / "drones", tmp_path / "drones")
+    shutil.copytree(ROOT / "vocabularies", tmp_path / "vocabularies")
+    assert main(["policy", "check", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.count("fine") == 2
 
 
 def test_a_folder_without_policies_is_a_usage_error(tmp_path, capsys):

@@ -70,6 +70,7 @@ WRONG = [
     (yaml('rule: {">=": {var: payload_kg}, {var: payload_kg}]}'), "E0109", 5, 33, "missing before it"),
     (yaml('rule: {"<": [{var: battery_percent}, 30 %]}'), "E0203", 5, 8, "without a unit"),
     (yaml("limits: [{limit: {payload_kg: 1}}]"), "E0303", 5, 31, "{max: 1}"),
+    (yaml("limits: [{limit: payload_kg <= 1}]"), "E0303", 5, 18, "{payload_kg: {max: 3}}"),
     (yaml("rule: true\n---\nrule: true"), "E0109", 6, 1, "one policy"),
     (yaml("rule: !!python/none x"), "E0109", 5, 7, "leave it out"),
     (yaml("rule: {!: [{var: payload_kg}]}"), "E0109", 5, 8, "in quotes"),

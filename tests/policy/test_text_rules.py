@@ -103,6 +103,7 @@ def test_a_text_is_read_as_its_json_logic(text, rule):
         ("", 1, "the rule is empty"),
         ("# nothing", 1, "the rule is empty"),
         ("a <> 2", 4, "unequal is written `!=`"),
+        ("a -> b", 4, "to conclude `implies`"),
         ("a > 1,5", 6, "a decimal is written with a point"),
         ("a.", 3, "expected a part's name, got the end"),
     ],

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -108,15 +109,19 @@ def _seeds(text: str) -> tuple[int, ...]:
 
 def run(args: argparse.Namespace) -> int:
     """Run the demonstration of the drones."""
-    from ripstop.core.errors import ConfigurationError
+    from ripstop.core.errors import ConfigurationError, missing_extra
     from ripstop.lab.demo import run_demo
 
     if not (args.live or args.outcome):
         raise ConfigurationError(
             "nothing is left to demonstrate", code="C0412", hint="drop one of the --no- options"
         )
-    if args.json and not Path(args.json).absolute().parent.is_dir():  # said now, not after the run
+    # said now, not after the run
+    if args.json and not Path(args.json).absolute().parent.is_dir():
         raise ConfigurationError(f"there is no folder for `{args.json}`", code="C0413")
+    for package in ("jinja2", "matplotlib"):
+        if find_spec(package) is None:
+            raise missing_extra(package, "demo")
     _quieten()
     folder = args.out or Path("runs") / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     with _shown(to_stderr=args.json == "-") as progress:

@@ -111,7 +111,7 @@ class Fields:
         if node is None:
             return {}
         if node.entries is None:
-            self._wrong(name, "an object", node, "")
+            self._wrong(name, "an object", node, "", _EXAMPLES.get(name, ""))
         return node.entries or {}
 
     def _wrong(self, name: str, wanted: str, node: Node, default: str, hint: str = "") -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from ripstop.core.canonical import Json
 from ripstop.core.errors import ConfigurationError, Place
@@ -22,6 +22,7 @@ from ripstop.policy.vocabularies import check_actions, is_document_name, read_vo
 SUFFIXES = (".json", ".yaml", ".yml", ".rule")
 _VOCABULARY_SUFFIXES = (".yaml", ".yml", ".json")
 _LONGEST_LINEAGE = 8
+_APART = frozenset({"vocabularies", "playbooks", "scenarios"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +222,12 @@ def _by_name(node: Node, path: Path | None, findings: Findings, above: tuple[str
         )
         return None
     return _vocabulary(found, findings, above)
+
+
+def is_policy_file(path: PurePath) -> bool:
+    """Say whether a file below a folder of policies is one: none hidden, no vocabulary beside them."""
+    is_hidden = any(part.startswith(".") for part in path.parts)
+    return path.suffix in SUFFIXES and not is_hidden and _APART.isdisjoint(path.parts)
 
 
 def find_vocabulary(name: str, policy: Path | None = None) -> Path | None:

@@ -412,7 +412,7 @@ def _value_hint(token: Token) -> str:
     if token.kind == "word":
         return "a signal of this name stands in backticks"
     if token.text == ">":
-        return "unequal is written `!=`"
+        return "unequal is written `!=`, and to conclude `implies`"
     return "" if token.kind == "end" else "a name, a number, a text, or `(`"
 
 

@@ -13,7 +13,7 @@ from ripstop.cli.arguments import existing, source
 from ripstop.core.canonical import Json
 from ripstop.core.errors import ConfigurationError
 from ripstop.policy import Policy, load
-from ripstop.policy.loader import SUFFIXES
+from ripstop.policy.loader import SUFFIXES, is_policy_file
 
 if TYPE_CHECKING:
     from ripstop.backends.python import Compiled
@@ -91,7 +91,9 @@ def expanded(files: Sequence[str]) -> list[Path]:
         if not path.is_dir():
             paths.append(path)
             continue
-        inside = sorted(each for each in path.rglob("*") if each.suffix in SUFFIXES and each.is_file())
+        inside = sorted(
+            each for each in path.rglob("*") if is_policy_file(each.relative_to(path)) and each.is_file()
+        )
         if not inside:
             raise ConfigurationError(
                 f"folder `{file}` holds no policy",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from ripstop.core.errors import ConfigurationError, RipstopError, missing_extra
-from ripstop.policy.loader import SUFFIXES
+from ripstop.policy.loader import SUFFIXES, is_policy_file
 from ripstop.policy.source import shown
 
 try:
@@ -139,10 +139,7 @@ class PolicyRepository:
         return "vocabularies" in path.parts or self._is_policy(name)
 
     def _is_policy(self, name: str) -> bool:
-        path = PurePosixPath(name)
-        hidden = any(part.startswith(".") for part in path.parts)
-        apart = {"vocabularies", "playbooks", "scenarios"} & set(path.parts)
-        return name.startswith(self._prefix) and not hidden and not apart
+        return name.startswith(self._prefix) and is_policy_file(PurePosixPath(name))
 
 
 @contextmanager
