@@ -100,12 +100,10 @@ class Subject:
         self.is_temporal = any(policy.program.windows for policy in policies)
         self.has_budgets = any(policy.budgets for policy in policies)
         self.remembers = self.is_temporal or self.has_budgets
-        self.wasm = {}
-        if not any("%" in str(policy.to_json()) for policy in policies):  # a gap that is declared
-            self.wasm = {
-                action: WasmRunner(decision_program(self.bundle, action, WASM)) for action in self.actions
-            }
-            self.wasm[None] = WasmRunner(verdict_program(policies, WASM))
+        self.wasm = {
+            action: WasmRunner(decision_program(self.bundle, action, WASM)) for action in self.actions
+        }
+        self.wasm[None] = WasmRunner(verdict_program(policies, WASM))
         programs = [decision_program(self.bundle, action, C99) for action in self.actions]
         self.header = build_header([*programs, verdict_program(policies, C99)], f"s{number}")
         self.c99 = {}
@@ -114,8 +112,7 @@ class Subject:
         if self.remembers and self.actions:
             kept = programs_of(self.bundle, C99)
             self.board = build_header(kept[0], f"d{number}", kept[1])
-            if self.wasm:
-                self.devices["wasm"] = Device(self.bundle, WASM, WasmBoard)
+            self.devices["wasm"] = Device(self.bundle, WASM, WasmBoard)
 
 
 def draw(rng: random.Random, count: int) -> list[Subject]:
@@ -289,9 +286,7 @@ def check(subject: Subject, pairs: list[Pair], counts: Counter[str]) -> None:
                 continue
             rows.append(values)
             for engine, runners in (("wasm", subject.wasm), ("c99", subject.c99)):
-                if action in runners:
-                    run = runners[action](values)
-                    compare(engine, said(guarding, *run), wanted[-1])
+                compare(engine, said(guarding, *runners[action](values)), wanted[-1])
         if rows:
             check_columns(program, rows, wanted)
     counts["of these by the exact evaluator"] += subject.python.exactly
@@ -330,8 +325,7 @@ def check_raw(subject: Subject, pairs: list[Pair], counts: Counter[str]) -> None
         rows.append(values)
         wanted.append((expected, pair))
         compare("c99 raw", subject.c99[None](values).verdict, wanted[-1])
-        if None in subject.wasm:
-            compare("wasm raw", subject.wasm[None](values).verdict, wanted[-1])
+        compare("wasm raw", subject.wasm[None](values).verdict, wanted[-1])
     table = np.array(rows, dtype=np.float64).reshape(len(rows), len(subject.raw.inputs))
     if rows:
         for found, each in zip(subject.raw_columns(list(table.T), len(rows)).tolist(), wanted, strict=True):

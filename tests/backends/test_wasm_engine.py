@@ -6,11 +6,15 @@ import shutil
 import subprocess
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from ripstop.backends import compile as compile_policies
 from ripstop.backends import emit
 from ripstop.backends.edge import verdict_program
-from ripstop.backends.wasm import WASM, build_module
+from ripstop.backends.wasm import WASM, build_module, encoding
+from ripstop.backends.wasm.module import HEADER
+from ripstop.backends.wasm.shared import REMAINDER_COST, remainder
 from ripstop.core.decision import Verdict
 from ripstop.core.errors import PolicyError
 from ripstop.policy import load
@@ -149,7 +153,6 @@ def test_a_module_tells_its_layout():
     ("rule", "word"),
     [
         ({"==": [{"cat": [{"var": "a"}, "!"]}, "x!"]}, "text"),
-        ({"<": [{"%": [{"var": "a"}, 3]}, 1]}, "remainder"),
         ({"all": [{"var": "near"}, {"<": [{"var": "load"}, 1]}]}, "size"),
         ({"<": [{"var": "a.b"}, 1]}, "goes into"),
     ],
@@ -204,3 +207,53 @@ def test_the_names_of_actions_that_a_caller_makes_up_are_not_remembered_for_ever
     verdicts = {compiled.decide(f"action-{number}", {"battery": 20}).verdict for number in range(200)}
     assert verdicts == {Verdict.ALLOW}
     assert len(compiled._programs) <= 64
+
+
+def remainder_alone():
+    """Give the function of `%`, in a module of its own, and what says how much fuel a call took."""
+    config = wasmtime.Config()
+    config.consume_fuel = True
+    engine = wasmtime.Engine(config)
+    store = wasmtime.Store(engine)
+    kind, code = remainder()
+    sections = [
+        encoding.section(1, encoding.vector([kind])),
+        encoding.section(3, encoding.vector([b"\0"])),
+        encoding.section(7, encoding.vector([encoding.name_bytes("r") + b"\0\0"])),
+        encoding.section(10, encoding.vector([code.body()])),
+    ]
+    store.set_fuel(10**6)
+    module = wasmtime.Module(engine, HEADER + b"".join(sections))
+    called = wasmtime.Instance(store, module, []).exports(store)["r"]
+
+    def run(left, right):
+        store.set_fuel(10**6)
+        return called(store, left, right), 10**6 - store.get_fuel()
+
+    return run
+
+
+FINITE = st.floats(allow_nan=False, allow_infinity=False)
+
+
+def test_the_remainder_is_exact_and_within_its_bound():
+    run = remainder_alone()
+
+    @given(FINITE, FINITE)
+    @example(1.7976931348623157e308, 5e-324)
+    @example(-0.0, 3.0)
+    @example(-6.0, 3.0)
+    @example(2.2250738585072014e-308, 5e-324)
+    def holds(left, right):
+        found, fuel = run(left, right)
+        assert math.isnan(found) if right == 0 else found.hex() == math.fmod(left, right).hex()
+        assert fuel <= REMAINDER_COST
+
+    holds()
+
+
+def test_a_remainder_by_zero_is_unknown():
+    compiled = compile_policies(load({"<": [{"%": [{"var": "a"}, {"var": "b"}]}, 1]}), "wasm")
+    pairs = ((7.0, 3.0), (7.5, 2.0), (7.0, 0.0), (-7.0, 3.0))
+    verdicts = [compiled.verdict({"a": a, "b": b}) for a, b in pairs]
+    assert verdicts == [Verdict.DENY, Verdict.DENY, Verdict.UNKNOWN, Verdict.ALLOW]

@@ -15,7 +15,7 @@ from ripstop.backends.edge.nodes import Bool
 from ripstop.backends.edge.program import EdgeProgram, Engine, refuse_wide, refusing, texts_of
 from ripstop.backends.edge.steps import SIGNALS_A_WORD, Asked
 from ripstop.backends.edge.translate import Translator
-from ripstop.backends.edge.uses import Outside, Uses
+from ripstop.backends.edge.uses import Uses
 from ripstop.core.canonical import canonical_json, digest
 from ripstop.core.vocabulary import Vocabulary
 from ripstop.policy.budgets import Budget
@@ -153,7 +153,7 @@ def memory_of(bundle: Bundle, engine: Engine) -> Memory | None:
     rules: dict[str, list[Bool]] = {}
     for policy in bundle.policies:
         with refusing(policy, engine):
-            _translate(bundle.vocabulary, policy.program.windows, (engine, texts, inputs), rules)
+            _translate(bundle.vocabulary, policy.program.windows, texts, inputs, rules)
     _tell_empty_texts(bundle.vocabulary, inputs)
     refuse_wide(bundle.policies, engine, len(inputs) + len(names) // SIGNALS_A_WORD + 2)  # time and words
     guards = Guards(tuple(inputs))
@@ -194,11 +194,11 @@ def memory_of(bundle: Bundle, engine: Engine) -> Memory | None:
 def _translate(
     vocabulary: Vocabulary,
     windows: Sequence[Expr],
-    how: tuple[Engine, Mapping[str, int], dict[Input, int]],
+    texts: Mapping[str, int],
+    inputs: dict[Input, int],
     rules: dict[str, list[Bool]],
 ) -> None:
     """Translate the conditions of operators that are not there yet."""
-    engine, texts, inputs = how
     uses = Uses()
     for expr in windows:
         for arg in _conditions(expr):
@@ -207,9 +207,7 @@ def _translate(
         key = key_of(rule_of(expr), vocabulary)
         if key in rules:
             continue
-        translator = Translator(vocabulary.signals, {}, uses, texts, True, None, engine.gaps, inputs)
-        if expr.op in engine.gaps:
-            raise Outside(f"`{expr.op}` {engine.gaps[expr.op]}", expr)
+        translator = Translator(vocabulary.signals, {}, uses, texts, True, None, inputs)
         if expr.op == "previous":
             translator.value(expr.args[0])  # what is kept of the signal is its value
         rules[key] = [translator.rule(arg, None) for arg in _conditions(expr)]

@@ -28,24 +28,20 @@ UNKNOWN_BIT = 2  # of a status; bit 0 says that the rule permits, 2 bits for eac
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """An edge engine: its name, and the operators of the edge profile that it has not, with reasons.
-
-    `most_values` is how many numbers its functions take, and how many they give, at most.
-    """
+    """An edge engine: its name, and how many numbers its functions take, and how many they give, at most."""
 
     name: str
-    gaps: Mapping[str, str] = field(default_factory=dict)
     most_values: int | None = None
 
     @property
     def lowerings(self) -> tuple[str, ...]:
         """The operators that it has."""
-        return tuple(op for op in TRANSLATIONS if op not in self.gaps)
+        return tuple(TRANSLATIONS)
 
     @property
     def not_lowered(self) -> dict[str, str]:
         """The operators that it has not, with reasons."""
-        return {**OUTSIDE, **self.gaps}
+        return dict(OUTSIDE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,7 +288,6 @@ class _Build:
             self.texts,
             ranged,
             age_s,
-            self.engine.gaps,
             self.inputs,
         )
 

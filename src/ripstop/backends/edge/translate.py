@@ -84,7 +84,6 @@ class Translator:
     texts: Mapping[str, int]
     ranged: bool = True
     max_age_s: float | None = None
-    gaps: Mapping[str, str] = field(default_factory=dict)
     inputs: dict[Input, int] = field(default_factory=dict)
     frames: list[Frame] = field(default_factory=list)
     made: int = 0
@@ -130,8 +129,6 @@ class Translator:
             raise Outside(f"unrolled, the policies have more than {_MOST_NODES} nodes", expr)
         expr = through(expr)
         translate = TRANSLATIONS.get(expr.op)
-        if expr.op in self.gaps:
-            raise Outside(f"`{expr.op}` {self.gaps[expr.op]}", expr)
         if translate is None:
             raise Outside(OUTSIDE.get(expr.op, f"`{expr.op}` is not in the edge profile"), expr)
         return translate(self, expr)

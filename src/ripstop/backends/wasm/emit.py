@@ -1,4 +1,4 @@
-"""From nodes to WebAssembly instructions: no loop, no call of anything outside, no memory.
+"""From nodes to WebAssembly instructions: no loop but that of `%`, no call of anything outside, no memory.
 
 Theory of operation. A truth is left on the stack as 0 or 1, a number as an f64. What ends an evaluation as
 UNKNOWN jumps out of the block that stands around it. Evidence is collected in 64-bit locals: an atom adds its
@@ -35,6 +35,7 @@ from ripstop.backends.edge.nodes import (
 )
 from ripstop.backends.edge.program import ATOMS_A_WORD
 from ripstop.backends.wasm.encoding import F64, I32, Code, unsigned
+from ripstop.backends.wasm.shared import NOT_FINITE_COST, REMAINDER_COST, Shared
 
 COMPARISONS: Mapping[str, int] = {"==": 0x61, "!=": 0x62, "<": 0x63, ">": 0x64, "<=": 0x65, ">=": 0x66}
 ARITHMETIC: Mapping[str, int] = {
@@ -49,32 +50,20 @@ ARITHMETIC: Mapping[str, int] = {
 }
 I32_EQZ, I32_AND, I32_OR = 0x45, 0x71, 0x72
 I64_AND, I64_OR, I64_SHL, EXTEND = 0x83, 0x84, 0x86, 0xAD
-NOT_FINITE_COST = 9  # instructions of the function that tells that a number is not finite, with its call
-
-
-def not_finite() -> bytes:
-    """Give the body of the function that tells whether its argument is NaN or infinite."""
-    code = Code(1)
-    for _ in range(2):
-        code.get(0)
-        code.get(0)
-        code.op(ARITHMETIC["-"])
-    code.op(COMPARISONS["!="])
-    return code.body()
 
 
 @dataclass(slots=True)
 class Emitter:
     """Emits the code of one function.
 
-    `checker` is the number of the function `not_finite`, where the module has one. `unknown` is the block
+    `shared` are the functions that it may call. `unknown` is the block
     that ends the evaluation under way; `words` are the locals of its evidence. `places` are the locals of the
     inputs; without it they are the first parameters.
     """
 
     code: Code
     inputs: Sequence[Input]
-    checker: int | None = None
+    shared: Shared
     unknown: int = 0
     words: Sequence[int] = ()
     places: Mapping[int, int] | None = None
@@ -124,7 +113,11 @@ class Emitter:
             case Arith(op, args):
                 for arg in args:
                     self.number(arg)
-                code.op(ARITHMETIC[op])
+                if op == "%" and self.shared.remainder is not None:
+                    code.op(0x10, unsigned(self.shared.remainder))
+                    code.instructions += REMAINDER_COST - 1
+                else:
+                    code.op(ARITHMETIC[op])
             case Checked(value):
                 self._checked(value)
             case Select(condition, first, second):
@@ -242,9 +235,9 @@ class Emitter:
     def _test_finite(self, local: int) -> None:
         """Push 1 where a local is NaN or infinite."""
         code = self.code
-        if self.checker is not None:
+        if self.shared.not_finite is not None:
             code.get(local)
-            code.op(0x10, unsigned(self.checker))
+            code.op(0x10, unsigned(self.shared.not_finite))
             code.instructions += NOT_FINITE_COST - 1
             return
         for _ in range(2):

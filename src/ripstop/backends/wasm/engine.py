@@ -2,8 +2,4 @@
 
 from ripstop.backends.edge.program import Engine
 
-WASM = Engine(
-    "wasm",
-    {"%": "has no exact remainder here: WebAssembly has no such instruction, and a loop has no small bound"},
-    most_values=1000,  # of the WebAssembly JavaScript Interface, Limits: what runtimes agree on
-)
+WASM = Engine("wasm", most_values=1000)  # WebAssembly JavaScript Interface, Limits: what runtimes agree on

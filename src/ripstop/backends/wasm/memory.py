@@ -30,6 +30,7 @@ from ripstop.backends.edge.spending import Remembering
 from ripstop.backends.edge.steps import Routine
 from ripstop.backends.wasm.emit import I64_AND, Emitter
 from ripstop.backends.wasm.encoding import F64, I32, I64, Code, function_type, sized, unsigned, vector
+from ripstop.backends.wasm.shared import Shared
 from ripstop.backends.wasm.steps import (
     I32_ADD,
     I64_SHR_U,
@@ -87,12 +88,12 @@ def data_section(memory: Memory) -> bytes:
     return vector([b"\0\x41\0\x0b" + sized(digest_of(memory))])
 
 
-def add_routines(functions: Functions, remembering: Remembering, checker: int | None) -> dict[str, Built]:
+def add_routines(functions: Functions, remembering: Remembering, shared: Shared) -> dict[str, Built]:
     """Add everything that moves the memory on; give what was built, by name."""
     built: dict[str, Built] = {}
     for made in (*remembering.internal, *remembering.public):
         is_public = made in remembering.public
-        code, kind = _routine(made, remembering.memory, built, checker, is_public=is_public)
+        code, kind = _routine(made, remembering.memory, built, shared, is_public=is_public)
         number = functions.add(kind, code.body())
         built[made.name] = Built(number, code.instructions + 1)
         if is_public:
@@ -104,7 +105,7 @@ def add_routines(functions: Functions, remembering: Remembering, checker: int | 
 
 
 def _routine(
-    made: Routine, memory: Memory, built: Mapping[str, Built], checker: int | None, *, is_public: bool
+    made: Routine, memory: Memory, built: Mapping[str, Built], shared: Shared, *, is_public: bool
 ) -> tuple[Code, bytes]:
     wholes = [*made.parameters, *(memory.words if made.takes_samples else ())]
     loads = memory.samples if made.takes_samples else tuple(range(len(made.costs)))
@@ -116,7 +117,7 @@ def _routine(
     if is_public:
         code.i32(STATE)
         code.set(m)
-    emitter = Emitter(code, memory.inputs, checker, places=places)
+    emitter = Emitter(code, memory.inputs, shared, places=places)
     names = {name: first + index for index, name in enumerate(wholes)}
     steps = WasmSteps(emitter, memory.whole, m, built, inbox(memory) + STATE, names, places)
     steps.all(made.body)

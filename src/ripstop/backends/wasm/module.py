@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from math import inf
 
 from ripstop.backends.edge.inputs import Input
-from ripstop.backends.edge.nodes import Bool, Checked, Guarded, GuardedNumber, walk
+from ripstop.backends.edge.nodes import Bool
 from ripstop.backends.edge.program import UNKNOWN_BIT, EdgePolicy, EdgeProgram
 from ripstop.backends.edge.snapshots import snapshot_bytes
 from ripstop.backends.edge.spending import Remembering, budgets_of, given, prologue, remembers
@@ -30,7 +30,6 @@ from ripstop.backends.wasm.emit import (
     I64_OR,
     I64_SHL,
     Emitter,
-    not_finite,
 )
 from ripstop.backends.wasm.encoding import (
     F64,
@@ -52,11 +51,18 @@ from ripstop.backends.wasm.memory import (
     inbox,
     memory_section,
 )
+from ripstop.backends.wasm.shared import (
+    WORTH_A_FUNCTION,
+    Shared,
+    checks_in,
+    has_remainder,
+    not_finite,
+    remainder,
+)
 from ripstop.backends.wasm.steps import RELATIONS, Built, WasmSteps
 from ripstop.core.canonical import Json, canonical_json
 
 HEADER = b"\0asm\x01\0\0\0"
-_WORTH_A_FUNCTION = 4
 _WRAP, _SELECT = 0xA7, 0x1B
 
 
@@ -90,16 +96,13 @@ def build_module(
         remembering: the memory of the programs' policies; without it the values of temporal operators are
             inputs, and budgets are not looked at.
     """
-    checks = sum(map(_checks, programs)) + _checks_of_memory(remembering)
-    checker = 0 if checks >= _WORTH_A_FUNCTION else None
     functions = Functions()
-    if checker is not None:
-        functions.add(function_type([F64], [I32]), not_finite())
-    built = {} if remembering is None else add_routines(functions, remembering, checker)
+    shared = _shared(functions, [*map(_conditions, programs), *_conditions_of_memory(remembering)])
+    built = {} if remembering is None else add_routines(functions, remembering, shared)
     made: list[WasmFunction] = []
     known: dict[tuple[bytes, bytes], int] = {}
     for program in programs:
-        code, kind, results = _function(program, checker, remembering, built)
+        code, kind, results = _function(program, shared, remembering, built)
         body = code.body()
         index = known.get((kind, body))
         if index is None:
@@ -158,32 +161,33 @@ def export_name(action: str | None) -> str:
     return f"decide_{action}" if action else "decide"
 
 
-def _checks(program: EdgeProgram) -> int:
-    """Count the checks that the function `not_finite` could make."""
-    roots = [root for policy in program.policies for root in (policy.rule, *policy.whens)]
-    return _checks_in(roots, program.inputs)
+def _conditions(program: EdgeProgram) -> tuple[Sequence[Bool], Sequence[Input]]:
+    """Give what a program evaluates, with its inputs."""
+    return [root for policy in program.policies for root in (policy.rule, *policy.whens)], program.inputs
 
 
-def _checks_of_memory(remembering: Remembering | None) -> int:
+def _conditions_of_memory(remembering: Remembering | None) -> list[tuple[Sequence[Bool], Sequence[Input]]]:
     if remembering is None:
-        return 0
-    roots = [root for each in remembering.memory.operators for root in each.conditions]
-    return _checks_in(roots, remembering.memory.inputs)
+        return []
+    memory = remembering.memory
+    return [([root for each in memory.operators for root in each.conditions], memory.inputs)]
 
 
-def _checks_in(roots: Sequence[Bool], inputs: Sequence[Input]) -> int:
-    count = 0
-    for root in roots:
-        for node in walk(root):
-            if isinstance(node, Guarded | GuardedNumber):
-                count += sum(inputs[index].low is None or inputs[index].high is None for index in node.inputs)
-            count += isinstance(node, Checked)
-    return count
+def _shared(functions: Functions, conditions: Sequence[tuple[Sequence[Bool], Sequence[Input]]]) -> Shared:
+    """Add the functions that others will call."""
+
+    def added(made: tuple[bytes, Code]) -> int:
+        return functions.add(made[0], made[1].body())
+
+    return Shared(
+        added(not_finite()) if checks_in(conditions) >= WORTH_A_FUNCTION else None,
+        added(remainder()) if has_remainder(conditions) else None,
+    )
 
 
 def _function(
     program: EdgeProgram,
-    checker: int | None,
+    shared: Shared,
     remembering: Remembering | None,
     built: Mapping[str, Built],
 ) -> tuple[Code, bytes, list[int]]:
@@ -192,7 +196,7 @@ def _function(
     loads = given(program, has_memory=remembering is not None)
     parameters = [*([I64] if takes_time else []), *[F64] * len(loads)]
     code = Code(len(parameters))
-    emitter = Emitter(code, program.inputs, checker)
+    emitter = Emitter(code, program.inputs, shared)
     rooms: list[int] = []
     if remembering is not None and takes_time:
         emitter.places = places = {load: 1 + index for index, load in enumerate(loads)}
