@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import replace
 
-from ripstop.risk.flow import FlowGrid
+from ripstop.risk.flow import GRID, FlowGrid
 from ripstop.risk.flowrun import BUSES, FLOW
-from ripstop.risk.graph import Graph
+from ripstop.risk.graph import GRAPH, Graph
 from ripstop.risk.intervals import (
     clopper_pearson,
     confidence_sequence,
@@ -16,14 +16,16 @@ from ripstop.risk.intervals import (
     standings,
 )
 from ripstop.risk.jobs import FlowJob, Job
+from ripstop.risk.kinds import takes
 from ripstop.risk.models import Run
 from ripstop.risk.report import RiskReport
-from ripstop.risk.settings import Settings, check_seed, check_theta, check_trials
+from ripstop.risk.settings import SETTINGS, Settings, check_seed, check_theta, check_trials
 from ripstop.risk.work import start
 
 FIRST_LOOK = 256
 
 
+@takes(graph=GRAPH, settings=SETTINGS)
 def assess(
     graph: Graph,
     *,
@@ -56,6 +58,7 @@ def assess(
     return replace(report, theta=theta, seed=seed, model=model)
 
 
+@takes(grid=GRID, settings=SETTINGS)
 def assess_flow(
     grid: FlowGrid,
     *,
@@ -84,6 +87,7 @@ def assess_flow(
     return _assess_grid(FlowJob(grid, theta, seed, demand_spread, settings or Settings()), trials)
 
 
+@takes(grid=GRID, settings=SETTINGS)
 def assess_buses(
     grid: FlowGrid,
     *,

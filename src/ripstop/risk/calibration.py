@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ripstop.risk.errors import RiskInputError
 from ripstop.risk.intervals import clopper_pearson
+from ripstop.risk.settings import check_whole
 
 Floats = NDArray[np.float64]
 
@@ -70,8 +71,7 @@ def calibrate(predicted: ArrayLike, happened: ArrayLike, bins: int = 10) -> Cali
         Brier (1950), Verification of forecasts expressed in terms of probability, Mon. Weather Rev. 78.
     """
     p, y = _checked(predicted, happened)
-    if bins < 1:
-        raise RiskInputError(f"`bins` is {bins}, expected 1 or more", code="C0715")
+    bins = check_whole("bins", bins, "C0715", least=1, below=1 << 16)
     base = float(y.mean())
     reference = base * (1.0 - base)
     score = brier(p, y)
@@ -135,7 +135,7 @@ def _reliability(p: Floats, y: Floats, bins: int) -> tuple[Bin, ...]:
 def _checked(predicted: ArrayLike, happened: ArrayLike) -> tuple[Floats, Floats]:
     try:
         p, y = np.asarray(predicted, np.float64).ravel(), np.asarray(happened, np.float64).ravel()
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise RiskInputError("predictions and outcomes are not all numbers", code="C0715") from None
     if len(p) == 0 or len(p) != len(y):
         raise RiskInputError(

@@ -22,9 +22,10 @@ from numpy.typing import NDArray
 from ripstop.core.errors import Place
 from ripstop.risk.errors import RiskInputError
 from ripstop.risk.formats import graph_to_csv, graph_to_graphml, parse_csv, parse_graphml, text_names
-from ripstop.risk.graph import WEIGHT, Graph
+from ripstop.risk.graph import GRAPH, WEIGHT, Graph
 from ripstop.risk.inputs import QUANTITIES, refuse_misspelt
-from ripstop.risk.textfile import put_file, read_text
+from ripstop.risk.kinds import takes
+from ripstop.risk.textfile import checked_path, put_file, read_text
 
 KEYS = ("directed", "multigraph", "graph", "name", "nodes", "edges", "links")
 LARGEST = 1 << 30  # bytes; a file beyond it is refused before it is read
@@ -37,10 +38,11 @@ def read_graph(path: str | Path) -> Graph:
         RiskInputError: C0701 for a file that cannot be read or is no graph; C0702 to C0706 for what is in it.
     """
     forms = {".csv": ("CSV", parse_csv), ".graphml": ("GraphML", parse_graphml)}
-    form, reader = forms.get(Path(path).suffix.lower(), ("JSON", parse_graph))
+    form, reader = forms.get(checked_path(path, "C0701").suffix.lower(), ("JSON", parse_graph))
     return reader(read_text(path, LARGEST, "C0701", form), str(path))
 
 
+@takes(graph=GRAPH)
 def write_graph(graph: Graph, path: str | Path) -> None:
     """Write a graph to a file that `read_graph` reads back: `.csv`, `.graphml`, or else JSON.
 
@@ -49,7 +51,7 @@ def write_graph(graph: Graph, path: str | Path) -> None:
     Raises:
         RiskInputError: C0701 for a file that cannot be written, C0702 for names that it cannot hold.
     """
-    file = Path(path)
+    file = checked_path(path, "C0701")
     plain = {".csv": graph_to_csv, ".graphml": graph_to_graphml}.get(file.suffix.lower())
     text = json.dumps(graph_to_json(graph), indent=1) if plain is None else plain(graph)
     try:
@@ -69,6 +71,8 @@ def parse_graph(text: str, name: str = "") -> Graph:
     Raises:
         RiskInputError: C0701 to C0706.
     """
+    if not isinstance(text, str | bytes | bytearray):
+        raise _refused(name, "the graph is no text")
     try:
         document = json.loads(text, object_pairs_hook=_without_duplicates, parse_constant=_no_constant)
     except json.JSONDecodeError as error:

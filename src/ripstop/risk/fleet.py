@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 from ripstop.core.clock import Clock
 from ripstop.risk.assessment import counted
 from ripstop.risk.errors import RiskInputError
-from ripstop.risk.graph import Graph
+from ripstop.risk.graph import GRAPH, Graph
+from ripstop.risk.inputs import as_number
 from ripstop.risk.intervals import share_confidence
-from ripstop.risk.jobs import Job
+from ripstop.risk.jobs import JOB, Job
+from ripstop.risk.kinds import Kind, takes
 from ripstop.risk.models import Run
-from ripstop.risk.report import RiskReport
+from ripstop.risk.report import REPORT, RiskReport
 from ripstop.risk.settings import check_seed, check_share, check_theta, check_trials
 from ripstop.risk.work import start
 
@@ -41,7 +43,7 @@ class Budget:
 
     def __post_init__(self) -> None:
         check_trials(self.trials)
-        if not self.seconds > 0.0:
+        if not as_number(self.seconds) > 0.0:
             raise RiskInputError(f"`seconds` is {self.seconds}, expected a number above 0", code="C0715")
 
 
@@ -125,6 +127,7 @@ class FleetReport:
         return replace(line, trend=risk - before, is_rising=low > before_high, is_falling=high < before_low)
 
 
+@takes(graph=GRAPH, ask=REPORT)
 def fleet_risk(
     graph: Graph,
     failure: Mapping[Hashable, float],
@@ -181,6 +184,7 @@ def assess_within(
     return answer_within(Job(graph, theta, seed, model), budget, clock=clock)
 
 
+@takes(job=JOB, budget=Kind("a budget", Budget))
 def answer_within(job: Job, budget: Budget, *, clock: Clock | None = None) -> RiskReport:
     """Answer a question until the budget ends, and say how sure the answer is by then.
 

@@ -25,7 +25,9 @@ from scipy.special import ndtr
 
 from ripstop.risk.errors import RiskInputError
 from ripstop.risk.graph import Graph
+from ripstop.risk.inputs import as_array
 from ripstop.risk.kernels.grid import SLACK, Load, Wires, find_transfer, play, play_buses, play_lines, settle
+from ripstop.risk.kinds import Kind, takes
 from ripstop.risk.settings import check_whole
 
 Floats = NDArray[np.float64]
@@ -84,7 +86,7 @@ class FlowGrid:
         Raises:
             RiskInputError: C0741, for a wrong shape or value.
         """
-        pairs = np.asarray(ends)
+        pairs = as_array(ends)
         wanted, made = _numbers("demand", demand), _numbers("generation", generation)
         n = len(wanted)
         if pairs.ndim != 2 or pairs.shape[1] != 2 or pairs.dtype.kind not in "iu":
@@ -183,6 +185,9 @@ class FlowGrid:
         return load, flow
 
 
+GRID = Kind("a power grid", FlowGrid)
+
+
 @dataclass(frozen=True, slots=True)
 class Outage:
     """What an outage leads to: demand lost in MW, lines down in all, rounds until it stopped."""
@@ -192,6 +197,7 @@ class Outage:
     rounds: int
 
 
+@takes(grid=GRID)
 def play_outage(grid: FlowGrid, first: int) -> Outage:
     """Play the cascade that starts with the outage of line number `first` of a balanced grid.
 
@@ -202,6 +208,7 @@ def play_outage(grid: FlowGrid, first: int) -> Outage:
     return _played(grid, np.arange(len(grid.lines)) == first, -1)
 
 
+@takes(grid=GRID)
 def play_bus(grid: FlowGrid, bus: int) -> Outage:
     """Play the cascade that starts when bus number `bus` of a balanced grid trips with all its lines.
 
@@ -219,6 +226,7 @@ def _played(grid: FlowGrid, first: NDArray[np.bool_], bus: int) -> Outage:
     return Outage(lost, tuple(order[fell[order] >= 0].tolist()), int(fell.max()) + 1)
 
 
+@takes(grid=GRID)
 def outage_losses(grid: FlowGrid) -> Floats:
     """Give the demand that each line's outage loses in a balanced grid, MW: `play_outage` for all at once."""
     lost = np.empty(len(grid.lines))
@@ -226,6 +234,7 @@ def outage_losses(grid: FlowGrid) -> Floats:
     return lost
 
 
+@takes(grid=GRID)
 def bus_losses(grid: FlowGrid) -> Floats:
     """Give the demand that is lost when a bus trips with all its lines, MW, by bus of a balanced grid."""
     lost = np.empty(len(grid.demand))
@@ -233,6 +242,7 @@ def bus_losses(grid: FlowGrid) -> Floats:
     return lost
 
 
+@takes(grid=GRID)
 def outage_factors(grid: FlowGrid) -> Floats:
     """Give the LODF matrix: [l, k] is the share of line k's flow that moves to l when k trips.
 
@@ -253,6 +263,7 @@ def factors_of(wires: Wires) -> Floats:
     return transfer
 
 
+@takes(grid=GRID)
 def flow_graph(grid: FlowGrid, spread: float = 0.1) -> Graph:
     """Give the risk graph of a grid's lines, for percolation: who would overload whom.
 

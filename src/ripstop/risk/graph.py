@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -18,7 +18,9 @@ from ripstop.risk.inputs import (
     checked_quantities,
     checked_weights,
     frozen,
+    is_row,
 )
+from ripstop.risk.kinds import Kind
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -83,10 +85,12 @@ class Graph:
             RiskInputError: C0702 to C0706.
         """
         names = checked_names(nodes)
+        if not is_row(edges) or not isinstance(edges, Collection):
+            raise RiskInputError(f"`edges` are `{edges}`, expected pairs of names", code="C0703")
         position = {name: i for i, name in enumerate(names)}
         ends = np.empty((len(edges), 2), np.int32)
         for e, pair in enumerate(edges):
-            if len(pair) != 2:
+            if not isinstance(pair, Sequence | np.ndarray) or len(pair) != 2:
                 raise RiskInputError(
                     f"edge {e} is `{pair}`, expected two names",
                     code="C0703",
@@ -131,7 +135,7 @@ class Graph:
         if not given and len(places):
             raise RiskInputError("the edges have no channel, expected one or more", code="C0704")
         channels = {name: checked_weights(name, p, places, names) for name, p in given.items()}
-        return cls._sorted(names, directed, places, channels, checked_quantities(quantities or {}, names))
+        return cls._sorted(names, directed, places, channels, checked_quantities(quantities, names))
 
     @classmethod
     def _sorted(
@@ -182,6 +186,10 @@ class Graph:
             RiskInputError: C0704 for an edge without the attribute or with one that is no probability, C0706
                 likewise for nodes, C0701 for a graph that is changed while it is read.
         """
+        if not all(hasattr(graph, name) for name in ("nodes", "edges", "is_directed")):
+            raise RiskInputError(f"`{graph}` is no graph of networkx", code="C0701")
+        if not isinstance(weight, str | Sequence):
+            raise RiskInputError(f"`weight` is `{weight}`, expected names of attributes", code="C0704")
         names = (weight,) if isinstance(weight, str) else tuple(weight)
         try:
             nodes, edges = dict(graph.nodes(data=True)), list(graph.edges(data=True))
@@ -429,3 +437,6 @@ class Graph:
         )
         channels = {name: np.concatenate([p, p]) for name, p in self.channels.items()}
         return Graph._sorted(self.nodes, True, ends, channels, dict(self.quantities))
+
+
+GRAPH = Kind("a risk graph", Graph, code="C0701", hint="build one by Graph.from_networkx(graph)")

@@ -27,7 +27,7 @@ import numpy as np
 from ripstop.core.errors import Place
 from ripstop.risk.errors import RiskInputError
 from ripstop.risk.flow import FlowGrid, pushed_by
-from ripstop.risk.textfile import read_json, read_text
+from ripstop.risk.textfile import checked_path, read_json, read_text
 
 LARGEST = 1 << 28  # bytes
 BUS = ("id", "demand_mw", "generation_mw")
@@ -45,7 +45,7 @@ def read_grid(path: str | Path, buses: str | Path | None = None) -> FlowGrid:
         RiskInputError: C0701 for a file that cannot be read or is of another form; C0702 for a bus; C0741 for
             what is in it.
     """
-    kind = Path(path).suffix.lower()
+    kind = checked_path(path, "C0741").suffix.lower()
     if (buses is not None) != (kind == ".csv"):
         hint = "give both tables" if kind == ".csv" else "a table of buses goes with one of lines (.csv)"
         raise RiskInputError("lines and buses stand in two tables, or in one file", code="C0701", hint=hint)

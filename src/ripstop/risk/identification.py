@@ -27,7 +27,9 @@ from scipy.optimize import least_squares
 from scipy.special import stdtrit
 
 from ripstop.risk.errors import RiskInputError
-from ripstop.risk.inputs import as_numbers
+from ripstop.risk.inputs import as_array, as_number, as_numbers
+from ripstop.risk.kinds import Kind, takes
+from ripstop.risk.settings import check_share
 from ripstop.risk.subspace import Swings, measured_swings
 from ripstop.risk.swing import Floats, Ints, SwingModel, assemble, line_ends, swing_model
 
@@ -220,6 +222,7 @@ class _Problem:
         return replace(strong, buses=like.buses, reserve=like.reserve) if like is not None else strong
 
 
+@takes(telemetry=Kind("telemetry", Telemetry))
 def identify(
     telemetry: Telemetry,
     ends: ArrayLike | None = None,
@@ -246,9 +249,8 @@ def identify(
         RiskInputError: C0715 for the confidence or the share, C0742 for lines or machines, C0743 for
             telemetry that is no even series of finite numbers, C0744 if the data cannot identify the model.
     """
-    if not 0.0 < confidence < 1.0:
-        raise RiskInputError(f"`confidence` is {confidence}, expected one in (0, 1)", code="C0715")
-    if not 0.0 <= held_out <= 0.5:
+    confidence = check_share("confidence", confidence, "C0715", ends=False)
+    if not 0.0 <= as_number(held_out) <= 0.5:
         raise RiskInputError(f"`held_out` is {held_out}, expected a share in [0, 0.5]", code="C0715")
     problem = _problem(telemetry, ends, machines)
     explained, start = math.nan, None
@@ -288,7 +290,7 @@ def _swings(problem: _Problem, model: SwingModel) -> Swings | None:
 
 
 def _problem(telemetry: Telemetry, ends: ArrayLike | None, machines: ArrayLike | None) -> _Problem:
-    time = as_numbers(telemetry.t_s)
+    time = as_numbers(telemetry.t_s).reshape(-1)
     power = _series("power", telemetry.power, len(time))
     n = power.shape[1]
     step = np.diff(time)
@@ -314,7 +316,7 @@ def _problem(telemetry: Telemetry, ends: ArrayLike | None, machines: ArrayLike |
         np.cumsum((speed[1:] + speed[:-1]) * usual / 2.0, axis=0, out=angle[1:])
     if telemetry.frequency_hz is None:
         speed = np.gradient(angle, usual, axis=0)
-    heavy = np.ones(n, np.bool_) if machines is None else np.asarray(machines)
+    heavy = np.ones(n, np.bool_) if machines is None else as_array(machines)
     if heavy.shape != (n,) or heavy.dtype != np.bool_:
         raise RiskInputError(f"`machines` are not {n} truths", code="C0742")
     pairs = line_ends(list(combinations(range(n), 2)) if ends is None else ends, n)

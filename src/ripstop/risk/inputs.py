@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from numbers import Real
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,6 +28,8 @@ def frozen(array: NDArray[S]) -> NDArray[S]:
 
 def checked_names(nodes: Iterable[Hashable]) -> tuple[Hashable, ...]:
     """Give the names, if each stands once."""
+    if not is_row(nodes):
+        raise RiskInputError(f"`nodes` are `{nodes}`, expected names one after the other", code="C0702")
     names = tuple(nodes)
     seen: set[Hashable] = set()
     for name in names:
@@ -50,6 +52,23 @@ def as_numbers(values: ArrayLike) -> NDArray[np.float64]:
     return np.array([as_number(value) for value in given.ravel().tolist()], np.float64).reshape(given.shape)
 
 
+def is_row(value: object) -> bool:
+    """Tell whether a value holds others, one after the other: an array of no dimension does not."""
+    try:
+        iter(value)  # type: ignore[call-overload]  # what is asked
+    except TypeError:
+        return False
+    return True
+
+
+def as_array(values: ArrayLike) -> NDArray[Any]:
+    """Give the values as an array; rows of different lengths become None, which no check lets pass."""
+    try:
+        return np.asarray(values)
+    except ValueError:
+        return np.array(None, dtype=object)
+
+
 def as_number(value: object) -> float:
     """Give a real number as a float, NaN for anything else."""
     if isinstance(value, bool) or not isinstance(value, Real):
@@ -62,7 +81,7 @@ def as_number(value: object) -> float:
 
 def checked_ends(ends: ArrayLike, n: int) -> NDArray[np.int32]:
     """Give the ends as positions, if they are some."""
-    places = np.asarray(ends)
+    places = as_array(ends)
     if places.size == 0:
         return np.zeros((0, 2), np.int32)
     if places.ndim != 2 or places.shape[1] != 2 or places.dtype.kind not in "iu":
@@ -136,10 +155,14 @@ def refuse_misspelt(node: Hashable, attributes: Mapping[str, object]) -> None:
 
 
 def checked_quantities(
-    quantities: Mapping[str, ArrayLike], names: tuple[Hashable, ...]
+    quantities: Mapping[str, ArrayLike] | None, names: tuple[Hashable, ...]
 ) -> dict[str, NDArray[np.float64]]:
     """Give the quantities of the nodes by name."""
-    checked = {}
+    checked: dict[str, NDArray[np.float64]] = {}
+    if quantities is None:
+        return checked
+    if not isinstance(quantities, Mapping):
+        raise RiskInputError(f"`quantities` are `{quantities}`, expected values by name", code="C0706")
     for name, values in quantities.items():
         if name not in QUANTITIES:
             raise RiskInputError(

@@ -23,6 +23,7 @@ from ripstop.risk.errors import RiskInputError
 from ripstop.risk.flow import FlowGrid
 from ripstop.risk.flowrun import BUSES, FLOW, LINES, FlowRun
 from ripstop.risk.graph import Graph
+from ripstop.risk.kinds import Kind
 from ripstop.risk.models import MODELS, Run
 from ripstop.risk.settings import Settings, check_seed, check_spread, check_theta, check_whole
 
@@ -135,6 +136,9 @@ class Job(Question):
         columns = {f"q_{name}": np.asarray(q) for name, q in self.graph.quantities.items()}
         columns |= {name: np.asarray(getattr(self.graph, name)) for name in ("source", "target", "weight")}
         return packed(head, columns)
+
+
+JOB = Kind("a question", Job)
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,11 +23,12 @@ from numpy.typing import NDArray
 from ripstop.risk.assessment import assess
 from ripstop.risk.calibration import Calibration, calibrate
 from ripstop.risk.errors import RiskInputError
-from ripstop.risk.graph import Graph
+from ripstop.risk.graph import GRAPH, Graph
 from ripstop.risk.incidents import Incident, checked_incidents, seen_nodes, seen_pairs
 from ripstop.risk.inputs import as_number
-from ripstop.risk.report import RiskReport
-from ripstop.risk.settings import check_seed, check_whole
+from ripstop.risk.kinds import Kind, takes
+from ripstop.risk.report import REPORT, RiskReport
+from ripstop.risk.settings import check_seed, check_trials, check_whole
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -84,6 +85,7 @@ class Learned:
         return self.graph.with_weight(rng.beta(self.alpha, self.beta))
 
 
+@takes(graph=GRAPH)
 def learn(
     incidents: Sequence[Incident],
     graph: Graph | None = None,
@@ -197,6 +199,7 @@ def _frozen(array: Floats) -> Floats:
     return array
 
 
+@takes(graph=GRAPH)
 def validate(
     graph: Graph, incidents: Sequence[Incident], *, window: float = math.inf, bins: int = 10
 ) -> Calibration:
@@ -237,6 +240,7 @@ def _targets(incident: Incident, graph: Graph, found: Attempts) -> list[int]:
     return ends
 
 
+@takes(report=REPORT, graph=GRAPH)
 def calibrated(report: RiskReport, graph: Graph, incidents: Sequence[Incident]) -> RiskReport:
     """Give the report with its Brier score and reliability against recorded, or simulated, incidents.
 
@@ -259,6 +263,7 @@ def calibrated(report: RiskReport, graph: Graph, incidents: Sequence[Incident]) 
     return replace(report, calibration=calibrate(predicted, happened))
 
 
+@takes(learned=Kind("learned weights", Learned))
 def assess_learned(
     learned: Learned, *, theta: float = 0.5, trials: int = 4096, seed: int = 0, draws: int = 32
 ) -> RiskReport:
@@ -272,7 +277,7 @@ def assess_learned(
         RiskInputError: C0711 to C0713, C0715.
     """
     draws = check_whole("draws", draws, "C0715", least=2, below=1 << 16)
-    each = max(64, -(-trials // draws))
+    each = max(64, -(-check_trials(trials) // draws))
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([check_seed(seed), PURPOSE])))
     hits: Ints = np.zeros(len(learned.graph.nodes), np.int64)
     clouds = []

@@ -7,11 +7,12 @@ from collections.abc import Hashable
 
 import numpy as np
 
-from ripstop.risk.graph import Graph
+from ripstop.risk.graph import GRAPH, Graph
 from ripstop.risk.intervals import clopper_pearson
 from ripstop.risk.kernels.origin import run_origin
 from ripstop.risk.kernels.shapes import Question, make_room
 from ripstop.risk.kernels.words import LANES
+from ripstop.risk.kinds import takes
 from ripstop.risk.percolation import least_mass_above, network_of
 from ripstop.risk.report import NodeRisk
 from ripstop.risk.settings import check_seed, check_share, check_theta, check_trials
@@ -19,6 +20,7 @@ from ripstop.risk.settings import check_seed, check_share, check_theta, check_tr
 _NOBODY = np.zeros(0, np.int32)
 
 
+@takes(graph=GRAPH)
 def assess_node(
     graph: Graph,
     node: Hashable,

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtrit
 
-from ripstop.risk.graph import Graph
+from ripstop.risk.graph import GRAPH, Graph
 from ripstop.risk.intervals import clopper_pearson
 from ripstop.risk.kernels import splitting
 from ripstop.risk.kernels.shapes import Network, Words
+from ripstop.risk.kinds import takes
 from ripstop.risk.percolation import least_mass_above, network_of
 from ripstop.risk.settings import check_seed, check_theta, check_whole
 
@@ -48,6 +49,7 @@ class RareEvent:
     seed: int
 
 
+@takes(graph=GRAPH)
 def rare_probability(
     graph: Graph,
     node: Hashable,

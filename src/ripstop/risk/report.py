@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ripstop.risk.calibration import Calibration
 from ripstop.risk.errors import RiskInputError
 from ripstop.risk.intervals import Standing, bounded_mean, confidence_sequence
+from ripstop.risk.kinds import Kind
 
 Floats = NDArray[np.float64]
 
@@ -153,3 +154,6 @@ class RiskReport:
             "calibration": None if self.calibration is None else self.calibration.to_json(),
             "nodes": rows,
         }
+
+
+REPORT = Kind("a risk report", RiskReport)

@@ -23,8 +23,10 @@ import numpy as np
 
 from ripstop.risk.assessment import assess
 from ripstop.risk.errors import RiskInputError
-from ripstop.risk.graph import Graph
-from ripstop.risk.jobs import Job
+from ripstop.risk.graph import GRAPH, Graph
+from ripstop.risk.inputs import as_number
+from ripstop.risk.jobs import JOB, Job
+from ripstop.risk.kinds import takes
 from ripstop.risk.report import RiskReport
 from ripstop.risk.settings import check_share, check_whole
 from ripstop.risk.whatif import GraphMitigation, with_room
@@ -43,7 +45,8 @@ class Limits:
     evaluations: int = 10_000
 
     def __post_init__(self) -> None:
-        if not self.cost >= 0.0 or self.measures < 0 or self.evaluations < 1:
+        cost, measures, evaluations = map(as_number, (self.cost, self.measures, self.evaluations))
+        if not (cost >= 0.0 and measures >= 0.0 and evaluations >= 1.0):
             raise RiskInputError(
                 f"limits are cost {self.cost}, {self.measures} measures, {self.evaluations} evaluations, "
                 "expected none below 0 and at least one evaluation",
@@ -76,6 +79,7 @@ class Chosen:
     evaluations: int
 
 
+@takes(graph=GRAPH)
 def cheapest(
     graph: Graph,
     candidates: Sequence[GraphMitigation],
@@ -239,6 +243,7 @@ class Critical:
     saved: float
 
 
+@takes(graph=GRAPH)
 def most_critical(
     graph: Graph, k: int, *, links: bool = False, theta: float = 0.5, trials: int = 512, seed: int = 0
 ) -> tuple[Critical, ...]:
@@ -250,6 +255,7 @@ def most_critical(
     return critical_for(Job(graph, theta, seed), k, links=links, trials=trials)
 
 
+@takes(job=JOB)
 def critical_for(job: Job, k: int, *, links: bool = False, trials: int = 512) -> tuple[Critical, ...]:
     """Name the `k` agents, or links, without which cascades would be smallest, on common worlds.
 

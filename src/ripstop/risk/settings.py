@@ -7,8 +7,11 @@ import operator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ripstop.risk.errors import RiskInputError
 from ripstop.risk.inputs import as_number
+from ripstop.risk.kinds import Kind
 
 if TYPE_CHECKING:
     from ripstop.risk.work import Pool
@@ -43,10 +46,18 @@ class Settings:
     def __post_init__(self) -> None:
         check_share("confidence", self.confidence, "C0715", ends=False)
         if self.threshold is not None:
-            check_share("threshold", self.threshold, "C0715", ends=False)
+            threshold = check_share("threshold", self.threshold, "C0715", ends=False)
+            object.__setattr__(self, "threshold", threshold)
+        for name in ("fleet_wide", "expected"):
+            if not isinstance(getattr(self, name), bool | np.bool_):
+                given = getattr(self, name)
+                raise RiskInputError(f"`{name}` is `{given}`, expected true or false", code="C0715")
         check_whole("workers", self.workers, "C0715", least=1, below=MOST_TRIALS)
         for name, value in (("tolerance", self.tolerance), ("spread", self.spread)):
             check_spread(name, value, "C0715")
+
+
+SETTINGS = Kind("settings", Settings)
 
 
 def check_share(name: str, value: float, code: str, *, ends: bool = True) -> float:
@@ -75,7 +86,7 @@ def check_whole(name: str, value: int, code: str, *, least: int, below: int) -> 
     """Give the value if it is a whole number in `least` .. `below` - 1."""
     try:
         number = operator.index(value)
-    except TypeError:
+    except (TypeError, ValueError):
         raise RiskInputError(f"`{name}` is `{value}`, expected a whole number", code=code) from None
     if not least <= number < below:
         raise RiskInputError(

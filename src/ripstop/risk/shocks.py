@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ripstop.risk.errors import RiskInputError
-from ripstop.risk.graph import Graph
+from ripstop.risk.graph import GRAPH, Graph
+from ripstop.risk.inputs import is_row
+from ripstop.risk.kinds import Kind, takes
 from ripstop.risk.settings import check_share
 
 COMMON_CAUSE = "common cause"
@@ -34,10 +36,11 @@ class Shock:
     def __post_init__(self) -> None:
         check_share("severity", self.severity, "C0715")
         check_share("attribution", self.attribution, "C0715")
-        if not self.members:
+        if not isinstance(self.members, Collection) or not is_row(self.members) or not len(self.members):
             raise RiskInputError(f"shock `{self.name}` has no members, expected some", code="C0715")
 
 
+@takes(graph=GRAPH, shocks=Kind("shocks", Shock, each=True))
 def with_shocks(graph: Graph, shocks: Sequence[Shock]) -> Graph:
     """Give the graph with a node of no consequence for each shock, joined to its members both ways.
 

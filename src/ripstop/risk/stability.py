@@ -15,7 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from ripstop.risk.errors import RiskInputError
 from ripstop.risk.identification import Identified
-from ripstop.risk.inputs import as_numbers
+from ripstop.risk.inputs import as_number, as_numbers
+from ripstop.risk.kinds import Kind, takes
 from ripstop.risk.settings import check_seed, check_whole
 from ripstop.risk.swing import Complexes, Floats, SwingModel
 
@@ -116,13 +117,14 @@ class MarginTrigger:
 
     def __post_init__(self) -> None:
         for name in ("damping", "headroom"):
-            enter, leave = (getattr(self, f"{name}_{end}") for end in ("enter", "exit"))
+            enter, leave = (as_number(getattr(self, f"{name}_{end}")) for end in ("enter", "exit"))
             if not (math.isfinite(enter) and math.isfinite(leave) and leave >= enter):
                 raise RiskInputError(
                     f"`{name}_exit` is {leave}, expected it not below `{name}_enter`, which is {enter}",
                     code="C0715",
                 )
 
+    @takes(report=Kind("a report of the margin", StabilityReport))
     def is_active(self, report: StabilityReport, *, was_active: bool) -> bool:
         """Tell whether the trigger holds, given whether it held before."""
         if not report.is_stable:
@@ -132,6 +134,7 @@ class MarginTrigger:
         return report.damping_low < self.damping_enter or report.headroom_low < self.headroom_enter
 
 
+@takes(model=Kind("a swing model, given or identified", (SwingModel, Identified)))
 def margin(
     model: SwingModel | Identified,
     direction: ArrayLike | None = None,

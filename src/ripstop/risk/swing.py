@@ -24,7 +24,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from ripstop.risk.errors import RiskInputError
-from ripstop.risk.inputs import as_numbers, checked_names, frozen
+from ripstop.risk.inputs import as_array, as_numbers, checked_names, frozen
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
@@ -279,7 +279,7 @@ def line_ends(ends: ArrayLike, n: int) -> Ints:
     Raises:
         RiskInputError: C0742.
     """
-    pairs = np.asarray(ends)
+    pairs = as_array(ends)
     if pairs.size == 0:
         return np.zeros((0, 2), np.int32)
     if pairs.ndim != 2 or pairs.shape[1] != 2 or pairs.dtype.kind not in "iu":

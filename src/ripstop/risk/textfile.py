@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from os import PathLike
 from pathlib import Path
 
 from ripstop.core.errors import Place
@@ -22,7 +23,7 @@ def read_text(path: str | Path, most: int, code: str, expected: str) -> str:
     Raises:
         RiskInputError: with `code`.
     """
-    file = Path(path)
+    file = checked_path(path, code)
     try:
         if file.stat().st_size > most:
             raise RiskInputError(f"`{path}` is larger than {most} bytes", code=code)
@@ -36,6 +37,13 @@ def read_text(path: str | Path, most: int, code: str, expected: str) -> str:
         raise RiskInputError(f"`{path}`: {reason}", code=code) from None
     except UnicodeDecodeError:
         raise RiskInputError(f"`{path}` is not UTF-8 text, expected {expected}", code=code) from None
+
+
+def checked_path(path: str | Path, code: str) -> Path:
+    """Give the path, if it is one; raises as `read_text` does."""
+    if not isinstance(path, str | PathLike) or (isinstance(path, str) and "\0" in path):
+        raise RiskInputError(f"`{path}` is no path of a file", code=code)
+    return Path(path)
 
 
 def read_json(path: str | Path, most: int, code: str) -> object:

@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 
 from ripstop.risk.assessment import assess
 from ripstop.risk.errors import RiskInputError
-from ripstop.risk.graph import Graph
+from ripstop.risk.graph import GRAPH, Graph
+from ripstop.risk.inputs import as_number, is_row
 from ripstop.risk.intervals import clopper_pearson
 from ripstop.risk.itemload import ItemLoad, LoadMitigation
+from ripstop.risk.kinds import Kind, takes
 from ripstop.risk.load import NOTHING, LoadReport, simulate_load
 from ripstop.risk.report import RiskReport
 from ripstop.risk.settings import check_share
@@ -102,10 +104,23 @@ class GraphMitigation:
     cost: float = 1.0
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.cost) and self.cost >= 0.0):
+        if not 0.0 <= as_number(self.cost) < math.inf:
             raise RiskInputError(
                 f"`cost` of `{self.name}` is {self.cost}, expected a finite number, 0 or more", code="C0715"
             )
+        for name in ("shed", "added", "moved"):
+            given = getattr(self, name)
+            if not isinstance(given, Mapping):
+                raise RiskInputError(
+                    f"`{name}` is `{given}`, expected numbers by what they are of", code="C0716"
+                )
+        for name in ("isolated", "cut"):
+            given = getattr(self, name)
+            if isinstance(given, str) or not is_row(given):
+                raise RiskInputError(f"`{name}` is `{given}`, expected a set", code="C0716")
+        for pair in (*self.cut, *self.added, *self.moved):
+            if not isinstance(pair, tuple) or len(pair) != 2:
+                raise RiskInputError(f"`{self.name}` names `{pair}`, expected pairs of nodes", code="C0716")
 
     @property
     def only_lowers(self) -> bool:
@@ -182,6 +197,10 @@ class GraphEffect:
     changes: tuple[Change, ...]
 
 
+@takes(
+    graph=GRAPH,
+    mitigations=Kind("measures", GraphMitigation, each=True),
+)
 def compare_graph(
     graph: Graph,
     mitigations: Iterable[GraphMitigation],

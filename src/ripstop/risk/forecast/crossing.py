@@ -13,6 +13,7 @@ from ripstop.risk.errors import RiskInputError
 from ripstop.risk.forecast.series import Floats
 from ripstop.risk.inputs import as_number
 from ripstop.risk.kernels.crossing import count_first_crossings
+from ripstop.risk.kinds import Kind
 
 SIDES = ("above", "below")
 
@@ -40,6 +41,9 @@ class Limit:
         """Turn values so that what is 0 or more has crossed."""
         turned: Floats = values - self.value if self.side == "above" else self.value - values
         return turned
+
+
+LIMIT = Kind("a limit", Limit)
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,6 +17,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ import numpy as np
 from ripstop.core.errors import Place
 from ripstop.risk.errors import RiskInputError
 from ripstop.risk.forecast.series import Floats, evenly
+from ripstop.risk.inputs import is_row
 from ripstop.risk.textfile import read_text
 
 LARGEST = 1 << 28  # bytes
@@ -49,12 +51,15 @@ class SeriesFile:
 
 
 def read_series(
-    paths: Sequence[str | Path], *, columns: Sequence[str] | None = None, step_s: float | None = None
+    paths: str | Path | Sequence[str | Path],
+    *,
+    columns: Sequence[str] | None = None,
+    step_s: float | None = None,
 ) -> SeriesFile:
     """Read histories of one metric from one or more files.
 
     Args:
-        paths: the files; with several, a series' name is that of its file and column.
+        paths: the file, or several; with several, a series' name is that of its file and column.
         columns: those to read; all but the times by default.
         step_s: to put samples on; by default the usual step of the first file.
 
@@ -63,6 +68,10 @@ def read_series(
     """
     names, histories, late = [], [], []
     step = step_s
+    if isinstance(paths, str | PathLike):
+        paths = [paths]
+    if not is_row(paths):
+        raise RiskInputError(f"`paths` are `{paths}`, expected files", code="C0751")
     for path in paths:
         t_s, table = _read(path, columns)
         for name, values in table.items():

@@ -12,10 +12,11 @@ from ripstop.risk.calibration import Calibration, auc, brier, calibrate
 from ripstop.risk.errors import RiskInputError
 from ripstop.risk.forecast.autoregression import Autoregression
 from ripstop.risk.forecast.conformal import AdaptiveRadius, scores_of
-from ripstop.risk.forecast.crossing import CrossingReport, Limit, first_step
-from ripstop.risk.forecast.forecaster import PATHS, Forecaster, errors_of
+from ripstop.risk.forecast.crossing import LIMIT, CrossingReport, Limit, first_step
+from ripstop.risk.forecast.forecaster import MODEL, PATHS, Forecaster, errors_of
 from ripstop.risk.forecast.record import Score
 from ripstop.risk.forecast.series import PARTS, Floats, Windows, checked_histories, windows_of
+from ripstop.risk.kinds import takes
 from ripstop.risk.settings import check_share
 
 RESAMPLES = 2000
@@ -39,6 +40,7 @@ class Evaluation:
         return {"persistence": self.persistence.to_json(), "ar": self.ar.to_json(), "network": network}
 
 
+@takes(model=MODEL, limit=LIMIT)
 def evaluate(
     model: Forecaster,
     histories: Sequence[ArrayLike] | ArrayLike,
@@ -65,6 +67,7 @@ def evaluate(
     )
 
 
+@takes(model=MODEL, limit=LIMIT)
 def reliability(
     model: Forecaster, histories: Sequence[ArrayLike] | ArrayLike, limit: Limit
 ) -> Calibration | None:
@@ -83,6 +86,7 @@ def reliability(
     return calibrate(report.probability[asked], np.isfinite(steps)[asked]) if asked.any() else None
 
 
+@takes(model=MODEL)
 def followed(
     model: Forecaster, histories: Sequence[ArrayLike] | ArrayLike, *, confidence: float = 0.9
 ) -> AdaptiveRadius:
@@ -109,6 +113,7 @@ def followed(
     return radii
 
 
+@takes(model=MODEL, limit=LIMIT)
 def ahead_of(
     model: Forecaster, history: ArrayLike, limit: Limit, most: int = 6, confidence: float = 0.9
 ) -> tuple[NDArray[np.int64], CrossingReport]:

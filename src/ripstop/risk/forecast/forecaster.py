@@ -18,10 +18,19 @@ from ripstop.risk.forecast.autoregression import (
     select,
 )
 from ripstop.risk.forecast.conformal import radius, scores_of
-from ripstop.risk.forecast.crossing import CrossingReport, Limit, first_step, passage
+from ripstop.risk.forecast.crossing import LIMIT, CrossingReport, Limit, first_step, passage
 from ripstop.risk.forecast.record import Record
-from ripstop.risk.forecast.series import PARTS, Floats, Windows, bridged, checked_histories, windows_of
+from ripstop.risk.forecast.series import (
+    PARTS,
+    Floats,
+    Windows,
+    bridged,
+    checked_histories,
+    checked_series,
+    windows_of,
+)
 from ripstop.risk.inputs import as_numbers
+from ripstop.risk.kinds import Kind, takes
 from ripstop.risk.settings import check_share, check_whole
 
 PATHS = 200
@@ -136,6 +145,7 @@ class Forecaster:
             forecast[known] += self.network.correct(past[known])
         return forecast
 
+    @takes(limit=LIMIT)
     def forecast(
         self,
         windows: ArrayLike,
@@ -158,7 +168,7 @@ class Forecaster:
         """
         confidence = check_share("confidence", confidence, "C0715", ends=False)
         past = self.standardised(windows)
-        named = tuple(range(len(past))) if names is None else tuple(names)
+        named = tuple(range(len(past))) if names is None else checked_series(names)
         if len(named) != len(past):
             raise RiskInputError(f"{len(named)} names for {len(past)} series", code="C0751")
         return self.answer(past, self.predict(past), limit, named, confidence)
@@ -216,6 +226,9 @@ class Forecaster:
         if self.record is not None and not self.record.promoted:
             notes.append(f"the network is not used: {self.record.reason}")
         return tuple(notes)
+
+
+MODEL = Kind("a model of forecasts", Forecaster)
 
 
 def standard(histories: Sequence[Floats]) -> tuple[float, float]:

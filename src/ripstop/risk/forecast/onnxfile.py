@@ -20,10 +20,11 @@ import numpy as np
 from ripstop.core.errors import missing_extra
 from ripstop.risk.errors import RiskInputError
 from ripstop.risk.forecast.autoregression import Autoregression
-from ripstop.risk.forecast.forecaster import Errors, Forecaster, check_spans
+from ripstop.risk.forecast.forecaster import MODEL, Errors, Forecaster, check_spans
 from ripstop.risk.forecast.record import record_from_json, refused
 from ripstop.risk.forecast.series import Floats
-from ripstop.risk.textfile import put_file
+from ripstop.risk.kinds import takes
+from ripstop.risk.textfile import checked_path, put_file
 
 KEY = "ripstop.forecast"
 FORMAT = 1
@@ -71,6 +72,7 @@ def graph_of(weights: Weights, window: int) -> Any:
     return helper.make_model(graph, opset_imports=opset, ir_version=IR_VERSION, producer_name="ripstop")
 
 
+@takes(model=MODEL)
 def write_model(model: Forecaster, weights: Weights, path: str | Path) -> None:
     """Write a trained model; what is at `path` is replaced whole or not at all.
 
@@ -164,7 +166,7 @@ def read_model(path: str | Path) -> Forecaster:
             normalisation or weights do not fit together.
         ConfigurationError: C0001, without the package `onnxruntime`.
     """
-    file = Path(path)
+    file = checked_path(path, "C0752")
     try:
         if file.stat().st_size > LARGEST:
             raise RiskInputError(f"the model `{path}` is larger than {LARGEST} bytes", code="C0752")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ripstop.risk.errors import RiskInputError
-from ripstop.risk.inputs import as_numbers
+from ripstop.risk.inputs import as_numbers, is_row
 
 Floats = NDArray[np.float64]
 
@@ -57,15 +57,28 @@ def checked_histories(histories: Sequence[ArrayLike] | ArrayLike) -> tuple[Float
     Raises:
         RiskInputError: C0751, for nothing, a value that is no number or infinite, or another shape.
     """
+    if not is_row(histories):
+        raise RiskInputError("`histories` are no series of numbers", code="C0751")
     if isinstance(histories, np.ndarray):
         rows = [histories] if histories.ndim == 1 else list(histories)
     else:
-        rows = list(histories)  # type: ignore[arg-type]  # what is no sequence fails here, and says so
+        rows = list(histories)  # type: ignore[arg-type]  # a row, as was asked above
         if rows and np.ndim(rows[0]) == 0:
             rows = [np.asarray(rows)]
     if not rows:
         raise RiskInputError("there is no history, expected at least one", code="C0751")
     return tuple(_checked(row, place) for place, row in enumerate(rows))
+
+
+def checked_series(names: Iterable[Hashable]) -> tuple[Hashable, ...]:
+    """Give the names of series; two may be alike.
+
+    Raises:
+        RiskInputError: C0751.
+    """
+    if not is_row(names):
+        raise RiskInputError(f"`names` are `{names}`, expected one for each series", code="C0751")
+    return tuple(names)
 
 
 def _checked(row: ArrayLike, place: int) -> Floats:

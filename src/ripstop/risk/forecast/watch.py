@@ -15,11 +15,12 @@ from numpy.typing import ArrayLike
 
 from ripstop.risk.errors import RiskInputError
 from ripstop.risk.forecast.conformal import AdaptiveRadius, radius, scores_of
-from ripstop.risk.forecast.crossing import CrossingReport, Limit
+from ripstop.risk.forecast.crossing import LIMIT, CrossingReport, Limit
 from ripstop.risk.forecast.drift import Bet
-from ripstop.risk.forecast.forecaster import Forecaster
-from ripstop.risk.forecast.series import Floats
+from ripstop.risk.forecast.forecaster import MODEL, Forecaster
+from ripstop.risk.forecast.series import Floats, checked_series
 from ripstop.risk.inputs import as_numbers
+from ripstop.risk.kinds import takes
 
 TOLERANCE = 0.5
 """How much more often than promised, as a share of it, a band may miss before that counts as drift."""
@@ -55,6 +56,7 @@ class Watch:
         RiskInputError: C0751, for no name, or a model of another number of histories; C0715.
     """
 
+    @takes(model=MODEL)
     def __init__(
         self,
         model: Forecaster,
@@ -63,7 +65,7 @@ class Watch:
         confidence: float = 0.9,
         patience: float = 1000.0,
     ) -> None:
-        self.names = tuple(names)
+        self.names = checked_series(names)
         if not self.names or len(model.mean) not in (1, len(self.names)):
             raise RiskInputError(
                 f"{len(self.names)} names for a model of {len(model.mean)} histories", code="C0751"
@@ -107,6 +109,7 @@ class Watch:
             self._settle(self._pending)
             self._pending = None
 
+    @takes(limit=LIMIT)
     def forecast(self, limit: Limit) -> CrossingReport:
         """Answer as `Forecaster.forecast` does, with bands that adapt, and notes on drift."""
         model = self._model
