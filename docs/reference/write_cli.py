@@ -25,8 +25,8 @@ This page is written by `make docs` from the commands' own help. The examples ru
 - **Tables** become a block of lines for each row where the terminal is too narrow; into a pipe each row is
   one line. There are no colours but in the demo's progress, which keeps to `NO_COLOR`.
 - **Completion**: `pip install 'ripstop[tools]'`, then in bash or zsh
-  `eval "$(register-python-argcomplete ripstop)"`, in fish
-  `register-python-argcomplete --shell fish ripstop | source`.
+  `eval "$(register-python-argcomplete ripstop)"` (in a zsh that says `compdef` is not found, first
+  `autoload -Uz compinit && compinit`), in fish `register-python-argcomplete --shell fish ripstop | source`.
 """
 
 

@@ -10,20 +10,24 @@ import { Policy } from "./policy.mjs";
 import { decideAlong } from "./trace.mjs";
 
 const [code, table, trace, state, ...rest] = process.argv.slice(2);
-const files = [code, table, trace];
 if (trace === undefined || rest.length > 0) {
   console.error("usage: node decide.mjs policy.wasm device_table.json trace.csv [state]");
   process.exit(2);
 }
+let file = table; // which one is at fault
 try {
-  const [bytes, known, text] = await Promise.all(files.map((file) => readFile(file)));
-  const policy = await Policy.load(bytes, JSON.parse(known));
+  const known = JSON.parse(await readFile(table));
+  file = code;
+  const policy = await Policy.load(await readFile(code), known);
+  file = state;
   if (state !== undefined && existsSync(state) && !policy.restore(await readFile(state))) {
-    throw new Error(`\`${state}\` is not what these policies remember`);
+    throw new Error("is not what these policies remember");
   }
-  for (const line of decideAlong(text.toString(), policy)) process.stdout.write(`${line}\n`);
+  file = trace;
+  for (const line of decideAlong((await readFile(trace)).toString(), policy)) process.stdout.write(`${line}\n`);
+  file = state;
   if (state !== undefined) await writeFile(state, policy.save());
 } catch (error) {
-  console.error(`${trace}: ${error.message}`);
+  console.error(`${file}: ${error.message}`);
   process.exitCode = 2;
 }

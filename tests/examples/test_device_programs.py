@@ -222,6 +222,16 @@ def test_a_trace_that_is_none_is_refused_with_a_word(program, text, complaint, t
     assert run.stderr
 
 
+@needs_node
+@pytest.mark.parametrize("at_fault", [2, 3, 4])
+def test_the_script_names_the_file_that_is_at_fault(at_fault, tmp_path):
+    command = [*js_program(tmp_path, [ROOT / "policies" / "payload_limit.json"]), str(tmp_path / "trace.csv")]
+    command[at_fault] = str(tmp_path / "nowhere")
+    run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert run.returncode == 2
+    assert run.stderr.startswith(f"{tmp_path / 'nowhere'}: ")
+
+
 @pytest.mark.parametrize(
     ("change", "word"),
     [
