@@ -344,11 +344,7 @@ int orders_ripe(orders *self, int64_t now_us, int64_t patience_us, orders_answer
         orders_held *waiting = &self->waiting[scope];
         if (!opened(self, waiting, &sealed, &made)) { continue; }
         int64_t since_us = proof(self, made.position.epoch, made.tick);
-        unsigned last = (self->tick_count - 1) % ORDERS_BEATS;
-        orders_position cited = {made.position.epoch, made.tick};
-        int has_passed = self->tick_count > 0
-            && compare((orders_position){self->ticks[last].epoch, self->ticks[last].number}, cited) >= 0;
-        if (since_us < 0 && !has_passed && now_us - waiting->since_us <= patience_us) { continue; }
+        if (since_us < 0 && now_us - waiting->since_us <= patience_us) { continue; }
         taken = *waiting;
         waiting->length = 0;
         if (since_us < 0) {
