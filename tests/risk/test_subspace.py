@@ -108,4 +108,4 @@ def test_kundurs_two_areas_are_identified_as_andes_has_them() -> None:
 
 def test_questions_that_measure_no_swing_do_not_wait_for_signal_processing() -> None:
     code = "import sys, ripstop.risk, ripstop.risk.forecast; sys.exit('scipy.signal' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0  # noqa: S603 - our own
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
