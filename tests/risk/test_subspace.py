@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -103,3 +104,8 @@ def test_kundurs_two_areas_are_identified_as_andes_has_them() -> None:
     assert frequency < 0.03
     assert damping < 0.6
     assert report.damping_low <= min(mode.damping for mode in truth) <= report.damping_high
+
+
+def test_questions_that_measure_no_swing_do_not_wait_for_signal_processing() -> None:
+    code = "import sys, ripstop.risk, ripstop.risk.forecast; sys.exit('scipy.signal' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

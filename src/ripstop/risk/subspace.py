@@ -22,7 +22,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
-from scipy.signal import decimate, welch
 
 from ripstop.risk.swing import Complexes, Floats
 
@@ -148,6 +147,8 @@ def measured_swings(step_s: float, speed: Floats, power: Floats, count: int) -> 
 
 def _thinning(step_s: float, speed: Floats) -> int:
     """Tell how many samples there are for one that is needed."""
+    from scipy.signal import welch  # half a second to load, which other questions need not wait for
+
     apart = speed - speed.mean(axis=1, keepdims=True) if speed.shape[1] > 1 else speed
     frequency, density = welch(apart, 1.0 / step_s, nperseg=min(len(speed), 1024), axis=0)
     total = density.sum(axis=1)
@@ -159,6 +160,8 @@ def _thinning(step_s: float, speed: Floats) -> int:
 
 
 def _thin(values: Floats, by: int) -> Floats:
+    from scipy.signal import decimate
+
     centred = values - values.mean(axis=0)
     return np.asarray(decimate(centred, by, ftype="fir", axis=0) if by > 1 else centred, np.float64)
 

@@ -34,7 +34,7 @@ class Verdict(Enum):
     REFUSE = "refuse"
 
 
-MOST_BUSES = 24  # a fit's cost grows with the fourth power of the buses
+MOST_BUSES = 24  # 3 s a fit; 32 take 10, so that at a tenth of a core a margin is too old before the next
 
 
 def _demand(holds: bool, message: str) -> None:
