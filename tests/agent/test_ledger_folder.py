@@ -1,11 +1,14 @@
 """A ledger's folder over the years: forks, locks that rot, what is kept aside."""
 
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from ripstop.agent import recovery
 from ripstop.agent.inspection import inspect_ledger
 from ripstop.agent.ledger import FileLedger, LedgerError
 
@@ -51,6 +54,40 @@ def test_of_a_stream_that_is_damaged_again_and_again_the_last_files_are_kept(tmp
     kept = {path.name for path in tmp_path.glob("*.damaged-*")}
     assert kept == {f"ledger.log.damaged-{number}" for number in range(4, 12)}
     assert gone == 3
+
+
+def test_damage_on_a_full_disk_waits_for_room_and_nothing_is_lost(tmp_path, monkeypatch):
+    ledger = FileLedger(tmp_path, "drone-1")
+    for record in (b"one", b"two", b"three"):
+        ledger.append("ledger", record)
+    ledger.sync()
+    ledger.close()
+    path = tmp_path / "ledger.log"
+    raw = bytearray(path.read_bytes())
+    raw[-len(b"three") - 60] ^= 1  # in the second record
+    path.write_bytes(raw)
+
+    def full(path: Path, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    whole = recovery.write_whole
+    monkeypatch.setattr(recovery, "write_whole", full)
+    ledger = FileLedger(tmp_path, "drone-1")
+    (found,) = ledger.recoveries
+    assert (found.records, found.damaged, found.missing) == (1, "ledger.log", 2)
+    with pytest.raises(OSError, match="No space"):
+        ledger.append("ledger", b"four")
+    with pytest.raises(OSError, match="No space"):
+        ledger.sync()
+    assert path.read_bytes() == raw
+    monkeypatch.setattr(recovery, "write_whole", whole)
+    ledger.sync()
+    ledger.close()
+    assert (tmp_path / "ledger.log.damaged-1").read_bytes() == raw
+    again = FileLedger(tmp_path, "drone-1")
+    assert again.recoveries[0].damaged == ""
+    assert again.tail("ledger").records == (b"one", b"four")
+    again.close()
 
 
 FORKED_AGENT = """

@@ -403,6 +403,7 @@ class FileLedger:
         return self.folder / f"{stream}.log"
 
     def _compact(self, stream: str, held: StreamFile, count: int, begin: int) -> None:
+        held.mended()
         raw = os.pread(held.handle, held.size, 0)
         kept = raw[begin : held.size]
         head = write_head(held.base + count, link_at(raw, held.offsets[count - 1]))

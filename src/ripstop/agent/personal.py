@@ -20,7 +20,7 @@ from ripstop.core.commitment import Opening
 from ripstop.core.node import Append, Effect, Scalar
 from ripstop.core.wire.record import pack, unpack
 
-from .recovery import LedgerError, Recovery, set_aside
+from .recovery import LedgerError, Recovery, let_go, set_aside
 
 if TYPE_CHECKING:
     import sqlite3
@@ -124,14 +124,14 @@ class PersonalValues:
         damage, last = _look(path, is_thorough=False)
         if damage:
             rows = _sound_rows(path)
-            name, gone = set_aside(path)
+            name = set_aside(path)
             for log in ("-wal", "-shm"):
                 path.with_name(path.name + log).unlink(missing_ok=True)
             with self._lock:
                 for row in rows:
                     self._run(_INSERT, row)
             self.sync()
-            return Recovery(STREAM, len(rows), damaged=name, let_go=gone)
+            return Recovery(STREAM, len(rows), damaged=name, let_go=let_go(path))
         if last < life:
             self.life = last
             return Recovery(STREAM, 0, missing=life - last)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Collection, Mapping
+from functools import partial
 from pathlib import Path
 from zlib import crc32
 
@@ -14,7 +16,7 @@ from ripstop.core.value import dataclass
 from ripstop.core.wire.chain import genesis
 
 from .marks import Mark
-from .streams import StreamFile, create_stream, holds_record, link_at, read_head, read_stream
+from .streams import StreamFile, holds_record, link_at, read_head, read_stream
 
 BUNDLE = "bundle"  # kept in slots
 
@@ -48,7 +50,8 @@ def read_owner(raw: bytes) -> str | None:
 class Recovery:
     """What opening a stream found.
 
-    `torn` bytes were cut off its tail: a crash did that. `damaged` names the file that was kept aside.
+    `torn` bytes were cut off its tail: a crash did that. `damaged` names the file that was kept aside, or the
+    stream's own where the disk has no room for that yet.
     `missing` records had been synced, and are not there (of personal values: values of so many lives).
     `let_go` older files that had been kept aside went, to make room.
     """
@@ -81,20 +84,25 @@ def open_stream(path: Path, owner: str, mark: Mark | None) -> tuple[StreamFile, 
 def _open(path: Path, owner: str, mark: Mark | None) -> tuple[StreamFile, Recovery]:
     raw = path.read_bytes()
     head = read_head(raw)
-    if head is None:
-        name, gone = set_aside(path)
-        held = StreamFile(-1, 0, 0, 0, genesis(owner))
-        create_stream(path, held, genesis(owner))
-        return held, Recovery(path.stem, 0, damaged=name, missing=mark.number if mark else 0, let_go=gone)
+    if head is None:  # what is appended next makes a new file
+        name, missing = set_aside(path), mark.number if mark else 0
+        found = Recovery(path.stem, 0, damaged=name, missing=missing, let_go=let_go(path))
+        return StreamFile(-1, 0, 0, 0, genesis(owner)), found
     held = read_stream(raw, *head)
-    held.safe, torn, name = held.size, len(raw) - held.size, ""
-    gone = 0
+    held.safe, torn, name, gone = held.size, len(raw) - held.size, "", 0
     missing, is_other = compare(mark, held, raw)
     if missing or is_other or holds_record(raw, held.size + 1):
-        (name, gone), torn = set_aside(path, raw), 0
+        torn = 0
+        try:
+            name, gone = set_aside(path, raw), let_go(path)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            # No room for a copy: the file stays as it is, and what is appended waits until there is.
+            name, held.mend = path.name, partial(_mend, path, held)
     handle = os.open(path, os.O_RDWR)
     try:
-        if held.size != len(raw):
+        if held.size != len(raw) and held.mend is None:
             os.ftruncate(handle, held.size)
         # An earlier life may have ended before its sync: what is read counts as kept.
         os.fdatasync(handle)
@@ -103,6 +111,12 @@ def _open(path: Path, owner: str, mark: Mark | None) -> tuple[StreamFile, Recove
         raise
     held.handle = handle
     return held, Recovery(path.stem, len(held.offsets), torn, name, missing, gone)
+
+
+def _mend(path: Path, held: StreamFile) -> None:
+    """Keep a file aside whose damage was found when there was no room; then cut the damage off."""
+    set_aside(path, path.read_bytes())
+    os.ftruncate(held.handle, held.size)
 
 
 def compare(mark: Mark | None, held: StreamFile, raw: bytes) -> tuple[int, bool]:
@@ -128,31 +142,44 @@ def missing_files(known: Mapping[str, Mark], held: Collection[str], bundle: int)
     return [Recovery(stream, last, missing=missing) for stream, last, missing in gone if missing > 0]
 
 
-def set_aside(path: Path, copy: bytes | None = None) -> tuple[str, int]:
+def set_aside(path: Path, copy: bytes | None = None) -> str:
     """Keep a damaged file as `<file>.damaged-<n>`, on stable storage, numbered behind those before.
-
-    Of one file the last `MOST_ASIDE` are kept: a disk that fails again and again is not to fill itself.
 
     Args:
         path: the file, which is gone then.
         copy: what it holds, where it is not to go.
 
     Returns:
-        The name, and how many older ones were let go.
+        The name.
 
     Raises:
         OSError: it cannot be kept; the file is as it was.
     """
-    stem = f"{path.name}.damaged-"
-    numbers = [name.name.removeprefix(stem) for name in path.parent.glob(f"{stem}*")]
-    kept = sorted(int(number) for number in numbers if number.isdecimal())
-    aside = path.with_name(f"{stem}{kept[-1] + 1 if kept else 1}")
+    kept = _numbers(path)
+    aside = _aside(path, kept[-1] + 1 if kept else 1)
     if copy is None:
         path.rename(aside)
         sync_path(path.parent)
     else:
         write_whole(aside, copy)
-    older = kept[: 1 - MOST_ASIDE]
+    return aside.name
+
+
+def let_go(path: Path) -> int:
+    """Of a file's copies kept aside keep the last `MOST_ASIDE`; give how many go.
+
+    A disk that fails again and again is not to fill itself.
+    """
+    older = _numbers(path)[:-MOST_ASIDE]
     for number in older:
-        path.with_name(f"{stem}{number}").unlink(missing_ok=True)
-    return aside.name, len(older)
+        _aside(path, number).unlink(missing_ok=True)
+    return len(older)
+
+
+def _aside(path: Path, number: int) -> Path:
+    return path.with_name(f"{path.name}.damaged-{number}")
+
+
+def _numbers(path: Path) -> list[int]:
+    tails = [found.name.rpartition("-")[2] for found in path.parent.glob(f"{path.name}.damaged-*")]
+    return sorted(int(tail) for tail in tails if tail.isdecimal())

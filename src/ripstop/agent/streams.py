@@ -14,7 +14,7 @@ import os
 import struct
 import zlib
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import field
 from itertools import accumulate
 from pathlib import Path
@@ -36,7 +36,8 @@ class StreamFile:
 
     `number` and `previous` are those of the last record, `base` is the number of the last one dropped;
     `offsets` is where each record on file begins. `handle` is -1 where there is no file yet. Up to `safe`
-    bytes the file is on stable storage.
+    bytes the file is on stable storage. `mend` is to be called before anything is written behind what is
+    sound, and raises OSError while it cannot.
     """
 
     handle: int
@@ -50,6 +51,7 @@ class StreamFile:
     safe: int = 0
     is_doubted: bool = False
     is_cut_short: bool = False
+    mend: Callable[[], None] | None = None
 
     def chain(self, data: bytes) -> bytes:
         """Chain a record; give its bytes as the file will hold them."""
@@ -97,6 +99,7 @@ class StreamFile:
             self.waiting_bytes -= len(self.waiting.popleft())
 
     def _put(self, raws: Sequence[bytes], most: int | None) -> None:
+        self.mended()
         joined = raws[0] if len(raws) == 1 else b"".join(raws)
         if most is not None and self.size + len(joined) > most:
             raise OSError(errno.ENOSPC, f"the ledger's share of {most} bytes is used up")
@@ -107,6 +110,16 @@ class StreamFile:
             raise
         *begins, self.size = accumulate(map(len, raws), initial=self.size)
         self.offsets += begins
+
+    def mended(self) -> None:
+        """Mend the file, where that is still to be done.
+
+        Raises:
+            OSError: it cannot be done yet.
+        """
+        if self.mend is not None:
+            self.mend()
+            self.mend = None
 
     def _take_back(self) -> None:
         """Take back half a record; where even that fails, the next opening cuts it off."""
