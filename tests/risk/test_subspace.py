@@ -80,6 +80,13 @@ def test_too_few_periods_measure_no_swing() -> None:
     assert "too narrow" in found.notes[0] and "measured without it" not in found.notes[0]
 
 
+def test_what_hardly_swings_is_not_told_as_a_swing(monkeypatch: pytest.MonkeyPatch) -> None:
+    telemetry = wandering(1)
+    assert identify(telemetry).swings is not None
+    monkeypatch.setattr("ripstop.risk.subspace.DAMPED", 0.03)
+    assert identify(telemetry).swings is None
+
+
 def test_a_machine_alone_has_no_swing_to_measure() -> None:
     alone = swing_model([], [], [0.2, 0.3], [0.1, 0.1], [0.0, 0.0])
     assert identify(wandering(1, model=alone), ends=[]).swings is None

@@ -31,6 +31,7 @@ FINE = 6.0  # samples in the fastest swing; more make neighbouring ones alike
 BANDWIDTH = 0.95  # of the machines' motion against each other lies below the fastest swing
 STATES = 3  # for each machine: its angle and speed, and one of what drives it
 FEWEST = 40.0  # periods of each swing in a record; from fewer its damping is told too well
+DAMPED = 0.5  # ratio; what is damped more hardly swings: a governor's or a load's state was taken for a swing
 SPARE = 4.0  # samples for each number that is regressed
 FURTHER = 3  # times as far as Akaike's criterion asks the regression looks back (Bauer)
 
@@ -127,7 +128,8 @@ def measured_swings(step_s: float, speed: Floats, power: Floats, count: int) -> 
     if len(poles) < count:
         return None
     poles = poles[np.argsort(-found.shares(), kind="stable")[:count]]
-    if poles.imag.min() * len(outputs) * step_s < FEWEST * 2.0 * np.pi:
+    is_short = poles.imag.min() * len(outputs) * step_s < FEWEST * 2.0 * np.pi
+    if is_short or _ratio(poles).max() > DAMPED:
         return None
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([len(speed), PURPOSE])))
     drawn = []
