@@ -39,9 +39,15 @@ def test_governed_without_parentheses_is_named_like_the_function():
 @pytest.mark.parametrize("decorated", [classmethod(len), property(len), None, 5])
 def test_what_is_no_function_is_refused_before_anything_is_called(decorated):
     drone = Agent("drone-42")
+    held = drone.node.ledger_head
     for decorate in (drone.governed, drone.governed("take_off"), CircuitBreaker()):
         with pytest.raises(ConfigurationError, match="C0307: expected a function"):
             decorate(decorated)
+    with pytest.raises(ConfigurationError, match="C0307: expected a function"):
+        drone.act("take_off", decorated)
+    with pytest.raises(ConfigurationError, match="C0307: expected a function"):
+        asyncio.run(drone.act_async("take_off", decorated))
+    assert drone.node.ledger_head == held, "nothing was decided"
 
 
 def test_a_generator_that_is_governed_is_decided_when_it_is_called_and_counts_when_it_has_run():

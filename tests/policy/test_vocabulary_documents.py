@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ripstop.policy import PolicyRejectedError, find_vocabulary, load, load_vocabulary
+from ripstop.policy import PolicyRejectedError, check, find_vocabulary, load, load_vocabulary
 from ripstop.policy.units import DIMENSIONLESS, Unit, parse_unit
 
 PARENT = {
@@ -141,3 +141,10 @@ def test_units_multiply_and_divide():
     assert str(metre.times(metre)) == "m^2"
     assert str(metre.times(second, -1)) == "m/s"
     assert metre.times(metre, -1) == DIMENSIONLESS
+
+
+@pytest.mark.parametrize(("written", "hint"), [("dron", "did you mean `drone`?"), ("zebra", "is looked for")])
+def test_a_misspelt_vocabulary_is_told_with_the_one_that_was_meant(written, hint):
+    finding = check({"ripstop": 1, "id": "a", "vocabulary": written, "rule": True}).findings[0]
+    assert finding.code == "E0310"
+    assert hint in finding.hint

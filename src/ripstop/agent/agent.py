@@ -26,7 +26,7 @@ from ripstop.core.vocabulary import Vocabulary
 from ripstop.core.wire.envelope import open_envelope
 
 from .breaker import BreakerState, Transition
-from .calling import action_of, awaited, bound, clamped, given, is_json, signature_of
+from .calling import action_of, awaited, bound, check_function, clamped, given, is_json, signature_of
 from .circuit import CircuitBreaker
 from .circuits import Circuits
 from .detect import Finding
@@ -120,18 +120,19 @@ class Agent:
             ActionVetoed: not allowed; a `PermissionError` that carries the decision.
             BreakerVetoed: not allowed because the anomaly breaker is open; a `RuntimeError` as well.
             BreakerOpen: the action's own calls keep failing; a `RuntimeError`.
+            ConfigurationError: C0307, `fn` is no function; nothing is decided.
         """
         return self._run(action, fn, context)
 
     def _run(self, action: str, fn: Callable[..., R], context: Mapping[str, Json]) -> R:
-        decided = self._admit(action, context)
-        call = bound(fn, decided)
+        check_function(fn)
+        call = bound(fn, self._admit(action, context))
         return call() if self._is_failsafe(action) else self.circuits.of(action).call(call)
 
     async def act_async(self, action: str, fn: Callable[..., Awaitable[R]], /, **context: Json) -> R:
         """Do the same for a coroutine function; a plain one is run and has its result given."""
-        decided = self._admit(action, context)
-        call = partial(awaited, bound(fn, decided))
+        check_function(fn)
+        call = partial(awaited, bound(fn, self._admit(action, context)))
         return await (call() if self._is_failsafe(action) else self.circuits.of(action).call_async(call))
 
     @overload

@@ -117,12 +117,13 @@ def check_function(fn: object) -> None:
     Raises:
         ConfigurationError: C0307.
     """
+    if callable(fn):
+        return
     if isinstance(fn, classmethod | property):
         hint = "decorate the function within, and write `@classmethod` or `@property` above that"
     else:
         hint = 'agent.act("take_off", fn, payload_kg=0.8)'
-    if not callable(fn):
-        raise ConfigurationError(f"expected a function, got `{fn}`", code="C0307", hint=hint)
+    raise ConfigurationError(f"expected a function, got `{fn}`", code="C0307", hint=hint)
 
 
 def action_of(fn: Callable[..., object]) -> str:

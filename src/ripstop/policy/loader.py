@@ -12,7 +12,7 @@ from ripstop.core.errors import ConfigurationError, Place
 from ripstop.core.shipped import shipped
 from ripstop.core.value import dataclass
 from ripstop.core.vocabulary import OPEN, Vocabulary
-from ripstop.policy.diagnostics import Finding, Findings, PolicyRejectedError
+from ripstop.policy.diagnostics import Finding, Findings, PolicyRejectedError, nearest
 from ripstop.policy.document import KEYS, Policy, read_bare, read_document
 from ripstop.policy.lints import note_lints
 from ripstop.policy.operators import ALIASES, OPERATORS
@@ -214,12 +214,10 @@ def _by_name(node: Node, path: Path | None, findings: Findings, above: tuple[str
         return None
     found = find_vocabulary(name, path)
     if found is None:
-        findings.error(
-            "E0310",
-            f"vocabulary `{name}` is not found",
-            node,
-            "it is looked for beside the policy, in `vocabularies` further up, and among the shipped ones",
-        )
+        where = "it is looked for beside the policy, in `vocabularies` further up, and among the shipped ones"
+        shelves = (folder for folder in _folders(path) if folder.name == "vocabularies")
+        meant = nearest(name, (file.stem for shelf in shelves for file in shelf.glob("*.*")))
+        findings.error("E0310", f"vocabulary `{name}` is not found", node, meant or where)
         return None
     return _vocabulary(found, findings, above)
 
@@ -232,10 +230,17 @@ def is_policy_file(path: PurePath) -> bool:
 
 def find_vocabulary(name: str, policy: Path | None = None) -> Path | None:
     """Find a vocabulary's file: beside the policy, in `vocabularies` up the tree, or a shipped one."""
+    candidates = (
+        folder / f"{name}{suffix}" for folder in _folders(policy) for suffix in _VOCABULARY_SUFFIXES
+    )
+    return next((candidate for candidate in candidates if candidate.is_file() and candidate != policy), None)
+
+
+def _folders(policy: Path | None) -> list[Path]:
+    """Give the folders that are looked through, the policy's own first."""
     folders = (
         [] if policy is None else [policy.parent, *(up / "vocabularies" for up in policy.resolve().parents)]
     )
     with suppress(ConfigurationError):  # an installation without shipped documents still finds the user's own
         folders.append(shipped("vocabularies"))
-    candidates = (folder / f"{name}{suffix}" for folder in folders for suffix in _VOCABULARY_SUFFIXES)
-    return next((candidate for candidate in candidates if candidate.is_file() and candidate != policy), None)
+    return folders
