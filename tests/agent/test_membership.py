@@ -116,6 +116,18 @@ def test_a_fleet_that_connects_at_once_does_not_beat_at_once_from_then_on():
     assert max(tenths.values()) < 40
 
 
+def test_a_fleet_that_begins_at_once_does_not_seal_its_segments_at_once():
+    clock = ManualClock()
+    seals_s = []
+    for number in range(100):
+        node = AgentNode(NodeSettings(f"a-{number}", "city"), [POLICY], vocabulary=VOCABULARY)
+        effects = node.step(Started(1), clock.now())
+        (at_us,) = [e.at_us for e in effects if isinstance(e, SetTimer) and e.name == "segment"]
+        seals_s.append((at_us - clock.now().mono_us) * 1e-6)
+    assert 8.0 <= min(seals_s) < 8.3
+    assert 9.7 < max(seals_s) <= 10.0
+
+
 def rotor_only(vocabulary):
     rule = {"<=": [{"var": "payload_kg"}, 1]}
     applies = {"in": ["rotor", {"var": "capabilities"}]}

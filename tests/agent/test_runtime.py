@@ -180,11 +180,12 @@ def test_a_ledger_that_cannot_be_written_denies_until_it_can_and_says_so_once(tm
         told = []
         runtime.on_report = lambda report, now: told.append(report.name)
 
-        def full(stream, data):
+        def full(*_):
             raise OSError(28, "No space left on device")
 
         with monkeypatch.context() as patch:
             patch.setattr(disk, "append", full)
+            patch.setattr(disk, "sync", full)  # which writes what could not be appended
             runtime.agent.act("accept_task", dict, payload_kg=0.5)
             await live.until(lambda: not decide(runtime))
             assert told.count("ledger.failed") == 1

@@ -7,6 +7,7 @@ from dataclasses import field
 from typing import TypeAlias
 
 from ripstop.core.canonical import Json
+from ripstop.core.chance import stream
 from ripstop.core.clock import Instant
 from ripstop.core.decision import Decision
 from ripstop.core.errors import WireError
@@ -32,6 +33,7 @@ _SUMMARY_US = 60_000_000
 _PROBE_US = 1_000_000
 _IN_FLIGHT = 8
 _RESEND_SEGMENTS = 3
+_SOONEST = 0.8  # of the time for a segment
 
 
 @dataclass(slots=True)
@@ -72,6 +74,7 @@ class Chronicle:
         self._open = opener
         self._signer = signer
         self._seldom = Seldom()
+        self._chance = stream(settings.seed, settings.agent, "segment")
         self._sync_us = round(settings.sync_s * 1e6)
         self._sync_armed = self._segment_armed = self._summary_armed = False
         self._soon: list[tuple[RecordKind, Body]] = []
@@ -214,7 +217,9 @@ class Chronicle:
     def _arm_segment(self, now: Instant, out: list[Effect]) -> None:
         if not self._segment_armed and (self.records.has_open or self.records.unreceipted):
             self._segment_armed = True
-            out.append(SetTimer("segment", now.mono_us + round(self._settings.segment_s * 1e6)))
+            # What sets a whole fleet going, a new link say, is not to bring all of its segments at once.
+            after_s = self._settings.segment_s * self._chance.uniform(_SOONEST, 1.0)
+            out.append(SetTimer("segment", now.mono_us + round(after_s * 1e6)))
 
     def on_sync_timer(self, now: Instant, out: list[Effect]) -> None:
         """Bring what was appended to stable storage; a disk that takes nothing is asked again."""
