@@ -31,7 +31,7 @@ from .breaker import (
     Transition,
 )
 from .calling import LATER, Block, check_function, within
-from .given import check_names, impossible
+from .given import impossible
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -46,7 +46,6 @@ def _chosen(settings: BreakerSettings | None, thresholds: dict[str, float]) -> B
             f"a breaker cannot be made of `{settings}`", code="C0301",
             hint="thresholds are given by name, as `minimum_number_of_calls=3, wait_s=5.0`",
         )  # fmt: skip
-    check_names("a breaker", thresholds, BreakerSettings.__slots__, "C0301")
     return replace(settings or BreakerSettings(), **thresholds)  # type: ignore[arg-type]  # checked there
 
 

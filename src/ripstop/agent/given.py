@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import NoReturn
 
@@ -11,27 +11,18 @@ from ripstop.core.errors import ConfigurationError
 _WORDS = {float: "number", int: "whole number"}
 
 
-def check_names(what: str, given: Iterable[str], known: Iterable[str], code: str) -> None:
-    """Refuse the first name that is not known.
-
-    Raises:
-        ConfigurationError: of that code.
-    """
-    known = tuple(known)
-    for name in given:
-        if name not in known:
-            from ripstop.policy.diagnostics import nearest  # of no use otherwise
-
-            hint = nearest(name, known) or f"known: {', '.join(known)}"
-            raise ConfigurationError(f"{what} has no `{name}`", code=code, hint=hint)
-
-
 def refusing(what: str, code: str) -> Callable[[type, Mapping[str, object]], NoReturn]:
-    """Give the `__refuse__` of a dataclass of settings (`core.value`), which hears of unknown names."""
+    """Give the `__refuse__` of a dataclass of settings (`core.value`), which hears of unknown names.
+
+    It raises ConfigurationError of that code.
+    """
 
     def refuse(kind: type, others: Mapping[str, object]) -> NoReturn:
-        check_names(what, others, (field.name for field in fields(kind)), code)
-        raise AssertionError("a name that is known was not taken")
+        from ripstop.policy.diagnostics import nearest  # of no use otherwise
+
+        name, known = next(iter(others)), [field.name for field in fields(kind)]
+        hint = nearest(name, known) or f"known: {', '.join(known)}"
+        raise ConfigurationError(f"{what} has no `{name}`", code=code, hint=hint)
 
     return refuse
 

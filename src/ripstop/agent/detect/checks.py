@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import fields
 
 from ripstop.core.errors import ConfigurationError
 from ripstop.core.value import dataclass
 
-from ..given import check_names
+from ..given import refusing
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +20,9 @@ class Checks:
     the score that alarms as `novel` (infinite: never). `refractory_s` is the least time between two alarms of
     the statistics (`level`, `novel`), and `alarms_per_day` their budget. `hold_s` is for how long a level
     that alarms is not learned.
+
+    Raises:
+        ConfigurationError: C0370, there is no such field, or it cannot be.
     """
 
     max_rate_per_s: float = 0.0
@@ -31,19 +33,11 @@ class Checks:
     alarms_per_day: float = 0.0
     hold_s: float = 0.0
 
+    __refuse__ = refusing("a monitor", "C0370")
+
     def __post_init__(self) -> None:
         for field in fields(self):
             check(field.name, getattr(self, field.name), may_be_0=field.name != "novel_score")
-
-    @classmethod
-    def of(cls, given: Mapping[str, float]) -> Checks:
-        """Take the fields by name.
-
-        Raises:
-            ConfigurationError: C0370, there is no such field, or it cannot be.
-        """
-        check_names("a monitor", given, [field.name for field in fields(cls)], "C0370")
-        return cls(**given)  # type: ignore[arg-type]  # its own checks see to the types
 
 
 def check(name: str, value: object, *, may_be_0: bool) -> None:

@@ -120,7 +120,7 @@ class Monitor:
         self._near = self._peaks.near
         self.live = live
         self.late = 0
-        self._checks = checks or Checks.of(more)
+        self._checks = checks or Checks(**more)  # type: ignore[arg-type]  # it sees to the types
         self._hold_us = self._checks.hold_s * 1e6
         self._hold = Hold(self._hold_us)
         self._is_checked = live or self._checks.max_rate_per_s > 0.0
