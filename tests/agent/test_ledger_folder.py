@@ -56,6 +56,27 @@ def test_of_a_stream_that_is_damaged_again_and_again_the_last_files_are_kept(tmp
     assert gone == 3
 
 
+def test_what_is_kept_aside_when_there_is_room_again_lets_older_files_go(tmp_path, monkeypatch):
+    def full(path: Path, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    for _ in range(2):
+        written(tmp_path)
+    path = tmp_path / "ledger.log"
+    raw = path.read_bytes()
+    path.write_bytes(raw[:60] + b"x" + raw[61:])  # in the first of two records
+    for number in range(1, 10):
+        path.with_name(f"ledger.log.damaged-{number}").write_bytes(b"")
+    monkeypatch.setattr(recovery, "write_whole", full)
+    ledger = FileLedger(tmp_path, "drone-1")
+    assert [found.let_go for found in ledger.recoveries if found.stream == "ledger"] == [2]
+    monkeypatch.undo()
+    ledger.append("ledger", b"there is room")
+    ledger.close()
+    kept = {found.name for found in tmp_path.glob("*.damaged-*")}
+    assert kept == {f"ledger.log.damaged-{number}" for number in range(3, 11)}
+
+
 def test_damage_on_a_full_disk_waits_for_room_and_nothing_is_lost(tmp_path, monkeypatch):
     ledger = FileLedger(tmp_path, "drone-1")
     for record in (b"one", b"two", b"three"):

@@ -14,20 +14,23 @@ from .ladder import LadderSettings, Response, Rung
 from .ledger import FileLedger, MemoryLedger
 from .node import AgentNode
 from .responder import Order
+from .sampler import SamplerSettings
 from .settings import NodeSettings, Restored
 from .vetoes import ActionVetoed, BreakerVetoed
 from .vm import PolicyVM
 from .voice import Burden
 
 if TYPE_CHECKING:
-    from .bulkhead import Bulkhead, BulkheadFull, RetryBudget
-    from .detect import EWMA, Cause, Coupling, ForecastMonitor, Witnesses
+    from .bulkhead import Bulkhead, BulkheadFull, BulkheadSettings, RetryBudget, RetrySettings
+    from .detect import EWMA, Cause, Checks, Coupling, ForecastMonitor, Witnesses
 
 # What stands beside an agent, for those who want it.
 __getattr__, __dir__ = on_demand(
     __name__,
-    dict.fromkeys(("Bulkhead", "BulkheadFull", "RetryBudget"), "bulkhead")
-    | dict.fromkeys(("EWMA", "Cause", "Coupling", "ForecastMonitor", "Witnesses"), "detect"),
+    dict.fromkeys(
+        ("Bulkhead", "BulkheadFull", "BulkheadSettings", "RetryBudget", "RetrySettings"), "bulkhead"
+    )
+    | dict.fromkeys(("EWMA", "Cause", "Checks", "Coupling", "ForecastMonitor", "Witnesses"), "detect"),
 )
 
 __all__ = [
@@ -41,8 +44,10 @@ __all__ = [
     "BreakerVetoed",
     "Bulkhead",
     "BulkheadFull",
+    "BulkheadSettings",
     "Burden",
     "Cause",
+    "Checks",
     "CircuitBreaker",
     "Circuits",
     "Coupling",
@@ -59,7 +64,9 @@ __all__ = [
     "Response",
     "Restored",
     "RetryBudget",
+    "RetrySettings",
     "Rung",
+    "SamplerSettings",
     "Store",
     "Witnesses",
 ]

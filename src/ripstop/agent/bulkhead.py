@@ -21,7 +21,7 @@ from ripstop.core.errors import ConfigurationError, RipstopError
 from ripstop.core.value import dataclass
 
 from .calling import Block
-from .given import check_kinds, refusing
+from .given import check_kinds, laid_over, refusing
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -107,7 +107,7 @@ class Bulkhead:
     """Bounds how many calls of a kind are in flight, sync and async, from any thread.
 
     Args:
-        settings: the limit, fixed or adaptive; its fields may be given by name.
+        settings: the limit, fixed or adaptive; its fields may be given by name, laid over it.
         name: stands in errors.
         clock: for tests and virtual time.
     """
@@ -120,7 +120,7 @@ class Bulkhead:
         clock: Clock | None = None,
         **bounds: float,
     ) -> None:
-        chosen = settings or BulkheadSettings(**bounds)  # type: ignore[arg-type]  # its own checks see to the types
+        chosen = laid_over(BulkheadSettings, settings, bounds, "a bulkhead", "C0372")
         self.name = name
         self._core = Limit(chosen)
         self._clock = clock or SystemClock()
@@ -215,14 +215,14 @@ class RetryBudget:
     A retry takes 1 of what has come in.
 
     Args:
-        settings: how it fills; its fields may be given by name.
+        settings: how it fills; its fields may be given by name, laid over it.
         clock: for tests and virtual time.
     """
 
     def __init__(
         self, settings: RetrySettings | None = None, *, clock: Clock | None = None, **terms: float
     ) -> None:
-        chosen = settings or RetrySettings(**terms)
+        chosen = laid_over(RetrySettings, settings, terms, "a retry budget", "C0372")
         self._share = chosen.share
         self._least_per_s = chosen.least_per_s
         self._most = chosen.most

@@ -9,7 +9,6 @@ import inspect
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from enum import Enum
 from functools import wraps
 from threading import Lock
@@ -18,7 +17,6 @@ from typing import NamedTuple, ParamSpec, TypeVar, cast
 
 from ripstop.core.chance import SplitMix64
 from ripstop.core.clock import Clock, SystemClock
-from ripstop.core.errors import ConfigurationError
 from ripstop.core.value import dataclass
 
 from .breaker import (
@@ -31,22 +29,13 @@ from .breaker import (
     Transition,
 )
 from .calling import LATER, Block, check_function, within
-from .given import impossible
+from .given import impossible, laid_over
 
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
 Listener = Callable[[Transition], None]
 log = logging.getLogger("ripstop.breaker")
-
-
-def _chosen(settings: BreakerSettings | None, thresholds: dict[str, float]) -> BreakerSettings:
-    if not isinstance(settings, BreakerSettings | None):
-        raise ConfigurationError(
-            f"a breaker cannot be made of `{settings}`", code="C0301",
-            hint="thresholds are given by name, as `minimum_number_of_calls=3, wait_s=5.0`",
-        )  # fmt: skip
-    return replace(settings or BreakerSettings(), **thresholds)  # type: ignore[arg-type]  # checked there
 
 
 class CallEnd(Enum):
@@ -102,7 +91,7 @@ class CircuitBreaker:
     """Refuses calls to what keeps failing, and probes when it may be well again.
 
     Args:
-        settings: thresholds and waits; `failure_rate_threshold`, `wait_s` and the like may be given by name.
+        settings: thresholds and waits; its fields may be given by name, laid over it.
         name: stands in errors and events.
         outcomes: what counts as a failure: every exception by default.
         listener: is told each transition, outside the lock.
@@ -124,7 +113,7 @@ class CircuitBreaker:
         seed: int | None = None,
         **thresholds: float,
     ) -> None:
-        chosen = _chosen(settings, thresholds)
+        chosen = laid_over(BreakerSettings, settings, thresholds, "a breaker", "C0301")
         if not isinstance(seed, int | None):
             raise impossible("a breaker", "seed", seed, "C0301", "expected a whole number")
         self.name = name

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields
-from typing import NoReturn
+from dataclasses import fields, replace
+from typing import NoReturn, TypeVar
 
 from ripstop.core.errors import ConfigurationError
 
 _WORDS = {float: "number", int: "whole number"}
+S = TypeVar("S")
 
 
 def refusing(what: str, code: str) -> Callable[[type, Mapping[str, object]], NoReturn]:
@@ -25,6 +26,21 @@ def refusing(what: str, code: str) -> Callable[[type, Mapping[str, object]], NoR
         raise ConfigurationError(f"{what} has no `{name}`", code=code, hint=hint)
 
     return refuse
+
+
+def laid_over(kind: type[S], settings: S | None, names: Mapping[str, float], what: str, code: str) -> S:
+    """Give the settings, or those of `kind` that are usual, with what is given by name laid over them.
+
+    Raises:
+        ConfigurationError: of that code: these are no settings of that kind, or the result cannot be.
+    """
+    if settings is None:
+        return kind(**names)
+    if not isinstance(settings, kind):
+        known = ", ".join(field.name for field in fields(kind))  # type: ignore[arg-type]  # a dataclass
+        hint = f"settings are given by name: {known}"
+        raise ConfigurationError(f"{what} cannot be made of `{settings}`", code=code, hint=hint)
+    return replace(settings, **names)  # type: ignore[type-var]  # a dataclass
 
 
 def check_kinds(what: str, settings: object, code: str) -> None:

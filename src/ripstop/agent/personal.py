@@ -124,14 +124,14 @@ class PersonalValues:
         damage, last = _look(path, is_thorough=False)
         if damage:
             rows = _sound_rows(path)
-            name = set_aside(path)
+            gone, name = let_go(path), set_aside(path)
             for log in ("-wal", "-shm"):
                 path.with_name(path.name + log).unlink(missing_ok=True)
             with self._lock:
                 for row in rows:
                     self._run(_INSERT, row)
             self.sync()
-            return Recovery(STREAM, len(rows), damaged=name, let_go=let_go(path))
+            return Recovery(STREAM, len(rows), damaged=name, let_go=gone)
         if last < life:
             self.life = last
             return Recovery(STREAM, 0, missing=life - last)

@@ -85,16 +85,16 @@ def _open(path: Path, owner: str, mark: Mark | None) -> tuple[StreamFile, Recove
     raw = path.read_bytes()
     head = read_head(raw)
     if head is None:  # what is appended next makes a new file
-        name, missing = set_aside(path), mark.number if mark else 0
-        found = Recovery(path.stem, 0, damaged=name, missing=missing, let_go=let_go(path))
+        gone, name = let_go(path), set_aside(path)
+        found = Recovery(path.stem, 0, damaged=name, missing=mark.number if mark else 0, let_go=gone)
         return StreamFile(-1, 0, 0, 0, genesis(owner)), found
     held = read_stream(raw, *head)
     held.safe, torn, name, gone = held.size, len(raw) - held.size, "", 0
     missing, is_other = compare(mark, held, raw)
     if missing or is_other or holds_record(raw, held.size + 1):
-        torn = 0
+        torn, gone = 0, let_go(path)
         try:
-            name, gone = set_aside(path, raw), let_go(path)
+            name = set_aside(path, raw)
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
@@ -166,11 +166,12 @@ def set_aside(path: Path, copy: bytes | None = None) -> str:
 
 
 def let_go(path: Path) -> int:
-    """Of a file's copies kept aside keep the last `MOST_ASIDE`; give how many go.
+    """Let the oldest of a file's copies kept aside go, to make room for one more; give how many went.
 
-    A disk that fails again and again is not to fill itself.
+    A disk that fails again and again is not to fill itself. With the one that comes there are at most
+    `MOST_ASIDE`.
     """
-    older = _numbers(path)[:-MOST_ASIDE]
+    older = _numbers(path)[: 1 - MOST_ASIDE]
     for number in older:
         _aside(path, number).unlink(missing_ok=True)
     return len(older)

@@ -46,6 +46,7 @@ from math import copysign, sqrt
 
 from ripstop.core.canonical import Json
 
+from ..given import laid_over
 from ..reading import finite
 from .checks import Checks, check, check_range
 from .day import PART_US, PARTS, Day
@@ -92,7 +93,7 @@ class Monitor:
         low: lowest value declared, if any.
         high: highest value declared, if any.
         live: whether a working sensor never reads the same for long.
-        checks: what else it is held to; its fields may be given by name.
+        checks: what else it is held to; its fields may be given by name, laid over it.
 
     Raises:
         ConfigurationError: C0370, a parameter cannot be.
@@ -120,11 +121,11 @@ class Monitor:
         self._near = self._peaks.near
         self.live = live
         self.late = 0
-        self._checks = checks or Checks(**more)  # type: ignore[arg-type]  # it sees to the types
-        self._hold_us = self._checks.hold_s * 1e6
+        self._checks = checks = laid_over(Checks, checks, more, "a monitor", "C0370")
+        self._hold_us = checks.hold_s * 1e6
         self._hold = Hold(self._hold_us)
-        self._is_checked = live or self._checks.max_rate_per_s > 0.0
-        self._noted = -math.inf if self._is_checked else self._checks.novel_score
+        self._is_checked = live or checks.max_rate_per_s > 0.0
+        self._noted = -math.inf if self._is_checked else checks.novel_score
         self._declared = -math.inf if low is None else low, math.inf if high is None else high
         self._low, self._high = max(self._declared[0], -_HUGE), min(self._declared[1], _HUGE)
         is_declared = self._high < _HUGE and self._low > -_HUGE
@@ -132,8 +133,7 @@ class Monitor:
         self._moving = _NOTHING
         self._ranges = _NOWHERE
         self._day = Day()
-        self._turn_us = 0
-        self._gate_us = -1
+        self._turn_us, self._gate_us = 0, -1
         self._tokens = 0.0
         self._repeat = 0
         self._last = self._looked = math.nan
