@@ -130,12 +130,14 @@ def test_the_loss_of_a_bus_is_its_own_demand_and_what_hangs_on_it() -> None:
 
 def test_the_risk_of_a_bus_is_what_worlds_played_one_by_one_show() -> None:
     grid = meshed(1, 6, 8).with_capacity(0.2, 1.0)
-    report = assess_buses(grid, theta=0.5, trials=2000, seed=2, settings=Settings(confidence=0.9999))
+    how = Settings(confidence=0.9999, spread=0.1)
+    report = assess_buses(grid, theta=0.5, trials=2000, seed=2, demand_spread=0.2, settings=how)
     rng, worlds = np.random.default_rng(5), 300
     lost = np.empty((worlds, 6))
     for world in lost:
-        drawn = grid.demand * np.exp(0.1 * rng.standard_normal(6))
-        limits = grid.capacity * np.exp(0.1 * rng.standard_normal(8))
+        own, together, limit = (3**0.5 * rng.uniform(-1, 1, size) for size in (6, 1, 8))
+        drawn = grid.demand * np.exp(0.2 * 0.5**0.5 * (own + together))
+        limits = grid.capacity * np.exp(0.1 * limit)
         now = replace(grid, demand=drawn, capacity=limits).balanced()
         world[:] = [slow_bus(now, v) / now.demand.sum() for v in range(6)]
     assert report.expected_share is not None
@@ -145,6 +147,28 @@ def test_the_risk_of_a_bus_is_what_worlds_played_one_by_one_show() -> None:
     low, high = clopper_pearson((lost > 0.5).sum(axis=0), worlds, 0.9999)
     assert ((report.low <= high) & (low <= report.high)).all()
     assert 0.05 < report.probability.max() < 0.95
+
+
+def test_demands_move_together_too_and_within_bounds() -> None:
+    # Two lines feed forty small buses: what these do apart cancels out. One line left is overloaded where the
+    # demand exceeds the limit.
+    demand = np.array([0.0] + [1.0] * 40)
+    ends = np.array([[0, 1], [0, 1]] + [[1, v] for v in range(2, 41)])
+
+    def share_above(limit: float) -> float:
+        capacity = np.array([limit, limit] + [np.inf] * 39)
+        grid = FlowGrid.from_arrays(ends, np.full(41, 0.1), demand, demand.sum() * (demand == 0.0), capacity)
+        return float(assess_flow(grid, theta=0.5, trials=2000).probability[0])
+
+    assert share_above(40 * 1.05) == pytest.approx(0.33, abs=0.05)
+    assert share_above(40 * 1.22) == 0.0
+
+
+def test_limits_are_as_given_where_nobody_says_otherwise() -> None:
+    grid = FlowGrid.from_arrays([[0, 1], [0, 1]], [0.1, 0.1], [0.0, 10.0], [10.0, 0.0], [10.1, 9.9])
+    assert assess_flow(grid, demand_spread=0.0, theta=0.5).probability.tolist() == [1.0, 0.0]
+    unsure = assess_flow(grid, demand_spread=0.0, theta=0.5, settings=Settings(spread=0.1)).probability
+    assert ((unsure > 0.2) & (unsure < 0.8)).all()
 
 
 @pytest.mark.parametrize("alpha", [0.05, 0.5])

@@ -1,6 +1,14 @@
-"""Outages world by world: what is not known of a power grid is drawn, and every outage played."""
+"""Outages world by world: what is not known of a power grid is drawn, and every outage played.
+
+Theory of operation. What demands do apart largely cancels out in the flows; what they do together, by the
+hour and the weather, does not: half of the variance of each is common to all. And they stay within bounds: a
+normal tail has worlds that no operator expects, in which the grid is overloaded before anything trips, and
+the outage of any line is followed by a loss.
+"""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 
@@ -14,14 +22,17 @@ BUSES = "buses"
 LINES = "lines"
 PURPOSE = 0x666C6F77  # "flow": keys these draws apart from other uses of the seed
 BLOCK = 64
+REACH = math.sqrt(3.0)  # of a uniform number of deviation 1
+TOGETHER = math.sqrt(0.5)  # of a demand's deviation, what it shares with all, and what it has of its own
+DEMAND_SPREAD = 0.12
 UNITS = 1 << 40  # a share of the demand is counted in these, so that sums do not depend on their order
 
 
 class FlowRun(CountedRun):
     """Worlds sampled so far on one grid, and what they showed for each line, or for each bus.
 
-    In each world every bus's demand and every line's capacity are drawn log-normally around the grid's own;
-    generation follows demand. A block of 64 worlds has a stream of its own.
+    In each world every bus's demand and every line's capacity are drawn around the grid's own, the logarithms
+    evenly between bounds; generation follows demand. A block of 64 worlds has a stream of its own.
 
     Args:
         grid: the grid; it is balanced in every world.
@@ -52,9 +63,10 @@ class FlowRun(CountedRun):
         buses, lines = len(self._grid.demand), len(self._grid.lines)
         for first in range(self.trials, trials, BLOCK):
             keys = np.random.SeedSequence([self._seed, first // BLOCK, PURPOSE])
-            drawn = np.random.Generator(np.random.SFC64(keys)).standard_normal((BLOCK, buses + lines))
+            rng = np.random.Generator(np.random.SFC64(keys))
+            drawn = rng.uniform(-REACH, REACH, (BLOCK, 1 + buses + lines))
             for row in drawn[: trials - first]:
-                self._play(row[:buses], row[buses:])
+                self._play(TOGETHER * (row[0] + row[1 : 1 + buses]), row[1 + buses :])
         self.trials = trials
 
     def _play(self, demand: np.typing.NDArray[np.float64], capacity: np.typing.NDArray[np.float64]) -> None:
