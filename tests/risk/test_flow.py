@@ -94,6 +94,17 @@ def test_an_outage_agrees_with_the_slow_twin(alpha: float, seed: int) -> None:
         assert play_outage(grid, k).lost_mw == pytest.approx(slow_outage(grid, k), abs=1e-6)
 
 
+def test_a_cascade_that_sheds_nothing_loses_exactly_nothing() -> None:
+    cascades = 0
+    for seed in range(20):
+        grid = meshed(seed).with_capacity(0.3, 1.0)
+        outages = [play_outage(grid, k) for k in range(len(grid.lines))]
+        harmless = [o.lost_mw for o in outages if len(o.down) > 1 and o.lost_mw < 1e-6]
+        assert not any(harmless)
+        cascades += len(harmless)
+    assert cascades
+
+
 @pytest.mark.parametrize("alpha", [0.1, 0.5])
 def test_phase_shifters_and_loops_agree_with_the_slow_twin(alpha: float) -> None:
     plain = meshed(4)
