@@ -47,6 +47,8 @@ def test_lines_are_ranked_by_what_their_outage_loses(grid: str, capsys: pytest.C
     assert text.index("north-south #1") < text.index("north-south #2")
     assert "1 more: --top 0 shows all" in text
     assert "1 of 3 lines have no limit" in text
+    assert text.splitlines()[1].split("interval")[1].split() == ["from", "to", "flow,", "MW", "limit,", "MW"]
+    assert text.splitlines()[2].split()[-4:] == ["north", "south", "40.0", "60.0"]
 
 
 def test_a_line_is_judged_against_a_threshold(grid: str, capsys: pytest.CaptureFixture[str]) -> None:

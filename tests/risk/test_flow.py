@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -173,6 +174,28 @@ def test_demands_move_together_too_and_within_bounds() -> None:
 
     assert share_above(40 * 1.05) == pytest.approx(0.33, abs=0.05)
     assert share_above(40 * 1.22) == 0.0
+
+
+def test_what_is_lost_before_anything_trips_is_told() -> None:
+    # The line to bus 2 trips above 10.2 MW, in nearly half of all worlds, and 10 of 20 MW are lost with it.
+    def notes(limit: float, workers: int = 1) -> tuple[str, ...]:
+        grid = FlowGrid.from_arrays(
+            [[0, 1], [0, 2]], [0.1, 0.1], [0.0, 10.0, 10.0], [20.0, 0.0, 0.0], [99.0, limit]
+        )
+        return assess_flow(grid, trials=200, settings=Settings(workers=workers)).notes
+
+    (note,) = notes(10.2)
+    found = re.fullmatch(
+        r"in (\d+) of 200 worlds lines are above their limits before anything trips, "
+        r"which alone loses (\d+) % of the demand on average",
+        note,
+    )
+    assert found
+    overloaded, percent = int(found[1]), float(found[2])
+    assert 60 < overloaded < 120
+    assert percent == pytest.approx(overloaded / 4, rel=0.15)
+    assert notes(10.2, workers=2) == (note,)
+    assert notes(15.0) == ()
 
 
 def test_limits_are_as_given_where_nobody_says_otherwise() -> None:

@@ -121,7 +121,7 @@ def _print_ranking(report: RiskReport, grid: FlowGrid, args: argparse.Namespace)
             f"{total * (line.expected_share or 0.0):.2f}",
             f"{line.probability:.4f}",
             f"{line.low:.4f} .. {line.high:.4f}",
-            *(f"{value:.1f}" for value in values[line.node]),
+            *values[line.node],
         ]
         for i, line in enumerate(lines, 1)
     ]
@@ -135,12 +135,22 @@ def _print_ranking(report: RiskReport, grid: FlowGrid, args: argparse.Namespace)
     print_notes(notes, len(lines), len(report))
 
 
-def _of_lines(grid: FlowGrid) -> dict[str, list[float]]:
-    return {"flow, MW": [abs(flow) for flow in grid.flows().tolist()], "limit, MW": grid.capacity.tolist()}
+def _of_lines(grid: FlowGrid) -> dict[str, list[str]]:
+    ends = [[printable(grid.buses[v]) for v in side.tolist()] for side in (grid.source, grid.target)]
+    flow = [abs(flow) for flow in grid.flows().tolist()]
+    load = {"flow, MW": _rounded(flow), "limit, MW": _rounded(grid.capacity.tolist())}
+    return dict(zip(("from", "to"), ends, strict=True)) | load
 
 
-def _of_buses(grid: FlowGrid) -> dict[str, list[float]]:
-    return {"demand, MW": grid.demand.tolist(), "generation, MW": grid.generation.tolist()}
+def _of_buses(grid: FlowGrid) -> dict[str, list[str]]:
+    return {
+        "demand, MW": _rounded(grid.demand.tolist()),
+        "generation, MW": _rounded(grid.generation.tolist()),
+    }
+
+
+def _rounded(values: list[float]) -> list[str]:
+    return [f"{value:.1f}" for value in values]
 
 
 def _doubts(grid: FlowGrid) -> list[str]:

@@ -115,7 +115,14 @@ def _assess_grid(job: FlowJob, trials: int) -> RiskReport:
     if how.fleet_wide:
         how = replace(how, confidence=share_confidence(how.confidence, job.size))
     run = _sampled(start(job), trials, how)
-    return replace(_report(job.names, run, how), theta=job.theta, seed=job.seed, model=FLOW)
+    report = replace(_report(job.names, run, how), theta=job.theta, seed=job.seed, model=FLOW)
+    overloaded, share = job.run.lost_anyway(run.trials)
+    if not overloaded:
+        return report
+    note = f"in {overloaded} of {run.trials} worlds lines are above their limits before anything trips"
+    return replace(
+        report, notes=(f"{note}, which alone loses {100.0 * share:.2g} % of the demand on average",)
+    )
 
 
 def _sampled(run: Run, trials: int, how: Settings) -> Run:

@@ -9,12 +9,13 @@ the outage of any line is followed by a loss.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 
 from ripstop.risk.errors import RiskInputError
-from ripstop.risk.flow import FlowGrid, factors_of
-from ripstop.risk.kernels.grid import Load, play_buses, play_lines, settle
+from ripstop.risk.flow import Floats, FlowGrid, factors_of
+from ripstop.risk.kernels.grid import SLACK, Load, play, play_buses, play_lines, settle
 from ripstop.risk.percolation import CountedRun
 
 FLOW = "flow"
@@ -54,34 +55,50 @@ class FlowRun(CountedRun):
         self._factors = None if of == BUSES else factors_of(grid.wires)
 
     @property
-    def expected_share(self) -> np.typing.NDArray[np.float64]:
+    def expected_share(self) -> Floats:
         """The mean share of the demand lost by each outage."""
         return self.tally.mass / (max(self.trials, 1) * UNITS)
 
     def extend(self, trials: int) -> None:
         """Sample on until `trials` worlds are done."""
-        buses, lines = len(self._grid.demand), len(self._grid.lines)
-        for first in range(self.trials, trials, BLOCK):
+        for world, flow in self._worlds(self.trials, trials):
+            lost = np.empty(len(self.hits))
+            if self._factors is None:
+                play_buses(self._grid.wires, world, lost)
+            else:
+                play_lines(self._grid.wires, world, flow, self._factors, lost)
+            share = lost / float(world.demand.sum())
+            self.tally.mass[:] += np.rint(share * UNITS).astype(np.int64)
+            self.tally.hits[:] += share > self._theta
+        self.trials = trials
+
+    def lost_anyway(self, trials: int) -> tuple[int, float]:
+        """Count, of so many worlds, those with a line above its limit before anything trips.
+
+        With it goes the mean share of the demand that is lost by that alone, over all of these worlds.
+        """
+        overloaded, lost = 0, 0.0
+        for world, flow in self._worlds(0, trials):
+            if (np.abs(flow) > world.capacity + SLACK).any():
+                standing = np.full(len(flow), -1, np.int32)
+                overloaded += 1
+                lost += play(self._grid.wires, world, standing, -1) / float(world.demand.sum())
+        return overloaded, lost / max(trials, 1)
+
+    def _worlds(self, begin: int, end: int) -> Iterator[tuple[Load, Floats]]:
+        """Give each world, balanced, and the flows with every line up."""
+        grid, (of_demand, of_capacity) = self._grid, self._spreads
+        buses, lines = len(grid.demand), len(grid.lines)
+        for first in range(begin, end, BLOCK):
             keys = np.random.SeedSequence([self._seed, first // BLOCK, PURPOSE])
             rng = np.random.Generator(np.random.SFC64(keys))
             drawn = rng.uniform(-REACH, REACH, (BLOCK, 1 + buses + lines))
-            for row in drawn[: trials - first]:
-                self._play(TOGETHER * (row[0] + row[1 : 1 + buses]), row[1 + buses :])
-        self.trials = trials
-
-    def _play(self, demand: np.typing.NDArray[np.float64], capacity: np.typing.NDArray[np.float64]) -> None:
-        of_demand, of_capacity = self._spreads
-        grid, flow, lost = self._grid, np.empty(len(capacity)), np.empty(len(self.hits))
-        world = Load(
-            grid.demand * np.exp(of_demand * demand),
-            grid.generation.copy(),
-            grid.capacity * np.exp(of_capacity * capacity),
-        )
-        settle(grid.wires, world, flow)
-        if self._factors is None:
-            play_buses(grid.wires, world, lost)
-        else:
-            play_lines(grid.wires, world, flow, self._factors, lost)
-        share = lost / float(world.demand.sum())
-        self.tally.mass[:] += np.rint(share * UNITS).astype(np.int64)
-        self.tally.hits[:] += share > self._theta
+            for row in drawn[: end - first]:
+                apart, flow = row[1 : 1 + buses], np.empty(lines)
+                world = Load(
+                    grid.demand * np.exp(of_demand * TOGETHER * (row[0] + apart)),
+                    grid.generation.copy(),
+                    grid.capacity * np.exp(of_capacity * row[1 + buses :]),
+                )
+                settle(grid.wires, world, flow)
+                yield world, flow

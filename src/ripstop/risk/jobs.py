@@ -181,7 +181,7 @@ class FlowJob(Question):
         return self.grid.buses if self.of == BUSES else self.grid.lines
 
     @cached_property
-    def run(self) -> Run:
+    def run(self) -> FlowRun:
         """The model laid out on the grid, with nothing counted: copied, never counted with."""
         return FlowRun(self.grid, self.theta, self.seed, self._spreads, self.of)
 
