@@ -119,10 +119,11 @@ def _assess_grid(job: FlowJob, trials: int) -> RiskReport:
     overloaded, share = job.run.lost_anyway(run.trials)
     if not overloaded:
         return report
-    note = f"in {overloaded} of {run.trials} worlds lines are above their limits before anything trips"
-    return replace(
-        report, notes=(f"{note}, which alone loses {100.0 * share:.2g} % of the demand on average",)
+    note = (
+        f"in {overloaded} of {run.trials} worlds lines are above their limits before anything trips, "
+        f"which alone loses {100.0 * share:.2g} % of the demand on average"
     )
+    return replace(report, notes=(note,))
 
 
 def _sampled(run: Run, trials: int, how: Settings) -> Run:
