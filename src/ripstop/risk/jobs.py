@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from ripstop.core.errors import WireError
 from ripstop.risk.errors import RiskInputError
 from ripstop.risk.flow import FlowGrid
-from ripstop.risk.flowrun import BUSES, FLOW, LINES, FlowRun
+from ripstop.risk.flowrun import BUSES, DEMAND_SPREAD, FLOW, LINES, FlowRun
 from ripstop.risk.graph import Graph
 from ripstop.risk.kinds import Kind
 from ripstop.risk.models import MODELS, Run
@@ -152,7 +152,7 @@ class FlowJob(Question):
     grid: FlowGrid
     theta: float = 0.05
     seed: int = 0
-    demand_spread: float = 0.1
+    demand_spread: float = DEMAND_SPREAD
     settings: Settings = field(default_factory=Settings)
     of: str = LINES
 
@@ -161,7 +161,7 @@ class FlowJob(Question):
         check_seed(self.seed)
         if self.of not in tuple(GRIDS):
             raise RiskInputError(f"`of` is `{self.of}`, expected `{LINES}` or `{BUSES}`", code="C0715")
-        for name, spread in (("demand_spread", self.demand_spread), ("spread", self.settings.spread)):
+        for name, spread in zip(("demand_spread", "spread"), self._spreads, strict=True):
             if check_spread(name, spread, "C0741") > WIDEST:
                 raise RiskInputError(f"`{name}` is {spread:g}, expected at most {WIDEST:g}", code="C0741")
 
@@ -171,21 +171,25 @@ class FlowJob(Question):
         return len(self.names)
 
     @property
+    def _spreads(self) -> tuple[float, float]:
+        limits = self.settings.spread
+        return self.demand_spread, 0.0 if limits is None else limits
+
+    @property
     def names(self) -> tuple[Hashable, ...]:
         """What trips, one after the other."""
         return self.grid.buses if self.of == BUSES else self.grid.lines
 
     @cached_property
-    def run(self) -> Run:
+    def run(self) -> FlowRun:
         """The model laid out on the grid, with nothing counted: copied, never counted with."""
-        spreads = (self.demand_spread, self.settings.spread)
-        return FlowRun(self.grid, self.theta, self.seed, spreads, self.of)
+        return FlowRun(self.grid, self.theta, self.seed, self._spreads, self.of)
 
     @cached_property
     def content(self) -> bytes:
         """The job as bytes; names stay at home."""
         asked = {"theta": self.theta, "seed": self.seed, "model": GRIDS[self.of]}
-        head = asked | {"demand_spread": self.demand_spread, "spread": self.settings.spread}
+        head = asked | dict(zip(("demand_spread", "spread"), self._spreads, strict=True))
         return packed(head, {name: np.asarray(getattr(self.grid, name)) for name in COLUMNS})
 
 

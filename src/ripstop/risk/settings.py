@@ -31,7 +31,8 @@ class Settings:
         workers: threads; the result does not depend on it.
         pool: who counts worlds, in place of threads; nor on this.
         tolerance: model `load`: spare capacity as a share of the load, where the graph gives no capacity.
-        spread: models `load` and `flow`: standard deviation of a capacity, as a share of it.
+        spread: models `load` and `flow`: standard deviation of a capacity, as a share of it; left out, it is
+            0.1 in `load`, and 0 in `flow`, whose limits are what protection is set to.
     """
 
     confidence: float = 0.95
@@ -41,7 +42,7 @@ class Settings:
     workers: int = 1
     pool: Pool | None = None
     tolerance: float = 0.2
-    spread: float = 0.1
+    spread: float | None = None
 
     def __post_init__(self) -> None:
         check_share("confidence", self.confidence, "C0715", ends=False)
@@ -53,8 +54,9 @@ class Settings:
                 given = getattr(self, name)
                 raise RiskInputError(f"`{name}` is `{given}`, expected true or false", code="C0715")
         check_whole("workers", self.workers, "C0715", least=1, below=MOST_TRIALS)
-        for name, value in (("tolerance", self.tolerance), ("spread", self.spread)):
-            check_spread(name, value, "C0715")
+        check_spread("tolerance", self.tolerance, "C0715")
+        if self.spread is not None:
+            check_spread("spread", self.spread, "C0715")
 
 
 SETTINGS = Kind("settings", Settings)
