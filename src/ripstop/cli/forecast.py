@@ -190,6 +190,8 @@ def _told(epoch: Epoch) -> str:
 
 def run_eval(args: argparse.Namespace) -> int:
     """Judge, and tell what comes next."""
+    from dataclasses import replace
+
     from ripstop.risk.forecast import Limit, evaluate, fit, followed, read_model, read_series, reliability
 
     trained = read_model(args.model) if args.model else None
@@ -203,6 +205,7 @@ def run_eval(args: argparse.Namespace) -> int:
     until_now = _until_now(model, found)
     radii = followed(model, until_now, confidence=args.confidence)
     ahead = _ahead(model, found.names, until_now, limit, args.confidence, radii)
+    ahead = replace(ahead, notes=ahead.notes + _drift(scores))
     if args.plot:
         first = ahead.ranking(1)[0]
         rests_on = reliability(model, found.histories, limit)
@@ -225,6 +228,17 @@ def _usual_limit(found: SeriesFile) -> float:
     import numpy as np
 
     return float(np.nanquantile(np.concatenate(found.histories), 0.9))
+
+
+def _drift(scores: Evaluation) -> tuple[str, ...]:
+    """Say where errors have grown since calibration: the probabilities go by those, bands alone adapt."""
+    from ripstop.risk.forecast.watch import TOLERANCE
+
+    score = scores.network or scores.ar
+    if 1.0 - score.coverage <= (1.0 - score.confidence) * (1.0 + TOLERANCE):
+        return ()
+    held = f"{100 * score.coverage:.1f} % of the held-out paths, not {100 * score.confidence:g} %"
+    return (f"bands of calibration held {held}: errors have grown since, so P(crosses) may be wrong",)
 
 
 def _until_now(model: Forecaster, found: SeriesFile) -> list[Floats]:
