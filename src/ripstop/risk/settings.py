@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,14 @@ if TYPE_CHECKING:
     from ripstop.risk.work import Pool
 
 MOST_TRIALS = 1 << 31
+
+
+def _counts(value: object) -> bool:
+    # Texts, lists and arrays have a `count` of another meaning.
+    return not isinstance(value, type | Sequence | np.ndarray) and callable(getattr(value, "count", None))
+
+
+POOL = Kind("who counts worlds, as `Threads(4)` does", _counts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +63,8 @@ class Settings:
                 given = getattr(self, name)
                 raise RiskInputError(f"`{name}` is `{given}`, expected true or false", code="C0715")
         check_whole("workers", self.workers, "C0715", least=1, below=MOST_TRIALS)
+        if self.pool is not None:
+            POOL.check("pool", self.pool)
         check_spread("tolerance", self.tolerance, "C0715")
         if self.spread is not None:
             check_spread("spread", self.spread, "C0715")

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from ripstop.risk.errors import RiskInputError
 from ripstop.risk.identification import Identified
 from ripstop.risk.inputs import as_number, as_numbers
-from ripstop.risk.kinds import Kind, takes
+from ripstop.risk.kinds import TRUTH, Kind, takes
 from ripstop.risk.settings import check_seed, check_whole
 from ripstop.risk.swing import Complexes, Floats, SwingModel
 
@@ -124,7 +124,7 @@ class MarginTrigger:
                     code="C0715",
                 )
 
-    @takes(report=Kind("a report of the margin", StabilityReport))
+    @takes(report=Kind("a report of the margin", StabilityReport), was_active=TRUTH)
     def is_active(self, report: StabilityReport, *, was_active: bool) -> bool:
         """Tell whether the trigger holds, given whether it held before."""
         if not report.is_stable:
