@@ -60,6 +60,7 @@ def _one_line(text: str | None) -> str:
     return (text or "unreadable").splitlines()[0].replace("'", "`").lower()
 
 
+_ANCHOR = "leave it out; as a text that begins with `&`, it stands in quotes"
 _TAG = "leave it out; as an operator's name, such as `!`, it stands in quotes"
 
 
@@ -94,8 +95,7 @@ class _Reader:
             self._done()
 
     def _start(self, event: Event, line: int, column: int, *, is_object: bool) -> None:
-        if getattr(event, "tag", None) is not None:
-            self._refuse("a tag", line, column, _TAG)
+        self._refuse_marks(event, (None,), line, column)
         if self._awaits_key and self._awaits_key[-1]:
             self._refuse("a key that is no string", line, column, "a bracket may be missing before it")
             self.builder.key("?", line, column)
@@ -104,8 +104,7 @@ class _Reader:
         self._awaits_key.append(is_object)
 
     def _scalar(self, event: Event, line: int, column: int) -> None:
-        if getattr(event, "tag", None) not in (None, "!"):
-            self._refuse("a tag", line, column, _TAG)
+        self._refuse_marks(event, (None, "!"), line, column)
         text = str(getattr(event, "value", ""))
         value = text if getattr(event, "style", None) is not None else resolve(text)
         if self._awaits_key and self._awaits_key[-1]:
@@ -128,6 +127,13 @@ class _Reader:
         """Expect a key again after a value of an object."""
         if self._awaits_key and self.builder.in_object:
             self._awaits_key[-1] = True
+
+    def _refuse_marks(self, event: Event, taken: tuple[str | None, ...], line: int, column: int) -> None:
+        """Refuse a tag, and an anchor: no alias may refer to it."""
+        if getattr(event, "tag", None) not in taken:
+            self._refuse("a tag", line, column, _TAG)
+        if getattr(event, "anchor", None) is not None:
+            self._refuse("an anchor", line, column, _ANCHOR)
 
     def _refuse(self, what: str, line: int, column: int, hint: str = "") -> None:
         self.builder.findings.error(
