@@ -22,6 +22,7 @@ _CHOICES = ("if", "then", "elif", "else", "try", "catch", "default")
 KEYWORDS = frozenset(("and", "or", "not", "implies", "in", "mod", *_LITERALS, *_CHOICES, *_ITERATORS))
 _SYMBOL = r"[A-Za-z%°µΩ€$][A-Za-z%°µΩ€$_]*(?:\^-?[1-9][0-9]?)?"
 _UNIT = re.compile(rf"[ \t]*(?P<unit>{_SYMBOL}(?:[*/·]{_SYMBOL})*)(?![A-Za-z0-9_^(.\[`])")
+_DATE = re.compile(r"\d{4}-\d\d?-\d\d?")
 _COMMENT = re.compile(r"#[^\n]*")
 _SPACE = re.compile(r"(?:\s++|#[^\n]*+)*+")
 _TOKEN = re.compile(
@@ -162,7 +163,9 @@ class Cursor:
         if letter in "\"'`":
             return self.fail("a quotation does not end", start, "strings end on their line")
         if letter.isdigit():
-            return self.fail("a number is malformed", start, "like `30`, `0.5` or `1e-3`")
+            is_date = _DATE.search(self.text, max(0, start - 8), start + 5)
+            hint = "a moment is in seconds since 1970" if is_date else "like `30`, `0.5` or `1e-3`"
+            return self.fail("a number is malformed", start, hint)
         pair = self.text[start : start + 2]
         hint = _ODD.get(pair) or _ODD.get(letter, "")
         return self.fail(f"expected a part of a rule, got `{shown(letter)}`", start, hint)

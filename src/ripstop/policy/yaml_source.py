@@ -14,6 +14,7 @@ from ripstop.policy.diagnostics import Findings
 from ripstop.policy.source import Node, TooDeepError, TreeBuilder, number
 
 if TYPE_CHECKING:
+    from ruamel.yaml.error import MarkedYAMLError
     from ruamel.yaml.events import Event
 
 # YAML 1.2.2, section 10.3.2: the core schema
@@ -45,10 +46,7 @@ def read_yaml(text: str, file: str, findings: Findings) -> Node | None:
     except TooDeepError:
         return None
     except MarkedYAMLError as error:
-        mark = error.problem_mark
-        place = Place(file, mark.line + 1, mark.column + 1) if mark else Place(file)
-        hint = _hint(error.problem, [*text.splitlines(), ""][mark.line] if mark else "")
-        findings.error("E0104", f"malformed YAML, {_one_line(error.problem)}", place, hint)
+        findings.error("E0104", *_told(error, text, file))
         return None
     except YAMLError as error:
         findings.error("E0104", f"malformed YAML, {_one_line(str(error))}", Place(file))
@@ -157,6 +155,15 @@ def resolve(text: str) -> bool | float | str | None:
     if _INFINITE.match(text):
         return float(text.replace(".", "").lower())
     return float("nan") if _NAN.match(text) else text
+
+
+def _told(error: MarkedYAMLError, text: str, file: str) -> tuple[str, Place, str]:
+    """Give the message, the place and the hint for what is malformed."""
+    mark, problem = error.problem_mark, f"malformed YAML, {_one_line(error.problem)}"
+    hint = _hint(error.problem, [*text.splitlines(), ""][mark.line] if mark else "")
+    if error.context == "while scanning a quoted scalar" and error.context_mark is not None:
+        mark, hint = error.context_mark, "a text in quotes begins here and does not end"
+    return problem, Place(file, mark.line + 1, mark.column + 1) if mark else Place(file), hint
 
 
 def _hint(problem: str | None, line: str) -> str:
