@@ -19,7 +19,7 @@ _COMMENT_OR_EMPTY_MAP = re.compile(rf"{_COMMENT.pattern}|\{{\s*\}}", re.MULTILIN
 
 
 def format_yaml(text: str, width: int) -> str:
-    """Lay out a YAML document.
+    """Lay out a YAML document; nothing where ruamel cannot.
 
     Raises:
         ConfigurationError: when `ruamel.yaml` is not installed.
@@ -37,10 +37,21 @@ def _body(text: str, width: int) -> str:
     made = _laid_out(text, width)
     if made and len(comments_in_yaml(made)) == len(comments_in_yaml(text)):
         return made
-    outside, kept = _without_flows(text)
-    if _COMMENT.sub("", outside).split() in ([_FLOW], ["---", _FLOW]):  # laid out by hand, all of it
+    if not _is_in_block_style(text):  # laid out by hand, all of it
         return "\n".join(line.rstrip() for line in text.split("\n")).strip("\n") + "\n"
-    return _with_flows(_laid_out(outside, width), kept)
+    outside, kept = _without_flows(text)
+    made = _laid_out(outside, width)
+    return _with_flows(made, kept) if made.count(_FLOW) == len(kept) else ""
+
+
+def _is_in_block_style(text: str) -> bool:
+    """Whether the document is a map or a list that does not stand in brackets."""
+    from ruamel.yaml import YAML
+
+    root = next(
+        (event for event in YAML(typ="safe", pure=True).parse(text) if hasattr(event, "implicit")), None
+    )
+    return getattr(root, "flow_style", None) is False
 
 
 def _without_end(text: str) -> tuple[str, list[str]]:
@@ -55,7 +66,7 @@ def _without_end(text: str) -> tuple[str, list[str]]:
 
 
 def _laid_out(text: str, width: int) -> str:
-    """Lay out what is not in braces; nothing where ruamel writes what it cannot read."""
+    """Lay out what is not in braces; nothing where ruamel gives up, or writes what it cannot read."""
     try:
         from ruamel.yaml import YAML
         from ruamel.yaml.error import YAMLError
@@ -67,11 +78,11 @@ def _laid_out(text: str, width: int) -> str:
     yaml.brace_single_entry_mapping_in_flow_sequence = True
     yaml.indent(mapping=2, sequence=4, offset=2)
     stream = StringIO()
-    yaml.dump(yaml.load(_without_empty_maps(text)), stream)
-    made = stream.getvalue()
     try:
+        yaml.dump(yaml.load(_without_empty_maps(text)), stream)
+        made = stream.getvalue()
         masked = _masked(made)
-    except YAMLError:
+    except (YAMLError, LookupError, NotImplementedError):  # some comments are more than ruamel can take
         return ""
     lines = [
         line[: len(shown.rstrip())].replace(_EMPTY, "{}")

@@ -13,7 +13,7 @@ from ripstop.core.shipped import shipped
 from ripstop.core.value import dataclass
 from ripstop.core.vocabulary import OPEN, Vocabulary
 from ripstop.policy.diagnostics import Finding, Findings, PolicyRejectedError, nearest
-from ripstop.policy.document import KEYS, Policy, read_bare, read_document
+from ripstop.policy.document import KEYS, VERSION, Policy, read_bare, read_document
 from ripstop.policy.lints import note_lints
 from ripstop.policy.operators import ALIASES, OPERATORS
 from ripstop.policy.source import EMPTY, MAX_BYTES, TOO_LARGE, Node, decode, read_json, read_value, shown
@@ -161,7 +161,15 @@ def _policy(
         hint = "a document begins with `ripstop: 1`, a rule alone with its operator"
         findings.error("E0305", "neither a rule nor a policy document", node, hint)
         return None
-    return read_bare(node, path.stem if path else "inline", findings)
+    name = path.stem if path else "inline"
+    over = _given(vocabulary, findings)
+    return read_bare(node, name, findings) if over is None else _read_bare_over(over, node, name, findings)
+
+
+def _read_bare_over(vocabulary: Vocabulary, node: Node, name: str, findings: Findings) -> Policy | None:
+    """Read a bare rule whose names are to be checked, as the document that it stands for."""
+    scalars = {"ripstop": Node(node.place, VERSION), "id": Node(node.place, name)}
+    return read_document(Node(node.place, entries={**scalars, "rule": node}), vocabulary, findings)
 
 
 def _given(
