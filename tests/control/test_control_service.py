@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from prometheus_client import generate_latest
 from dulwich import porcelain
 from structlog.testing import capture_logs
 
@@ -208,9 +209,13 @@ def test_a_commit_reaches_every_agent_and_a_broken_one_none(tmp_path):
             commit(policies, "drones/admission.yaml", text + "\nnonsense: 1\n")
             await until(lambda: named(service, "commit.refused"))
             assert "E0301" in named(service, "commit.refused")[0]["reason"]
+            assert "E0301" in service.health()["refused"][0]
+            assert b"ripstop_head_refused 1.0" in generate_latest(service.metrics.registry)
             lines = [line for line in text.splitlines() if not line.startswith("description:")]
             commit(policies, "drones/admission.yaml", "\n".join([*lines, "description: newer"]) + "\n")
             await until(lambda: {n.vm.release.counter for n in crew.nodes.values()} == {2})
+            assert service.health()["refused"] == []
+            assert b"ripstop_head_refused 0.0" in generate_latest(service.metrics.registry)
             await service.rollback(1)
             await until(lambda: {n.vm.release.counter for n in crew.nodes.values()} == {3})
             digests = {release.counter: release.digest for release in service.store.shelf.releases}

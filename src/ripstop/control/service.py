@@ -45,7 +45,7 @@ from .store.check import check_policies
 from .store.git import PolicyRepository
 from .store.keys import FleetKeys
 from .store.releases import Issued, ReleaseShelf
-from .store.store import PolicyStore, Refused
+from .store.store import PolicyStore, Refused, Unchanged
 from .telemetry.insertion import warmup
 
 try:
@@ -266,6 +266,7 @@ class ControlService:
             "epoch": authority.position.epoch,
             "release": release.counter,
             "commit": release.commit,
+            "refused": list(self.store.refused.reasons) if self.store.refused else [],
             "agents": len(self.node.registry),
             "incident": self.node.desk.incident_id,
             "last_error": self._last_error,
@@ -352,7 +353,10 @@ class ControlService:
             self._store_error = str(error)
             return
         self._store_error = ""
-        if isinstance(found, Refused):
+        self.metrics.head(is_refused=self.store.refused is not None)
+        if isinstance(found, Unchanged):
+            self._reported(Report("commit.unchanged", {"commit": found.commit}), now)
+        elif isinstance(found, Refused):
             self.metrics.commit_refused()
             self._reported(
                 Report("commit.refused", {"commit": found.commit, "reason": " | ".join(found.reasons)}), now
