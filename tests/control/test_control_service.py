@@ -13,8 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from prometheus_client import generate_latest
 from dulwich import porcelain
+from prometheus_client import generate_latest
 from structlog.testing import capture_logs
 
 from control.scripted_fleet import drone
