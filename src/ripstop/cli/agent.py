@@ -44,7 +44,6 @@ Its keys and its ledger lie in DIR/NAME. Ctrl-C ends it.
 exit codes: 0 ended, 2 usage or configuration
 """
 _OFFER_EVERY_S = 5
-_DELIVER_EVERY_S = 30
 _RENEWAL_S = 2.0  # from the use of a token to the next one
 _LOOK_EVERY_S = 0.1
 
@@ -152,7 +151,7 @@ class _Flight:
         drone.tick += 1
         if drone.tick % _OFFER_EVERY_S == 0 and (not drone.most_tasks or len(drone.tasks) < drone.most_tasks):
             self._ask(agent, drone.next_offer())
-        if drone.tick % _DELIVER_EVERY_S == 0:
+        if drone.may_deliver:
             self._deliver(agent)
 
     def _ask(self, agent: Agent, task: Item) -> None:
