@@ -25,7 +25,7 @@ from ripstop.control import ControlSettings, load_playbook
 from ripstop.control.audit.verify import verify_run
 from ripstop.control.service import ControlService, Device, ServiceOptions
 from ripstop.core.errors import ConfigurationError
-from ripstop.core.node import Append
+from ripstop.core.node import Append, Report
 from ripstop.core.wire.envelope import Ed25519Signer, Keyring, Role, open_envelope
 from ripstop.links.driver import NodeDriver
 from ripstop.links.enrolment import enrol
@@ -128,6 +128,31 @@ def test_what_goes_on_failing_is_told_ever_more_seldom(tmp_path):
             assert [line["event"] for line in said if line["event"] == "control.failed"] == ["control.failed"]
             assert "No space left" in service.health()["last_error"]
             del service.driver.disk.append
+
+    asyncio.run(scene())
+
+
+def test_an_agent_may_call_its_fields_what_the_logger_calls_its_own(tmp_path):
+    names = (
+        "event",
+        "level",
+        "timestamp",
+        "exception",
+        "exc_info",
+        "stack_info",
+        "self",
+        "method_name",
+        "times",
+    )
+
+    async def scene():
+        async with ControlService(options(tmp_path)) as service:
+            with capture_logs() as said:
+                service.driver.perform((Report("notice.received", dict.fromkeys(names, "x")),))
+            (line,) = (line for line in said if line["event"] == "notice.received")
+            assert line["log_level"] == "info"
+            assert [line["cue"], *(line[f"{name}_"] for name in names[1:])] == ["x"] * len(names)
+            assert service.driver.failures == 0
 
     asyncio.run(scene())
 

@@ -59,6 +59,9 @@ _ALARMING = (
     "authority.lost", "ledger.forked", "ledger.lost", "mitigation.incomplete", "agent.duplicated",
     "commit.refused", "computation.failed", "fleet.partitioned", "message.refused", "segment.refused",
 )  # fmt: skip
+# Agents choose the names of what they tell, and some are words of structlog's own.
+_OWN_WORDS = ("level", "timestamp", "exception", "exc_info", "stack_info", "self", "method_name", "times")
+_RENAMED = {"event": "cue", **{word: f"{word}_" for word in _OWN_WORDS}}
 _REFUSALS = frozenset({"message.refused", "segment.refused", "peer.rejected", "agent.ahead"})
 OnReport = Callable[[Report, Instant], None]
 
@@ -313,8 +316,7 @@ class ControlService:
         if not times:
             return
         level = "warning" if report.name in _ALARMING else "debug" if report.name in _QUIET else "info"
-        # `event` is structlog's own word for the event's name.
-        fields = {("cue" if key == "event" else key): value for key, value in report.fields.items()}
+        fields = {_RENAMED.get(key, key): value for key, value in report.fields.items()}
         getattr(log, level)(report.name, **fields, **({"times": times} if times > 1 else {}))
 
     def _failed(self, part: str, error: BaseException) -> None:
