@@ -211,3 +211,9 @@ def test_a_bare_rule_is_checked_over_the_vocabulary_that_is_given():
     assert [each.code for each in check(True, DRONE).findings] == ["L0506"]
     policy = load({"<": [{"var": "battery_percent"}, 3]}, DRONE)
     assert (policy.id, policy.vocabulary.name, policy.guards) == ("inline", "drone", None)
+
+
+def test_a_bare_rule_has_an_id_whatever_its_file_is_called(tmp_path):
+    file = tmp_path / "-low battery (draft).json"
+    file.write_text('{"<": [{"var": "battery_percent"}, 3]}')
+    assert load(file, DRONE).id == "_low_battery__draft_"

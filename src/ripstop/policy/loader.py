@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -21,6 +22,7 @@ from ripstop.policy.vocabularies import check_actions, is_document_name, read_vo
 
 SUFFIXES = (".json", ".yaml", ".yml", ".rule")
 _VOCABULARY_SUFFIXES = (".yaml", ".yml", ".json")
+_NO_ID = re.compile(r"\A[./-]|[^A-Za-z0-9_./-]")
 _LONGEST_LINEAGE = 8
 _APART = frozenset({"vocabularies", "playbooks", "scenarios"})
 
@@ -168,6 +170,7 @@ def _policy(
 
 def _read_bare_over(vocabulary: Vocabulary, node: Node, name: str, findings: Findings) -> Policy | None:
     """Read a bare rule whose names are to be checked, as the document that it stands for."""
+    name = _NO_ID.sub("_", name)[:128]  # a file may be called anything
     scalars = {"ripstop": Node(node.place, VERSION), "id": Node(node.place, name)}
     return read_document(Node(node.place, entries={**scalars, "rule": node}), vocabulary, findings)
 
