@@ -259,6 +259,9 @@ def identify(
     if not 0.0 <= as_number(held_out) <= 0.5:
         raise RiskInputError(f"`held_out` is {held_out}, expected a share in [0, 0.5]", code="C0715")
     problem = _problem(telemetry, ends, machines)
+    if reserve is not None:  # refused before the fit
+        n, _, lines = problem.sizes
+        swing_model(problem.ends, np.ones(lines), np.ones(n), np.ones(n), np.zeros(n), reserve)
     explained, start = math.nan, None
     if held_out:
         samples = len(problem.power)
@@ -272,7 +275,6 @@ def identify(
             "the model as fitted has no operating point", code="C0744", hint="give angles, or fewer lines"
         )
     if reserve is not None:
-        swing_model(problem.ends, model.stiffness, model.inertia, model.damping, model.power, reserve)
         model = replace(model, reserve=as_numbers(reserve))
     spread = float(stdtrit(fit.errors.size - len(fit.estimate), (1.0 + confidence) / 2.0))
     half = spread * np.sqrt((fit.root**2).sum(axis=1))
