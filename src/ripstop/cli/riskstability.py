@@ -100,7 +100,7 @@ def _identified(found: Identified) -> dict[str, object]:
 
 def _print_report(report: StabilityReport) -> None:
     known = not math.isnan(report.damping)
-    state = "stable" if report.is_stable else "NOT stable" if known else "stable or not is NOT KNOWN"
+    state = "stable" if report.is_stable else "NOT stable" if known else "NOT known to be stable"
     print(f"{state}; {counted(report.islands, 'island')}")
     header = ["figure", "value"]
     rows = [
