@@ -286,3 +286,9 @@ def test_lines_end_in_one_way_and_odd_documents_stay_as_they_are(before, after):
 def test_what_ruamel_cannot_lay_out_is_told_and_not_touched(text):
     with pytest.raises(InternalError, match="would change it"):
         format_source(text, "a.yaml")
+
+
+def test_words_and_numbers_of_yaml_stay_as_they_were_written():
+    text = "a: null\nb: ~\nc: True\nd: +1\ne: -0\nf: 1e3\ng: 0x1F\nh: 12:30:45\ni:\nj: [null, NULL, ~]\n"
+    assert format_source(text, "a.yaml") == text
+    assert format_source("\ufeff# why\n" + text.replace("a: ", "a:   "), "a.yaml") == "# why\n" + text

@@ -112,6 +112,7 @@ WRONG = [
     (yaml("on_unknown: yes\nrule: true"), "E0304", 5, 13, "last_valid"),
     (yaml("rule: true", 'ripstop: "1"\nid: x\n'), "E0305", 1, 10, "without quotes"),
     (yaml("rule: >\n  payload_kg < 3  # light\n  and x"), "E0104", 7, 3, "`|`"),
+    (("p.yaml", b"load < 3\n"), "E0305", 1, 1, "`.rule`"),
     (yaml("rule: &a true"), "E0109", 5, 7, "in quotes"),
     (text("#" * 1_000_001), "E0103", 1, 1, "each in its own file"),
 ]

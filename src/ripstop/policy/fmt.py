@@ -39,7 +39,7 @@ def format_source(text: str, file: str) -> str:
     suffix = Path(file).suffix
     language = "yaml" if suffix in (".yaml", ".yml") else "text" if suffix == ".rule" else "json"
     read, layout, comments = _LANGUAGES[language]
-    text = _LINE_ENDS.sub("\n", text)
+    text = _LINE_ENDS.sub("\n", text.removeprefix("\ufeff"))
     findings = Findings()
     before = read(text, file, findings)
     findings.raise_errors()

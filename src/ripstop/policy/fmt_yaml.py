@@ -7,9 +7,14 @@ source has been read before, so there are no tags, aliases or deep nesting in it
 from __future__ import annotations
 
 import re
+from functools import cache
 from io import StringIO
+from typing import TYPE_CHECKING
 
 from ripstop.core.errors import missing_extra
+
+if TYPE_CHECKING:
+    from ruamel.yaml.resolver import VersionedResolver
 
 _EMPTY = "~empty~"
 _FLOW = "~flow~"
@@ -73,6 +78,7 @@ def _laid_out(text: str, width: int) -> str:
     except ImportError:
         raise missing_extra("ruamel.yaml", "tools") from None
     yaml = YAML(typ="rt", pure=True)
+    yaml.Resolver = _as_written()
     yaml.preserve_quotes = True
     yaml.width = width
     yaml.brace_single_entry_mapping_in_flow_sequence = True
@@ -89,6 +95,20 @@ def _laid_out(text: str, width: int) -> str:
         for line, shown in zip(made.split("\n"), masked.split("\n"), strict=True)
     ]
     return "\n".join(lines).strip("\n") + "\n"
+
+
+@cache
+def _as_written() -> type[VersionedResolver]:
+    """Give a resolver that takes every word as a text, so that `null`, `True` and `+1` stay as written."""
+    from ruamel.yaml.nodes import ScalarNode
+    from ruamel.yaml.resolver import VersionedResolver
+
+    class AsWritten(VersionedResolver):
+        def resolve(self, kind: type, value: str | None, implicit: tuple[bool, bool]) -> object:
+            is_word = kind is ScalarNode and value and implicit[0]
+            return self.DEFAULT_SCALAR_TAG if is_word else super().resolve(kind, value, implicit)
+
+    return AsWritten
 
 
 def _without_empty_maps(text: str) -> str:

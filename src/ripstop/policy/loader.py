@@ -161,6 +161,8 @@ def _policy(
     is_lone = path is not None and not entries and not isinstance(node.scalar, bool)
     if is_lone or len(entries) > 1 or is_half_a_document:
         hint = "a document begins with `ripstop: 1`, a rule alone with its operator"
+        if is_lone and isinstance(node.scalar, str):
+            hint = "a rule in words stands in a file that ends in `.rule`, or behind `rule:` in a document"
         findings.error("E0305", "neither a rule nor a policy document", node, hint)
         return None
     name = path.stem if path else "inline"
