@@ -185,11 +185,19 @@ class EnrolmentDesk:
         write_private(self._path, json.dumps({"tokens": self._tokens, "signing": self._signing}))
 
 
-async def enrol(address: str, token: str, agent: str, path: Path) -> Identity:
+async def enrol(address: str, token: str, agent: str, path: Path, *, renews: bool = False) -> Identity:
     """Enrol this device under an id, or give the identity that an earlier call left in `path`.
 
     The keys are made here and written to `path` before anything is asked, so that a lost answer costs
     nothing: the same call asks again with the same keys.
+
+    Args:
+        address: of the server.
+        token: lets one device in.
+        agent: the id.
+        path: of the identity.
+        renews: ask though it is enrolled: the fleet's keys may have been exchanged since. Where the ground
+            does not answer, or refuses, the identity stays as it is.
 
     Raises:
         ConfigurationError: C0501 where the server cannot be reached or knows no such door, C0508 where the
@@ -197,7 +205,19 @@ async def enrol(address: str, token: str, agent: str, path: Path) -> Identity:
     """
     known = _held(path, agent)
     if known is not None and known.is_enrolled:
+        return await _renewed(known, address, token, path) if renews else known
+    return await _ask(known, address, token, agent, path)
+
+
+async def _renewed(known: Identity, address: str, token: str, path: Path) -> Identity:
+    try:
+        return await _ask(known, address, token, known.agent, path)
+    except ConfigurationError as error:
+        log.warning("enrolment.kept", extra={"agent": known.agent, "reason": error.message})
         return known
+
+
+async def _ask(known: Identity | None, address: str, token: str, agent: str, path: Path) -> Identity:
     fleet, door, secret = _parse(token)  # before keys are made: a mistyped one leaves nothing behind
     identity = known or _made(path, agent, address)
     key = _key(secret)
