@@ -55,7 +55,9 @@ def add_parser(subparsers: Subparsers) -> None:
         "name", metavar="NAME", nargs="?", default="drone-1", help="its id in the fleet (default drone-1)"
     )
     parser.add_argument("--server", default="", metavar="URL", help="address of the message server")
-    parser.add_argument("--token", default="", help="enrolment token (the first time, and to take the fleet's keys anew)")
+    parser.add_argument(
+        "--token", default="", help="enrolment token (the first time, and to take the fleet's keys anew)"
+    )
     parser.add_argument(
         "--data", type=Path, default=Path("ripstop-agents"), metavar="DIR", help="data folder"
     )
