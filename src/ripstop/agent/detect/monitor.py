@@ -57,7 +57,7 @@ from .state import MOST_FAR, MOST_LOOKS, Learned, pack_state, unpack_state
 
 # Chosen by the procedure that benchmarks/bench_monitor.py holds out by splits, from all series.
 _GAINS = (0.0081, 0.066, 0.011)  # of the level, of the fast mean and the unrest, of the slow mean
-_LAG = 1.0 / _GAINS[0] - 1.0 / _GAINS[1]  # steps by which the level lags behind the fast mean on a trend
+_LAGS = 1.0 / _GAINS[0], 1.0 / _GAINS[1]  # steps by which the level and the fast mean lag behind a trend
 _YOUNG = 123  # readings until the least of these exceeds 1/(n+1)
 _MATURE = 3800.0
 _VALUE_WEIGHT, _FAST_WEIGHT, _SLOW_WEIGHT = 40.0, 48.0, 72.0  # of news of the value and the two means
@@ -134,8 +134,7 @@ class Monitor:
         self._ranges = _NOWHERE
         self._day = Day()
         self._turn_us, self._gate_us = 0, -1
-        self._tokens = 0.0
-        self._repeat = 0
+        self._tokens, self._repeat = 0.0, 0
         self._last = self._looked = math.nan
         self._still = self._longest = self._far = 0
 
@@ -242,12 +241,13 @@ class Monitor:
     def _carried_on(self, gap_us: int, level: float, step_us: float) -> tuple[float, float]:
         """Give the level had it gone on as it went while it was held, and by what the tolerance is wider.
 
-        It does not go beyond the declared range.
-        The level lags behind a trend by 1/gain steps, the fast mean by fewer: their distance is the trend.
+        Not beyond the declared range. The level lags behind a trend, at first by half of its readings, more
+        than the fast mean does: their distance is the trend, unless that is next to nothing.
         """
         if not self._hold_us or not step_us or gap_us <= 2.0 * step_us:
             return level, 1.0
-        drift = (self._moving[5] - level) / _LAG * gap_us / step_us
+        lag = min(_LAGS[0], self._moving[0] / 2.0) - _LAGS[1]
+        drift = (self._moving[5] - level) / lag * gap_us / step_us if lag >= _LAGS[1] else 0.0
         return min(max(level + drift, self._low), self._high), 1.0 + gap_us / self._hold_us
 
     def _withheld(self, value: float, t_us: int, sigma: float, scale: float) -> Finding:
