@@ -366,3 +366,13 @@ def test_what_is_no_commitment_is_none():
     for value in (1.0, None, {}, {"$commitment": 3}, {"$commitment": "a", "b": 1}, [1]):
         assert commitment_of(value) is None
     assert not holds_commitment({"inputs": "none", "last_valid": [3]})
+
+
+def test_in_memory_the_last_values_are_held(monkeypatch):
+    monkeypatch.setattr(personal, "MOST_IN_MEMORY", 3)
+    values, held = [Opening("x", number, bytes(32), str(number)) for number in range(5)], PersonalValues(None)
+    for value in values:
+        held.put(pack(value))
+    assert [held.find(value.commitment) for value in values] == [None, None, *values[2:]]
+    assert held.erase() == 3
+    held.close()

@@ -79,6 +79,8 @@ def test_an_enrolled_device_takes_the_keys_of_now_when_it_asks_again(tmp_path: P
         late = desk.issue(valid_s=-1.0)
         assert await enrol(server.address, late, "a", path, renews=True) == renewed
         assert await enrol(server.address, "no.such.token", "a", path, renews=True) == renewed
+        await server.stop()
+        assert await enrol(server.address, desk.issue(), "a", path, renews=True) == renewed
 
     with_desk(tmp_path, body)
 

@@ -28,6 +28,7 @@ from .permissions import enrol_subject
 from .server import NatsServer
 
 log = logging.getLogger(__name__)
+_FIRST_S, _ANEW_S = 10.0, 3.0  # how long a server is waited for: a device that has joined can go on without
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +226,7 @@ async def _ask(known: Identity | None, address: str, token: str, agent: str, pat
     link = NatsLink(address, Login("enrol", user="enrol", password=door))
     link.start((), lambda event: None)
     try:
-        await link.connected()
+        await link.connected(_ANEW_S if known is not None and known.is_enrolled else _FIRST_S)
         body, mac = _body(await link.request(enrol_subject(fleet), _seal(key, _UP, request)))
         _check(key, _DOWN, body, mac)
     except WireError as error:
