@@ -21,8 +21,9 @@ The stream `bundle` holds whole contents, of which the last counts: they are kep
 
 Personal values can be erased, for they stand in a table (`agent.personal`). To sync that with every decision
 would take three more flushes of the disk. So they come into a stream first, `values`, which is synced at the
-same time as the others. When many have come, or one is to be erased, they go into the table and leave the
-stream.
+same time as the others: `sync` returns when a decision and its values are there; a power cut before that may
+leave either without the other. When many have come, or one is to be erased, they go into the table and leave
+the stream.
 
 `drop` forgets a prefix: once that saves enough the file is written anew without it, and swapped in whole.
 """
