@@ -25,6 +25,7 @@ from time import perf_counter, process_time, sleep
 from bars import judged, summary
 
 from ripstop import Agent
+from ripstop.agent import NodeSettings
 from ripstop.core.decision import Decision
 
 POLICY = Path(__file__).parents[1] / "policies" / "payload_limit.json"
@@ -34,8 +35,9 @@ Keep = Callable[[Decision], object]
 
 
 @contextmanager
-def agent(folder: Path | None) -> Iterator[Agent]:
-    with Agent("drone-1", POLICY, ledger=folder) as made:
+def agent(folder: Path | None, personal: tuple[str, ...] = ()) -> Iterator[Agent]:
+    settings = NodeSettings("drone-1", personal=personal)
+    with Agent("drone-1", POLICY, ledger=folder, settings=settings) as made:
         made.observe(battery_percent=81.3)
         yield made
 
@@ -79,9 +81,9 @@ def rate(decide: Callable[[], Decision], keep: Keep, sync: Callable[[], object],
     return count * batch / (perf_counter() - began)
 
 
-def ours(folder: Path, batch: int) -> tuple[float, float]:
+def ours(folder: Path, batch: int, personal: tuple[str, ...] = ()) -> tuple[float, float]:
     """Decisions a second, and CPU microseconds of each, all threads taken together."""
-    with agent(folder / "ledger") as made:
+    with agent(folder, personal) as made:
         cpu = process_time()
         found = rate(
             lambda: made.request("accept_task", CONTEXT)[0], lambda decision: None, made.flush, batch
@@ -139,8 +141,10 @@ def measure(within: Path) -> dict[str, dict[str, float]]:
         for _ in range(3):  # in turns
             with tempfile.TemporaryDirectory(dir=within) as name:
                 folder = Path(name)
-                per_s, cpu_us = ours(folder, batch)
+                per_s, cpu_us = ours(folder / "ledger", batch)
                 found.setdefault("ripstop", []).append(per_s)
+                veiled_per_s, _ = ours(folder / "veiled", batch, ("payload_kg",))
+                found.setdefault("ripstop, a personal value each", []).append(veiled_per_s)
                 found.setdefault("ripstop, CPU us a decision", []).append(-cpu_us)
                 found.setdefault("SQLite", []).append(sqlite(folder, batch))
                 found.setdefault("JSON lines", []).append(lines(folder, batch))

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from ripstop.agent import EWMA as EWMA
     from ripstop.agent import ActionVetoed as ActionVetoed
     from ripstop.agent import Agent as Agent
+    from ripstop.agent import BreakerOpen as BreakerOpen
+    from ripstop.agent import BreakerVetoed as BreakerVetoed
     from ripstop.agent import CircuitBreaker as CircuitBreaker
     from ripstop.agent import PolicyVM as PolicyVM
     from ripstop.backends import compile as compile  # noqa: A004 - the public name
@@ -27,6 +29,8 @@ __version__ = "0.1.0"
 _HOMES = {
     "ActionVetoed": ("ripstop.agent", "ActionVetoed"),
     "Agent": ("ripstop.agent", "Agent"),
+    "BreakerOpen": ("ripstop.agent", "BreakerOpen"),
+    "BreakerVetoed": ("ripstop.agent", "BreakerVetoed"),
     "CircuitBreaker": ("ripstop.agent", "CircuitBreaker"),
     "Decision": ("ripstop.core.decision", "Decision"),
     "EWMA": ("ripstop.agent", "EWMA"),
@@ -42,6 +46,8 @@ __all__ = [
     "EWMA",
     "ActionVetoed",
     "Agent",
+    "BreakerOpen",
+    "BreakerVetoed",
     "CircuitBreaker",
     "Decision",
     "PolicyVM",

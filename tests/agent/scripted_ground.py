@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from ripstop.agent.breaker import BreakerSettings
-from ripstop.agent.ledger import Tail
+from ripstop.agent.memory import Tail
 from ripstop.agent.node import AgentNode
 from ripstop.agent.settings import NodeSettings, Restored
 from ripstop.core.canonical import canonical_json

@@ -44,6 +44,15 @@ def test_a_sound_ledger_is_shown_and_verified(folder, capsys):
     assert "everything holds" in capsys.readouterr().out
 
 
+def test_a_stream_that_holds_nothing_any_more_is_told_as_such(tmp_path, capsys):
+    ledger = FileLedger(tmp_path, "a")
+    ledger.append("ledger", b"one")
+    ledger.drop("ledger", 1)
+    ledger.close()
+    main(["ledger", "verify", str(tmp_path)])
+    assert "ledger     no records behind 1\n" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("t_us", "shown"), [(10**18, "1000000000000000000 us"), (-(10**15), "1938-04-24 22:13:20.000")]
 )

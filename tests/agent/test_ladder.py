@@ -29,6 +29,10 @@ def run(made, until_us, is_on, step_us=SECOND, condition="fault"):
     return moves
 
 
+def test_a_rung_prints_as_its_word():
+    assert f"{Rung.HOLD} {Rung.STOP}" == "hold stop"
+
+
 def test_it_climbs_at_once_and_comes_down_after_the_dwell():
     moves = run(ladder(HOLD), 100 * SECOND, lambda t: 10 * SECOND <= t < 20 * SECOND)
     assert moves == [(10 * SECOND, Rung.HOLD), (50 * SECOND, Rung.CLEAR)]

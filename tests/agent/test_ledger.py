@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from ripstop.agent.inspection import inspect_ledger
-from ripstop.agent.ledger import FileLedger, LedgerError, MemoryLedger
+from ripstop.agent.ledger import FileLedger, LedgerError
+from ripstop.agent.memory import MemoryLedger
 from ripstop.core.chance import stream
 from ripstop.core.wire.chain import genesis, head, links
 

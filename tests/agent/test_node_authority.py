@@ -1,5 +1,7 @@
 """What the ground may and may not do to an agent, over the memory link."""
 
+from dataclasses import replace
+
 import pytest
 
 from agent.scripted_ground import AGENT, NAMES, POLICY, RELEASE, SHED, STRANGER, mitigation
@@ -137,6 +139,39 @@ def test_silence_holds_tightens_or_reverts_as_declared(world):
     for action in ("accept_task", "take_off"):
         assert not world.request(action, payload_kg=0.1)
     assert world.request("land")
+
+
+@pytest.mark.parametrize(
+    ("on_silence", "verdicts"),
+    [(OnSilence.REVERT, "allow allow"), (OnSilence.HOLD, "allow deny"), (OnSilence.TIGHTEN, "deny deny")],
+)
+def test_the_first_decision_after_a_pause_knows_what_silence_has_done_before_any_timer_runs(
+    world, on_silence, verdicts
+):
+    world.observe(battery_percent=80.0)
+    light = {
+        "ripstop": 1,
+        "id": "hub/light",
+        "guards": ["accept_task"],
+        "rule": {"<=": [{"var": "payload_kg"}, 0.3]},
+    }
+    world.order(mitigation(lease_s=4.0, on_silence=on_silence, policy=canonical_json(light).decode()))
+    before = world.network.now("a")
+    later = replace(before, wall_us=before.wall_us + 5_000_000, mono_us=before.mono_us + 5_000_000)
+    recorded = len(world.records())
+
+    def words(now):
+        decided = [world.node.decide("accept_task", {"payload_kg": kg}, now) for kg in (0.1, 0.5)]
+        return " ".join(decision.verdict.word for decision in decided)
+
+    assert words(before) == "allow deny"
+    assert words(later) == verdicts
+    assert world.node.decide("land", {}, later).verdict is Verdict.ALLOW
+    assert len(world.records()) == recorded
+    _, effects = world.node.request("accept_task", {"payload_kg": 0.5}, later)
+    world.network.perform("a", effects)
+    names = [entry.body.get("name") or entry.kind.value for entry in world.records()[recorded:]]
+    assert names[-4:] == ["basis", "mitigation.applied", "mitigation.lapsed", "decision"]
 
 
 def test_a_forged_intent_is_refused_and_reported(world):

@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 from ripstop.agent import AgentNode, NodeSettings
-from ripstop.agent.ledger import MemoryLedger
+from ripstop.agent.memory import MemoryLedger
 from ripstop.agent.records import Records
 from ripstop.core.clock import Instant
 from ripstop.core.journal import RecordKind, read_entry, write_entry

@@ -182,6 +182,18 @@ def test_an_operator_takes_one_action_over_for_a_while_with_a_reason_on_file():
     assert told[0]["fields"]["reason"] == "people below"
 
 
+def test_a_takeover_ends_for_a_decision_before_any_timer_runs():
+    clock = ManualClock(NOW_US)
+    made = make(None, Response("fault", Rung.RETURN), clock=clock)
+    made.tell_condition("fault", True)
+    made.take_over("take_off", operator="ann", reason="people below", seconds=60)
+    clock.advance(59)
+    assert made.decide("take_off")
+    clock.advance(1)
+    assert not made.decide("take_off")
+    assert [r.policy for r in made.decide("take_off").reasons] == ["agent/hold"]
+
+
 def records(agent):
     from ripstop.core.journal import read_entry
 

@@ -293,6 +293,24 @@ def test_a_ground_whose_durable_keys_are_gone_takes_the_next_epoch_all_the_same(
     asyncio.run(scenario())
 
 
+def test_the_record_verifies_after_the_grounds_keys_were_exchanged(tmp_path):
+    async def scenario():
+        async with running(tmp_path) as (service, _):
+            await until(lambda: (tmp_path / "data" / "audit" / "receipts.log").stat().st_size > 1000)
+            await until(lambda: service.node.authority.position.generation)
+        for path in (tmp_path / "data" / "keys").glob("*.key"):
+            path.unlink()
+        async with ControlService(options(tmp_path)) as service:
+            await until(lambda: service.node.authority.position.generation)
+            assert service.store.current().release.counter == 2
+            assert service.node.authority.position.epoch == 2
+
+    asyncio.run(scenario())
+    result = verify_run(tmp_path / "data")
+    assert [str(finding) for finding in result.findings] == []
+    assert result.counts["segments"] > 0
+
+
 def test_a_device_joins_by_a_token_and_is_heard(tmp_path):
     async def scenario():
         async with ControlService(options(tmp_path, devices={})) as service:

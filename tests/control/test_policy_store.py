@@ -13,9 +13,9 @@ from ripstop.control.store.git import PolicyRepository
 from ripstop.control.store.keys import FleetKeys
 from ripstop.control.store.releases import ReleaseShelf, bundle_digest
 from ripstop.control.store.store import PolicyStore, Refused, Unchanged
-from ripstop.core.errors import ConfigurationError
+from ripstop.core.errors import ConfigurationError, WireError
 from ripstop.core.wire.bundle import open_bundle
-from ripstop.core.wire.envelope import Keyring, open_envelope
+from ripstop.core.wire.envelope import Keyring, Role, TrustedKey, open_envelope
 
 ROOT = Path(__file__).parents[2]
 KEYS = FleetKeys.from_seed(2, "fleet")
@@ -28,9 +28,9 @@ def folder(tmp_path):
     return tmp_path / "policies"
 
 
-def open_store(folder, **more):
-    shelf = ReleaseShelf(folder.parent / "releases")
-    return PolicyStore(PolicyRepository(folder), shelf, KEYS.release, "fleet", check_policies, **more)
+def open_store(folder, keys=KEYS, earlier=(), **more):
+    shelf = ReleaseShelf(folder.parent / "releases", earlier)
+    return PolicyStore(PolicyRepository(folder), shelf, keys.release, "fleet", check_policies, **more)
 
 
 def commit(folder, name, text):
@@ -81,6 +81,28 @@ def test_a_manifest_names_the_stop_key_and_another_key_is_another_release(folder
     assert (second.release.counter, second.release.digest) == (2, first.release.digest)
     assert bundle_of(second).stop_keys == (b"\7" * 32,)
     assert store.poll(4) is None
+
+
+def test_another_release_key_signs_the_same_content_anew_and_older_ones_stay_readable(folder):
+    first, others = open_store(folder).poll(1), FleetKeys.from_seed(3, "fleet")
+    with pytest.raises(WireError, match="not trusted"):
+        open_store(folder, others).poll(2)
+    store = open_store(folder, others, KEYS.trusted())
+    second = store.poll(3)
+    assert (second.release.counter, second.release.digest) == (2, first.release.digest)
+    opener = partial(open_envelope, Keyring.of(others.trusted()), "fleet")
+    assert open_bundle(opener, second.sealed).policies == bundle_of(first).policies
+    assert store.poll(4) is None
+    assert store.rollback(1, 5).release.digest == first.release.digest
+
+
+def test_the_public_keys_of_others_are_trusted_too(tmp_path):
+    (tmp_path / "release-ann.pub").write_text(f"{'ab' * 32}\n")
+    keys = FleetKeys.load(tmp_path)
+    assert keys.trusted()[3:] == (TrustedKey(b"\xab" * 32, Role.RELEASE),)
+    (tmp_path / "release-ann.pub").write_text("ab\n")
+    with pytest.raises(ConfigurationError, match="C0231"):
+        FleetKeys.load(tmp_path)
 
 
 def test_a_release_is_made_anew_with_a_tenth_of_its_time_left(folder):

@@ -13,7 +13,7 @@ from ripstop.core.clock import ManualClock
 from ripstop.core.errors import ConfigurationError
 from ripstop.core.node import Connected, Event
 from ripstop.core.wire.envelope import Role, TrustedKey
-from ripstop.links.enrolment import EnrolmentDesk, enrol
+from ripstop.links.enrolment import EnrolmentDesk, FleetKey, enrol
 from ripstop.links.identity import Identity
 from ripstop.links.nats import NatsLink
 from ripstop.links.permissions import enrol_subject
@@ -60,6 +60,27 @@ def test_an_enrolled_device_connects_with_the_key_that_it_made(tmp_path: Path) -
         assert Connected() in events
         # The registry outlives the desk.
         assert EnrolmentDesk(server, KEYS).signing_keys == desk.signing_keys
+
+    with_desk(tmp_path, body)
+
+
+def test_an_enrolled_device_takes_the_keys_of_now_when_it_asks_again(tmp_path: Path) -> None:
+    async def body(server: NatsServer, desk: EnrolmentDesk, clock: ManualClock) -> None:
+        token, path = desk.issue(), tmp_path / "a.json"
+        identity = await enrol(server.address, token, "a", path)
+        desk._keys = (FleetKey(b"n" * 32, Role.COMMAND),)
+        assert await enrol(server.address, token, "a", path) == identity
+        for again in (token, desk.issue()):
+            renewed = await enrol(server.address, again, "a", path, renews=True)
+            assert renewed == Identity.load(path)
+            assert renewed.trusted == (TrustedKey(b"n" * 32, Role.COMMAND),)
+            assert renewed.nkey_seed == identity.nkey_seed
+        clock.advance(2 * 86_400)
+        late = desk.issue(valid_s=-1.0)
+        assert await enrol(server.address, late, "a", path, renews=True) == renewed
+        assert await enrol(server.address, "no.such.token", "a", path, renews=True) == renewed
+        await server.stop()
+        assert await enrol(server.address, desk.issue(), "a", path, renews=True) == renewed
 
     with_desk(tmp_path, body)
 

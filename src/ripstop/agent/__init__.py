@@ -11,7 +11,8 @@ from .circuits import Circuits
 from .detect import Finding, Monitor
 from .disk import Store
 from .ladder import LadderSettings, Response, Rung
-from .ledger import FileLedger, MemoryLedger
+from .ledger import FileLedger
+from .memory import MemoryLedger
 from .node import AgentNode
 from .responder import Order
 from .sampler import SamplerSettings

@@ -9,7 +9,8 @@ from typing import TypeAlias
 from ripstop.core.value import dataclass
 from ripstop.core.wire.envelope import Keyring
 
-from .ledger import FileLedger, MemoryLedger
+from .ledger import FileLedger
+from .memory import MemoryLedger
 
 Ledger: TypeAlias = MemoryLedger | FileLedger
 Folder: TypeAlias = str | PathLike[str]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 
 from ripstop.core.canonical import Json, digest_bytes
 from ripstop.core.clock import Instant
@@ -45,7 +46,7 @@ class Governance:
         self.vm = vm
         self.authority = authority
         self.standing = self._told = Standing({})
-        self.has_news = False  # something was put in force that is not on file and told yet
+        self._news: list[Standing] = []  # what was put in force and is not on file and told yet
         self.next_us = _NEVER_US  # when what holds changes by time alone
         self._is_new_basis = False
         self.restraints: dict[Restraint, str] = {}
@@ -55,9 +56,9 @@ class Governance:
         self._states = self._bundles = 0
         self._synced_states = self._synced_bundles = 0
         self.releases = Releases(settings, vm, opener)
-        self.age = Age()
-        self.exempt: frozenset[str] = frozenset()  # actions that an operator has taken over
-        self._exempted = self.exempt
+        self.age = self._told_age = Age()
+        self.exempt: Mapping[str, int] = {}  # actions that an operator has taken over, and until when
+        self._exempted: frozenset[str] = frozenset()
 
     def attach(
         self,
@@ -220,14 +221,22 @@ class Governance:
     def restrain_all(self, words: Mapping[Restraint, str], now: Instant, out: list[Effect]) -> None:
         """Do the same with several, and take note of which actions are exempt now."""
         before = (dict(self.restraints), self._exempted)
+        self._exempted = self._exempt_at(now)
         for restraint, word in words.items():
             if word:
                 self.restraints[restraint] = word
             else:
                 self.restraints.pop(restraint, None)
-        self._exempted = self.exempt
         if before != (self.restraints, self._exempted):
             self.refresh(now, out)
+
+    def _exempt_at(self, now: Instant) -> frozenset[str]:
+        return frozenset(action for action, end_us in self.exempt.items() if now.mono_us < end_us)
+
+    @property
+    def has_news(self) -> bool:
+        """Whether something was put in force that is not on file and told yet."""
+        return bool(self._news)
 
     def is_due(self, now_us: int) -> bool:
         """Whether what holds has changed by time alone since it was worked out."""
@@ -235,20 +244,20 @@ class Governance:
 
     def refresh(self, now: Instant, out: list[Effect], *, is_changed: bool = False) -> None:
         """Work out what holds now and put it in force."""
-        standing = stand(self.authority.held.values(), self._settings.agent, now.mono_us)
-        self._adopt(standing, now, out, is_changed=is_changed)
-
-    def _adopt(
-        self, standing: Standing, now: Instant, out: list[Effect], *, is_changed: bool = False
-    ) -> None:
-        self._grow_old(now, out)
-        self._put_in_force(standing, is_changed=is_changed)
+        self.catch_up(now, is_changed=is_changed)
         self.tell(now, out)
+
+    def catch_up(self, now: Instant, *, is_changed: bool = False) -> None:
+        """Put in force what holds now; it is on file and told by the next `tell`."""
+        self._grow_old(now)
+        self._exempted = self._exempt_at(now)
+        standing = stand(self.authority.held.values(), self._settings.agent, now.mono_us)
+        self._put_in_force(standing, is_changed=is_changed)
 
     def _put_in_force(self, standing: Standing, *, is_changed: bool = False) -> None:
         self.standing = standing
-        self.has_news = True
-        ends_us = (standing.next_us, self.age.next_us)
+        self._news.append(standing)
+        ends_us = (standing.next_us, self.age.next_us, *(self.exempt[name] for name in self._exempted))
         self.next_us = min((end_us for end_us in ends_us if end_us is not None), default=_NEVER_US)
         if standing.tightened:
             self.restraints[Restraint.SILENCE] = "tightened"
@@ -267,7 +276,7 @@ class Governance:
         guards = {Restraint.BREAKER: self._settings.breaker_actions, **self.age.restraints}
         own: list[str] = []
         for restraint in sorted(self.restraints, key=lambda r: r.value):
-            exempt = self.exempt if restraint in _OVERRIDABLE else frozenset()
+            exempt = self._exempted if restraint in _OVERRIDABLE else frozenset()
             if restraint is Restraint.LIMIT:
                 own += limit_policies(self._settings.ladder.limits, self.vm.vocabulary, exempt)
             else:
@@ -279,29 +288,35 @@ class Governance:
 
         INVARIANT: the node calls this before it does anything else, so no record comes between.
         """
+        self._tell_age(now, out)
+        steps = [self._told, *self._news]
         before, after = self._told, self.standing
-        self._told, self.has_news = after, False
-        if self._is_new_basis or after.statuses != before.statuses:
+        self._told, self._news = after, []
+        changes = [(old, new) for old, new in pairwise(steps) if new.statuses != old.statuses]
+        if self._is_new_basis or changes:
             self._is_new_basis = False
             self._chronicle.record_soon(
                 RecordKind.BASIS, lambda: self.basis(self._chronicle.records.incarnation), now, out
             )
-            self._tell_changes(before, after, now, out)
+        for old, new in changes:
+            self._tell_changes(old, new, now, out)
         if after.shortest_lease_s != before.shortest_lease_s:
             self._pace(now, out)
         if after.next_us is not None and after.next_us != before.next_us:
             out.append(SetTimer("lease", after.next_us))
 
-    def _grow_old(self, now: Instant, out: list[Effect]) -> None:
+    def _grow_old(self, now: Instant) -> None:
         """Let the release's age restrain."""
-        before, age = self.age, self.releases.age(now)
-        self.age = age
+        self.age = age = self.releases.age(now)
         for restraint in (Restraint.EXPIRED, Restraint.STALE, Restraint.UNTRUSTED):
             if restraint in age.restraints:
                 self.restraints[restraint] = "on"
             else:
                 self.restraints.pop(restraint, None)
-        counter = self.vm.release.counter
+
+    def _tell_age(self, now: Instant, out: list[Effect]) -> None:
+        before, self._told_age = self._told_age, self.age
+        age, counter = self.age, self.vm.release.counter
         if age.is_expired and not before.is_expired:
             self._chronicle.tell("release.expired", {"counter": counter}, now, out)
         if age.stale != before.stale:

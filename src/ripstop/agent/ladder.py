@@ -40,6 +40,9 @@ class Rung(IntEnum):
     LAND = 5
     STOP = 6
 
+    def __str__(self) -> str:
+        return self.name.lower()
+
 
 @dataclass(frozen=True, slots=True)
 class Response:

@@ -17,8 +17,13 @@ What each stream held when it was last synced is marked in one more file (`agent
 less has lost what was acknowledged, however sound it looks. That is told, and the file is kept aside.
 
 The stream `bundle` holds whole contents, of which the last counts: they are kept in slots that take turns
-(`agent.slots`), and `append` syncs it. The stream `personal` is a table of its own (`agent.personal`), from
-which values can be erased.
+(`agent.slots`), and `append` syncs it.
+
+Personal values can be erased, for they stand in a table (`agent.personal`). To sync that with every decision
+would take three more flushes of the disk. So they come into a stream first, `values`, which is synced at the
+same time as the others: `sync` returns when a decision and its values are there; a power cut before that may
+leave either without the other. When many have come, or one is to be erased, they go into the table and leave
+the stream.
 
 `drop` forgets a prefix: once that saves enough the file is written anew without it, and swapped in whole.
 """
@@ -28,21 +33,20 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from threading import Lock
 
 from ripstop.core.clock import SystemClock
 from ripstop.core.files import write_whole
-from ripstop.core.value import dataclass
-from ripstop.core.wire.chain import genesis, link
+from ripstop.core.wire.chain import genesis
 
+from .flush import sync_files
 from .marks import MARKS, Mark, Marks
+from .memory import Tail
 from .personal import STREAM as _PERSONAL
-from .personal import PersonalValues
+from .personal import VALUES, PersonalValues
 from .recovery import LOCK, LedgerError, Recovery, missing_files, open_stream, read_owner, write_owner
 from .slots import Slots
 from .streams import MAX_RECORD, StreamFile, create_stream, link_at, payload, read_head, write_head
@@ -51,80 +55,7 @@ _MOST_WAITING = 4 << 20
 _SHORT = 7 / 8
 _COMPACT_BYTES = 1 << 20
 _SLOTTED, _SHARED = "bundle", "ledger"
-
-
-@dataclass(frozen=True, slots=True)
-class Tail:
-    """The records of a stream that are still held: number `first` on, chained after `previous`."""
-
-    first: int
-    previous: bytes
-    records: tuple[bytes, ...]
-
-    @property
-    def last(self) -> int:
-        """The number of the last record ever appended; 0 before the first."""
-        return self.first + len(self.records) - 1
-
-
-class MemoryLedger:
-    """Streams in memory: the ledger of an agent that was given no path. It survives nothing.
-
-    Each stream holds its last `most` records; older ones are forgotten, so that memory is bounded.
-    """
-
-    def __init__(self, owner: str, most: int = 100_000) -> None:
-        self._owner = owner
-        self._most = most
-        self._streams: dict[str, tuple[int, bytes, deque[bytes]]] = {}
-        self.recoveries: list[Recovery] = []
-        self.personal = PersonalValues(None)
-
-    def append(self, stream: str, data: bytes) -> None:
-        """Append a record."""
-        if stream == _PERSONAL:
-            self.personal.put(data)
-            return
-        if stream not in self._streams:
-            self._streams[stream] = (1, genesis(self._owner), deque())
-        first, _, records = self._streams[stream]
-        records.append(data)
-        if len(records) > self._most:
-            self.drop(stream, first)
-
-    @property
-    def is_short(self) -> bool:
-        """Never: it forgets its oldest records."""
-        return False
-
-    def extend(self, stream: str, records: Sequence[bytes], links: Sequence[bytes] = ()) -> None:
-        """Append records; their links are not kept."""
-        for data in records:
-            self.append(stream, data)
-
-    def check_process(self) -> None:
-        """Let any process use it: a forked child has a copy of its own."""
-
-    def sync(self) -> None:
-        """Do nothing: there is nothing more stable to bring it to."""
-
-    def drop(self, stream: str, sequence: int) -> None:
-        """Forget the records up to and including number `sequence`."""
-        first, previous, records = self._streams.get(stream, (1, b"", deque[bytes]()))
-        while records and first <= sequence:
-            previous = link(previous, first, records.popleft())
-            first += 1
-        if stream in self._streams:
-            self._streams[stream] = (first, previous, records)
-
-    def close(self) -> None:
-        """Let go of the personal values."""
-        self.personal.close()
-
-    def tail(self, stream: str) -> Tail:
-        """Give what a stream still holds."""
-        first, previous, records = self._streams.get(stream, (1, genesis(self._owner), deque[bytes]()))
-        return Tail(first, previous, tuple(records))
+MOST_FRESH = 1024
 
 
 class FileLedger:
@@ -148,11 +79,12 @@ class FileLedger:
         self.share = share
         self._owner = owner
         self._files: dict[str, StreamFile] = {}
-        self._lock, self._syncing = Lock(), Lock()
+        self._lock, self._syncing, self._settling = Lock(), Lock(), Lock()
         self._process = os.getpid()
         self._appended = self._synced = 0
+        self._settled_at = MOST_FRESH
         self.recoveries: list[Recovery] = []
-        self.personal = PersonalValues(self.folder / f"{_PERSONAL}.db")
+        self.personal = PersonalValues(self.folder / f"{_PERSONAL}.db", self.settle)
         self._marks: Marks | None = None
         self._clock = SystemClock()
         try:
@@ -202,11 +134,12 @@ class FileLedger:
             self._files[path.stem], opened = open_stream(path, self._owner, known.get(path.stem))
             self.recoveries.append(opened)
         self._slots = Slots(self.folder, _SLOTTED)
-        self._apart = {_SLOTTED: self._slots.put, _PERSONAL: self.personal.put}
         self.recoveries += [Recovery(_SLOTTED, 0, damaged=name) for name in self._slots.damaged]
-        life = known.get(_PERSONAL)
-        found = self.personal.mend(life.number if life else 0)
+        turn = known.get(_PERSONAL)
+        found = self.personal.mend(turn.number if turn else 0)
         self.recoveries += [found] if found else []
+        for data in self.tail(VALUES).records:
+            self.personal.put(data)
         self.recoveries += missing_files(known, (*self._files, _PERSONAL), self._slots.last)
         if marks.torn and paths:
             self.recoveries.append(Recovery(MARKS, 0, torn=marks.torn))
@@ -222,8 +155,8 @@ class FileLedger:
     def _mark(self, ends: dict[str, Mark]) -> None:
         if self._marks is None:
             return
-        if self.personal.life:
-            ends[_PERSONAL] = Mark(self.personal.life, bytes(32))
+        if self.personal.turn:
+            ends[_PERSONAL] = Mark(self.personal.turn, bytes(32))
         with suppress(OSError):  # the marks from before still tell the truth, of less
             self._marks.put(ends, self._clock.now().mono_us)
 
@@ -244,17 +177,22 @@ class FileLedger:
         if max(map(len, records)) > MAX_RECORD:
             raise LedgerError(f"a record of {max(map(len, records))} bytes is too long", code="C0404")
         self.check_process()
+        is_personal = stream == _PERSONAL
+        stream = VALUES if is_personal else stream
         with self._lock:
             held = self._files.get(stream)
             if held is None:
-                if stream in self._apart:
+                if stream == _SLOTTED:
                     for data in records:
-                        self._apart[stream](data)
+                        self._slots.put(data)
                     return
                 held = self._files[stream] = StreamFile(-1, 0, 0, 0, genesis(self._owner))
             if held.waiting:
                 self._check_room(stream, held, sum(map(len, records)))
             self._appended += len(records)
+            if is_personal:
+                for data in records:
+                    self.personal.put(data)
             if held.handle >= 0 and not held.waiting:
                 held.append(records, links, self.share if stream == _SHARED else None)
             else:
@@ -311,10 +249,9 @@ class FileLedger:
                 failure = self._write_waiting()
                 unsafe = [held for held in self._files.values() if held.safe < held.size]
                 ends = self._ends()
-                under_way = [(held, held.base, held.size, os.dup(held.handle)) for held in unsafe]
-            failure = _attempt(self.personal.sync) or failure
-            for held, base, size, handle in under_way:
-                error = _sync_file(handle)
+                under_way = [(held, held.base, held.size) for held in unsafe]
+                handles = [os.dup(held.handle) for held in unsafe]
+            for (held, base, size), error in zip(under_way, sync_files(handles), strict=True):
                 with self._lock:
                     if held.base == base:  # else it was written anew meanwhile, and synced
                         held.is_doubted = error is not None
@@ -323,7 +260,32 @@ class FileLedger:
             if failure is not None:
                 raise failure
             self._synced = covered
+            self._settle_many()
             self._mark(ends)
+
+    def _settle_many(self) -> None:
+        """Settle personal values, where many have come; what fails is tried again when as many more have."""
+        count = self.personal.waiting
+        if count >= self._settled_at:
+            self._settled_at = MOST_FRESH + (count if _attempt(self.settle) else 0)
+
+    def settle(self) -> None:
+        """Bring the personal values that came since last time into their table, and out of the stream.
+
+        Raises:
+            OSError: they could not be brought there, and stay.
+        """
+        with self._settling:
+            with self._lock:
+                held = self._files.get(VALUES)
+                if held is None:
+                    return
+                self._write(VALUES, held)
+                number, rows = held.number, self.personal.fresh
+            if rows:
+                self.personal.take_in(rows)
+            with self._lock:
+                self._drop(VALUES, held, number)
 
     def _write_waiting(self) -> OSError | None:
         failure = None
@@ -341,12 +303,16 @@ class FileLedger:
             held = self._files.get(stream)
             if held is None:
                 return
-            count = min(sequence - held.base, len(held.offsets))
-            if count <= 0:
-                return
-            begin = held.offsets[count] if count < len(held.offsets) else held.size
-            if begin >= _COMPACT_BYTES or begin == held.size:
-                self._compact(stream, held, count, begin)
+            self._drop(stream, held, sequence, _COMPACT_BYTES)
+
+    def _drop(self, stream: str, held: StreamFile, sequence: int, least: int = 0) -> None:
+        """Write a stream anew without its first records, where that saves `least` bytes or leaves none."""
+        count = min(sequence - held.base, len(held.offsets))
+        if count <= 0:
+            return
+        begin = held.offsets[count] if count < len(held.offsets) else held.size
+        if begin >= least or begin == held.size:
+            self._compact(stream, held, count, begin)
 
     def trim(self) -> int:
         """Forget the older half of the ledger's own stream, which nobody will ever fetch, where it is long.
@@ -419,13 +385,6 @@ class FileLedger:
 
 def _unusable(folder: Path, what: str, error: OSError) -> LedgerError:
     return LedgerError(f"ledger folder `{folder}` cannot be {what}: {error.strerror}", code="C0402")
-
-
-def _sync_file(handle: int) -> OSError | None:
-    try:
-        return _attempt(partial(os.fdatasync, handle))
-    finally:
-        os.close(handle)
 
 
 def _attempt(work: Callable[[], object]) -> OSError | None:

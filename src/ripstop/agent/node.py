@@ -303,7 +303,9 @@ class AgentNode:
         return tuple(out)
 
     def decide(self, action: str, context: Mapping[str, Json], now: Instant) -> Decision:
-        """Decide without a trace: nothing changes and nothing is recorded."""
+        """Decide without a trace: nothing is recorded, and nothing changes but what time itself has ended."""
+        if self._governance.is_due(now.mono_us):
+            self._governance.catch_up(now)
         return self.vm.decide(action, context, self._clock.wall_us(now))
 
     def request(self, action: str, context: Mapping[str, Json], now: Instant) -> tuple[Decision, Effects]:

@@ -1,14 +1,16 @@
 """Personal values: kept beside the ledger, where they can be erased, and committed to in it.
 
 `Veil` is the node's side: it takes personal values out of what is recorded. `PersonalValues` is the disk's: a
-table of what the commitments stand for, which really forgets what it is told to.
+table of what the commitments stand for, which really forgets what it is told to. `agent.ledger` says where
+values stand before they come into it.
 """
 
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from threading import Lock
@@ -17,6 +19,7 @@ from urllib.parse import quote
 
 from ripstop.core.canonical import Json, canonical_json
 from ripstop.core.commitment import Opening
+from ripstop.core.files import sync_path
 from ripstop.core.node import Append, Effect, Scalar
 from ripstop.core.wire.record import pack, unpack
 
@@ -25,8 +28,10 @@ from .recovery import LedgerError, Recovery, let_go, set_aside
 if TYPE_CHECKING:
     import sqlite3
 
-STREAM = "personal"
+STREAM, VALUES = "personal", "values"
+MOST_IN_MEMORY = 100_000
 _BUSY_S = 1.0
+_COPIES = (f"{STREAM}.db.damaged-*", f"{STREAM}.db.new*", f"{VALUES}.log.damaged-*", f"{VALUES}.log.new")
 _OPENING = (
     "PRAGMA secure_delete = ON",
     "PRAGMA journal_mode = WAL",
@@ -93,51 +98,61 @@ class Veil:
 class PersonalValues:
     """What commitments stand for: a table on the disk, or in memory where `path` is None.
 
-    `life` is the number of the last life that has used the table, as far as that is on stable storage.
+    What comes stands in memory (and in a stream of the ledger) until it is brought into the table. `turn` is
+    how often that was done, as far as it is on stable storage; in memory the last `MOST_IN_MEMORY` are held.
     Erased values are overwritten in the file (SQLite's `secure_delete`); what the medium itself still holds
     of overwritten blocks is beyond it.
+
+    Args:
+        path: of the table.
+        settle: brings all that came into the table, and out of where else it stands.
     """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, settle: Callable[[], None] | None = None) -> None:
         self._path = path
+        self._settle = settle or (lambda: self.take_in(self.fresh))
         self._lock = Lock()
         self._connection: sqlite3.Connection | None = None
-        self._is_synced = True
-        self._begun = 0
-        self.life = 0
+        self._fresh: dict[str, _Row] = {}
+        self._mend: Callable[[], str] | None = None
+        self.turn = 0
 
-    def mend(self, life: int) -> Recovery | None:
+    def mend(self, turn: int) -> Recovery | None:
         """Look whether the table is whole; a damaged one is kept aside, and the values that verify go on.
 
         It is read once, about a millisecond a megabyte. Single values are held against their commitments
-        when they are looked up, and by `check_personal`.
+        when they are looked up, and by `check_personal`. Where the disk has no room for another table, that
+        waits until there is.
 
         Args:
-            life: the number of the last life that is known to have used it, 0 for none.
+            turn: how often values are known to have been brought there.
 
         Raises:
             OSError: it cannot be read, or not be kept aside.
         """
-        path, self.life = self._path, life
+        path, self.turn = self._path, turn
         if path is None:
             return None
         damage, last = _look(path, is_thorough=False)
         if damage:
-            rows = _sound_rows(path)
-            gone, name = let_go(path), set_aside(path)
-            for log in ("-wal", "-shm"):
-                path.with_name(path.name + log).unlink(missing_ok=True)
-            with self._lock:
-                for row in rows:
-                    self._run(_INSERT, row)
-            self.sync()
+            rows, gone = _sound_rows(path), let_go(path)
+            rebuild = partial(_rebuild, path, rows, turn)
+            try:
+                name = rebuild()
+            except OSError as error:
+                if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                    raise
+                self._mend, name = rebuild, path.name
             return Recovery(STREAM, len(rows), damaged=name, let_go=gone)
-        if last < life:
-            self.life = last
-            return Recovery(STREAM, 0, missing=life - last)
+        if last < turn:
+            self.turn = last
+            return Recovery(STREAM, 0, missing=turn - last)
         return None
 
     def _table(self) -> sqlite3.Connection:
+        if self._mend is not None:
+            self._mend()
+            self._mend = None
         if self._connection is None:
             import sqlite3
 
@@ -147,36 +162,45 @@ class PersonalValues:
             try:
                 for statement in _OPENING:
                     made.execute(statement)
-                life = max(self.life, made.execute("PRAGMA user_version").fetchone()[0]) + 1
-                made.execute(f"PRAGMA user_version = {life}")
             except BaseException:
                 made.close()
                 raise
-            self._connection, self._begun, self._is_synced = made, life, False
+            self._connection = made
         return self._connection
 
+    @property
+    def fresh(self) -> list[_Row]:
+        """What came and was not brought into the table yet, oldest first."""
+        return list(self._fresh.values())
+
+    @property
+    def waiting(self) -> int:
+        """How many values that are."""
+        return len(self._fresh)
+
     def put(self, data: bytes) -> None:
-        """Keep a packed `Opening`.
-
-        Raises:
-            OSError: it cannot be written.
-        """
+        """Keep a packed `Opening`, in memory for now; it must be written elsewhere, too."""
         opening = unpack(Opening, data)
-        row = (opening.commitment, opening.signal, opening.t_us, opening.salt, opening.value)
-        with self._lock:
-            self._run(_INSERT, row)
-            self._is_synced = False
+        name = opening.commitment
+        self._fresh[name] = (name, opening.signal, opening.t_us, opening.salt, opening.value)
+        if self._path is None and len(self._fresh) > MOST_IN_MEMORY:
+            del self._fresh[next(iter(self._fresh))]
 
-    def sync(self) -> None:
-        """Bring what was put to stable storage, all of it into the table's own file.
+    def take_in(self, rows: Sequence[_Row]) -> None:
+        """Bring values into the table, on stable storage; they are fresh no more.
 
         Raises:
-            OSError: it could not be brought there.
+            OSError: they cannot be brought there now.
         """
         with self._lock:
-            if not self._is_synced:
-                self._run("PRAGMA wal_checkpoint(TRUNCATE)", ())
-                self.life, self._is_synced = self._begun, True
+            with self._transaction() as table:
+                turn: int = max(self.turn, table.execute("PRAGMA user_version").fetchone()[0]) + 1
+                table.executemany(_INSERT, rows)
+                table.execute(f"PRAGMA user_version = {turn}")
+            self._checkpoint()
+            self.turn = turn
+        for row in rows:
+            self._fresh.pop(str(row[0]), None)
 
     def find(self, commitment: str) -> Opening | None:
         """Give what a commitment stands for; None where that was erased, or never known.
@@ -184,8 +208,11 @@ class PersonalValues:
         Raises:
             LedgerError: C0407, it cannot be read, or is not what was committed to.
         """
-        with self._lock, _told(self._path, "read"):
-            rows = self._run(f"{_SELECT} WHERE commitment = ?", (commitment,))
+        fresh = self._fresh.get(commitment)
+        if fresh is not None:
+            return _opening(fresh)
+        with _told(self._path, "read"), self._lock, _as_of_a_disk():
+            rows = self._table().execute(f"{_SELECT} WHERE commitment = ?", (commitment,)).fetchall()
             found = [_opening(row) for row in rows]
             if None in found:
                 raise OSError(errno.EIO, "the value is not what was committed to")
@@ -194,32 +221,43 @@ class PersonalValues:
     def erase(self, signal: str | None = None, before_us: int | None = None) -> int:
         """Erase a signal's values (None: all) that were sensed before a time (None: ever); give how many.
 
-        Tables that were kept aside as damaged cannot be searched: they go as a whole.
+        Files that were kept aside as damaged cannot be searched: they go as a whole.
 
         Raises:
             LedgerError: C0407, they cannot be erased now.
         """
         where = "(? IS NULL OR signal = ?) AND (? IS NULL OR t_us < ?)"
         given = (signal, signal, before_us, before_us)
-        with self._lock, _told(self._path, "erased"):
-            count = int(str(self._run(f"SELECT COUNT(*) FROM personal WHERE {where}", given)[0][0]))  # noqa: S608 - constant
-            self._run(f"DELETE FROM personal WHERE {where}", given)  # noqa: S608 - constant
-            # The log in front of the table holds them, too.
-            is_busy = self._run("PRAGMA wal_checkpoint(TRUNCATE)", ())[0][0]
-            if is_busy:
-                raise OSError(errno.EBUSY, "another process reads them just now")
-            if self._path is not None:
-                for aside in self._path.parent.glob(f"{self._path.name}.damaged-*"):
-                    aside.unlink()
+        with _told(self._path, "erased"):
+            self._settle()
+            with self._lock:
+                with self._transaction() as table:
+                    count = table.execute(f"DELETE FROM personal WHERE {where}", given).rowcount  # noqa: S608 - constant
+                self._checkpoint()  # the log in front of the table holds them, too
+                if self._path is not None:
+                    for left in (each for copies in _COPIES for each in self._path.parent.glob(copies)):
+                        left.unlink()
         return count
 
-    def _run(self, statement: str, given: tuple[object, ...]) -> list[_Row]:
-        import sqlite3
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with _as_of_a_disk():
+            table = self._table()
+            table.execute("BEGIN IMMEDIATE")
+            try:
+                yield table
+                table.execute("COMMIT")
+            except BaseException:
+                if table.in_transaction:
+                    table.execute("ROLLBACK")
+                raise
 
-        try:
-            return self._table().execute(statement, given).fetchall()
-        except sqlite3.Error as error:
-            raise OSError(errno.EIO, f"personal values cannot be kept: {error}") from error
+    def _checkpoint(self) -> None:
+        """Bring what was written to stable storage, all of it into the table's own file."""
+        with _as_of_a_disk():
+            is_busy = self._table().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        if is_busy:
+            raise OSError(errno.EBUSY, "another process reads them just now")
 
     def close(self) -> None:
         """Let go of the table."""
@@ -227,6 +265,44 @@ class PersonalValues:
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None
+
+
+@contextmanager
+def _as_of_a_disk() -> Iterator[None]:
+    """Let a table fail as any file does."""
+    import sqlite3
+
+    try:
+        yield
+    except sqlite3.Error as error:
+        is_full = getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL
+        number = errno.ENOSPC if is_full else errno.EIO
+        raise OSError(number, f"personal values cannot be kept: {error}") from error
+
+
+def _rebuild(path: Path, rows: Sequence[_Row], turn: int) -> str:
+    """Write a table anew, with these values, and keep the damaged one aside; give the name of that."""
+    beside = path.with_name(f"{path.name}.new")
+    _remove(beside)
+    made = PersonalValues(beside)
+    made.turn = turn
+    try:
+        made.take_in(rows)
+    except OSError:
+        made.close()
+        _remove(beside)
+        raise
+    made.close()
+    name = set_aside(path)
+    _remove(path)
+    beside.rename(path)
+    sync_path(path.parent)
+    return name
+
+
+def _remove(path: Path) -> None:
+    for part in ("", "-wal", "-shm"):
+        path.with_name(f"{path.name}{part}").unlink(missing_ok=True)
 
 
 @contextmanager
@@ -241,24 +317,24 @@ def _told(path: Path | None, what: str) -> Iterator[None]:
         ) from error
 
 
-def check_personal(path: Path, life: int) -> list[str]:
+def check_personal(path: Path, turn: int) -> list[str]:
     """Give what is wrong with a table of personal values; nothing in it is changed.
 
     Args:
         path: its file.
-        life: the number of the last life that is known to have used it, 0 for none.
+        turn: how often values are known to have been brought there.
 
     Raises:
         OSError: it cannot be read.
     """
     damage, last = _look(path, is_thorough=True)
-    if last < life and not damage:
-        damage = [f"is gone, or an older one: of life {last}, expected {life}"]
+    if last < turn and not damage:
+        damage = [f"is gone, or an older one: filled {last} times, expected {turn}"]
     return [f"{path.name}: {text}" for text in damage]
 
 
 def _look(path: Path, *, is_thorough: bool) -> tuple[list[str], int]:
-    """Give what is damaged in a table, and the number of the last life that used it, 0 for none."""
+    """Give what is damaged in a table, and how often values were brought there."""
     if not path.exists():
         return [], 0
     import sqlite3
@@ -267,7 +343,7 @@ def _look(path: Path, *, is_thorough: bool) -> tuple[list[str], int]:
         with closing(_reader(path)) as table:
             last: int = table.execute("PRAGMA user_version").fetchone()[0]
             if not table.execute("SELECT 1 FROM sqlite_schema").fetchall():
-                return [], 0  # a life ended before it was made
+                return [], 0  # the process ended before it was made
             check = "PRAGMA integrity_check(1)" if is_thorough else "PRAGMA quick_check(1)"
             found = [str(text) for (text,) in table.execute(check) if text != "ok"]
             rows = table.execute(_SELECT if is_thorough else f"{_SELECT} LIMIT 1").fetchall()

@@ -17,7 +17,7 @@ from ripstop.core.node import Append, Drop, Effect, Extend, Sync
 from ripstop.core.value import dataclass
 from ripstop.core.wire.chain import genesis, head, link, links
 
-from .ledger import Tail
+from .memory import Tail
 from .settings import LEDGER
 
 MOST_SEGMENTS = 4096

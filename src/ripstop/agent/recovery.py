@@ -52,7 +52,8 @@ class Recovery:
 
     `torn` bytes were cut off its tail: a crash did that. `damaged` names the file that was kept aside, or the
     stream's own where the disk has no room for that yet.
-    `missing` records had been synced, and are not there (of personal values: values of so many lives).
+    `missing` records had been synced, and are not there (of personal values: what came into
+    their table so many times).
     `let_go` older files that had been kept aside went, to make room.
     """
 

@@ -177,7 +177,7 @@ class Responder:
                 "from": before.name.lower(), "to": rung.name.lower(), "cause": cause,
             }  # fmt: skip
             self._chronicle.tell("ladder.moved", fields, now, out)
-        self._governance.exempt = frozenset(self.takeovers)
+        self._governance.exempt = {action: held.end_us for action, held in self.takeovers.items()}
         words = {
             Restraint.LIMIT: "on" if rung >= Rung.LIMIT and self._rules.limits else "",
             Restraint.HOLD: cause or "on" if Rung.HOLD <= rung < Rung.STOP else "",

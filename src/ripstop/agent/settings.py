@@ -17,7 +17,7 @@ from ripstop.core.wire.record import unpack
 from .breaker import BreakerSettings
 from .given import check_kinds, impossible, refusing
 from .ladder import LadderSettings
-from .ledger import Tail
+from .memory import Tail
 from .sampler import SamplerSettings
 
 Opener: TypeAlias = Callable[[EnvelopeType, bytes], Envelope]

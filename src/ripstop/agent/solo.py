@@ -37,7 +37,8 @@ from ripstop.core.node import (
 )
 
 from .disk import Ledger
-from .ledger import FileLedger, MemoryLedger
+from .ledger import FileLedger
+from .memory import MemoryLedger
 from .node import AgentNode
 from .settings import STATE, Restored
 

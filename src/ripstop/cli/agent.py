@@ -61,7 +61,9 @@ def add_parser(subparsers: Subparsers) -> None:
         "name", metavar="NAME", nargs="?", default="drone-1", help="its id in the fleet (default drone-1)"
     )
     parser.add_argument("--server", default="", metavar="URL", help="address of the message server")
-    parser.add_argument("--token", default="", help="enrolment token (the first time)")
+    parser.add_argument(
+        "--token", default="", help="enrolment token (the first time, and to take the fleet's keys anew)"
+    )
     parser.add_argument(
         "--join", type=Path, metavar="DIR", help="data folder of a `ripstop up` here: address and token"
     )
@@ -219,7 +221,7 @@ async def _identity(args: argparse.Namespace) -> Identity:
             hint="give --server and --token as `ripstop up` prints them, or --join its data folder",
         )
     print(f"joining {args.server}", file=sys.stderr)
-    return await enrol(args.server, args.token, args.name, path)
+    return await enrol(args.server, args.token, args.name, path, renews=True)
 
 
 async def _join(folder: Path, name: str, path: Path) -> Identity:

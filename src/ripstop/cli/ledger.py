@@ -82,7 +82,9 @@ def run_verify(args: argparse.Namespace) -> int:
         return 1 if findings else 0
     print(f"agent      {report.owner}")
     for stream in report.streams:
-        print(f"{stream.stream:10} records {stream.first} to {stream.last}")
+        is_empty = stream.first > stream.last
+        held = f"no records behind {stream.last}" if is_empty else f"records {stream.first} to {stream.last}"
+        print(f"{stream.stream:10} {held}")
     if report.bundles:
         print(f"{'bundle':10} {', '.join(map(str, report.bundles))}")
     print(f"head       {head}")

@@ -15,13 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ripstop.core.clock import Clock, Instant, SystemClock
-from ripstop.core.errors import missing_extra
+from ripstop.core.errors import ConfigurationError, missing_extra
 from ripstop.core.files import write_whole
 from ripstop.core.messages import Admission
 from ripstop.core.node import Message, Report, Store
 from ripstop.core.seldom import Seldom
 from ripstop.core.vocabulary import Vocabulary
-from ripstop.core.wire.envelope import Keyring
 from ripstop.core.wire.record import pack
 from ripstop.links.departures import Departures
 from ripstop.links.driver import NodeDriver
@@ -34,6 +33,7 @@ from ripstop.links.tasks import end
 from .audit.epochs import LastEpoch
 from .audit.files import AuditFiles
 from .audit.segments import ChainHeads
+from .audit.trust import FILE as TRUST
 from .audit.trust import Trust
 from .audit.verify import VOCABULARY
 from .metrics import Metrics, MetricsServer
@@ -194,7 +194,8 @@ class ControlService:
             self.server, self.keys.trusted(), on_enrolled=self._enrolled, clock=self.clock
         )
         self.agents = {**self.desk.signing_keys, **{a: d.signing_key for a, d in options.devices.items()}}
-        ring = Keyring.of(self.keys.trusted())
+        trust = self._save_trust()
+        ring = trust.ground_keys()
         chains, epochs = ChainHeads(), LastEpoch(ring, fleet, data / "audit")
         files = AuditFiles(data / "audit", {"segments": chains.read, "intents": epochs.read})
         self._ended.callback(files.close)
@@ -205,7 +206,6 @@ class ControlService:
             self.records.enrolled(agent, public, now.wall_us)
         for damage in files.torn:
             log.warning("log.torn", stream=damage.stream, record=damage.number)
-        self._save_trust()
         unsigned = dict.fromkeys(self.server.mqtt_passwords, b"")
         self.node = ControlNode(
             options.settings, options.playbook, self.keys.command,
@@ -213,7 +213,7 @@ class ControlService:
         )  # fmt: skip
         repository = PolicyRepository(options.policies)
         self._ended.callback(repository.close)
-        shelf = ReleaseShelf(data / "releases")
+        shelf = ReleaseShelf(data / "releases", trust.ground)
         self.store = PolicyStore(
             repository, shelf, self.keys.release, fleet, check_policies,
             stop_keys=(self.keys.stop.public,),
@@ -300,12 +300,19 @@ class ControlService:
         names = self.node.names
         self.driver.post(Message(names.of("gone", agent), b""))
 
-    def _save_trust(self) -> None:
+    def _save_trust(self) -> Trust:
+        """Write down whose signatures the logs hold, behind those of today those of earlier keys."""
         trust = Trust(self.options.settings.fleet, self.keys.trusted(), self.agents)
         folder = self.options.data / "audit"
+        if (folder / TRUST).exists():
+            try:
+                trust = trust.behind(Trust.load(folder))
+            except ConfigurationError as error:
+                log.warning("trust.lost", reason=error.message)
         trust.save(folder)
         text = json.dumps(self.options.vocabulary.to_json(), indent=1)
         write_whole(folder / VOCABULARY, f"{text}\n".encode())
+        return trust
 
     def _reported(self, report: Report, now: Instant) -> None:
         self.metrics.note(report)

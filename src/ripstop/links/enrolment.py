@@ -28,6 +28,7 @@ from .permissions import enrol_subject
 from .server import NatsServer
 
 log = logging.getLogger(__name__)
+_FIRST_S, _ANEW_S = 10.0, 3.0  # how long a server is waited for: a device that has joined can go on without
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,11 +187,19 @@ class EnrolmentDesk:
         write_private(self._path, json.dumps({"tokens": self._tokens, "signing": self._signing}))
 
 
-async def enrol(address: str, token: str, agent: str, path: Path) -> Identity:
+async def enrol(address: str, token: str, agent: str, path: Path, *, renews: bool = False) -> Identity:
     """Enrol this device under an id, or give the identity that an earlier call left in `path`.
 
     The keys are made here and written to `path` before anything is asked, so that a lost answer costs
     nothing: the same call asks again with the same keys.
+
+    Args:
+        address: of the server.
+        token: lets one device in.
+        agent: the id.
+        path: of the identity.
+        renews: ask though it is enrolled: the fleet's keys may have been exchanged since. Where the ground
+            does not answer, or refuses, the identity stays as it is.
 
     Raises:
         ConfigurationError: C0501 where the server cannot be reached or knows no such door, C0508 where the
@@ -198,7 +207,19 @@ async def enrol(address: str, token: str, agent: str, path: Path) -> Identity:
     """
     known = _held(path, agent)
     if known is not None and known.is_enrolled:
+        return await _renewed(known, address, token, path) if renews else known
+    return await _ask(known, address, token, agent, path)
+
+
+async def _renewed(known: Identity, address: str, token: str, path: Path) -> Identity:
+    try:
+        return await _ask(known, address, token, known.agent, path)
+    except ConfigurationError as error:
+        log.warning("enrolment.kept", extra={"agent": known.agent, "reason": error.message})
         return known
+
+
+async def _ask(known: Identity | None, address: str, token: str, agent: str, path: Path) -> Identity:
     fleet, door, secret = _parse(token)  # before keys are made: a mistyped one leaves nothing behind
     identity = known or _made(path, agent, address)
     key = _key(secret)
@@ -206,7 +227,7 @@ async def enrol(address: str, token: str, agent: str, path: Path) -> Identity:
     link = NatsLink(address, Login("enrol", user="enrol", password=door))
     link.start((), lambda event: None)
     try:
-        await link.connected()
+        await link.connected(_ANEW_S if known is not None and known.is_enrolled else _FIRST_S)
         body, mac = _body(await link.request(enrol_subject(fleet), _seal(key, _UP, request)))
         _check(key, _DOWN, body, mac)
     except WireError as error:

@@ -57,8 +57,8 @@ from .state import MOST_FAR, MOST_LOOKS, Learned, pack_state, unpack_state
 
 # Chosen by the procedure that benchmarks/bench_monitor.py holds out by splits, from all series.
 _GAINS = (0.0081, 0.066, 0.011)  # of the level, of the fast mean and the unrest, of the slow mean
-_LAG = 1.0 / _GAINS[0] - 1.0 / _GAINS[1]  # steps by which the level lags behind the fast mean on a trend
-_FARTHEST = _LAG / sqrt(_GAINS[1] / 2.0)  # steps: there the trend's own error is one deviation
+_LAGS = 1.0 / _GAINS[0], 1.0 / _GAINS[1]  # steps by which the level and the fast mean lag behind a trend
+_FARTHEST = (_LAGS[0] - _LAGS[1]) / sqrt(_GAINS[1] / 2.0)  # steps: there the trend's error is one deviation
 _YOUNG = 123  # readings until the least of these exceeds 1/(n+1)
 _MATURE = 3800.0
 _VALUE_WEIGHT, _FAST_WEIGHT, _SLOW_WEIGHT = 40.0, 48.0, 72.0  # of news of the value and the two means
@@ -130,12 +130,10 @@ class Monitor:
         self._low, self._high = max(self._declared[0], -_HUGE), min(self._declared[1], _HUGE)
         is_declared = self._high < _HUGE and self._low > -_HUGE
         self._floor = _FLOOR_SHARE * (self._high - self._low) if is_declared else 0.0
-        self._moving = _NOTHING
-        self._ranges = _NOWHERE
+        self._moving, self._ranges = _NOTHING, _NOWHERE
         self._day = Day()
         self._turn_us, self._gate_us = 0, -1
-        self._tokens = 0.0
-        self._repeat = 0
+        self._tokens, self._repeat = 0.0, 0
         self._last = self._looked = math.nan
         self._still = self._longest = self._far = 0
 
@@ -242,13 +240,15 @@ class Monitor:
     def _carried_on(self, gap_us: int, level: float, step_us: float) -> tuple[float, float]:
         """Give the level had it gone on as it went while it was held, and by what the tolerance is wider.
 
-        It stays within the declared range, and goes on no longer than the signal has been known. The level
-        lags behind a trend by 1/gain steps, the fast mean by fewer: their distance is the trend.
+        Not beyond the declared range, nor further than a trend says more than its noise. The level lags
+        behind a trend (a young one by half of its readings) more than the fast mean: that distance tells it.
         """
         if not self._hold_us or not step_us or gap_us <= 2.0 * step_us:
             return level, 1.0
-        drift = (self._moving[5] - level) / _LAG * min(gap_us / step_us, self._moving[0], _FARTHEST)
-        return min(max(level + drift, self._low), self._high), 1.0 + gap_us / self._hold_us
+        lag = min(_LAGS[0], self._moving[0] / 2.0) - _LAGS[1]
+        trend = (self._moving[5] - level) / lag if lag >= _LAGS[1] else 0.0
+        level += trend * min(gap_us / step_us, _FARTHEST)
+        return min(max(level, self._low), self._high), 1.0 + gap_us / self._hold_us
 
     def _withheld(self, value: float, t_us: int, sigma: float, scale: float) -> Finding:
         """Give what an alarming reading is that is not learned."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ripstop.core.errors import ConfigurationError
@@ -16,11 +16,19 @@ FILE = "trust.json"
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """The fleet, the public keys that may command and release, and each agent's public key."""
+    """The fleet, the ground's public keys by role, and each agent's public key.
+
+    What was signed before a key was exchanged is checked with the key of then: `ground` holds the earlier
+    ones behind those of now. An agent's key never changes.
+    """
 
     fleet: str
     ground: tuple[TrustedKey, ...]
     agents: Mapping[str, bytes] = field(default_factory=dict)
+
+    def behind(self, before: Trust) -> Trust:
+        """Give this trust with the ground's keys of an earlier one behind its own."""
+        return replace(self, ground=tuple(dict.fromkeys((*self.ground, *before.ground))))
 
     def ground_keys(self) -> Keyring:
         """Give the keyring for what the ground signed."""
@@ -33,9 +41,12 @@ class Trust:
 
     def save(self, folder: Path) -> None:
         """Write the file."""
+        ground: dict[str, list[str]] = {}
+        for key in self.ground:
+            ground.setdefault(key.role.value, []).append(key.public.hex())
         content = {
             "fleet": self.fleet,
-            "ground": {key.role.value: key.public.hex() for key in self.ground},
+            "ground": ground,
             "agents": {agent: self.agents[agent].hex() for agent in sorted(self.agents)},
         }
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -54,7 +65,9 @@ class Trust:
         try:
             content = json.loads(path.read_text())
             ground = tuple(
-                TrustedKey(bytes.fromhex(public), Role(role)) for role, public in content["ground"].items()
+                TrustedKey(bytes.fromhex(public), Role(role))
+                for role, keys in content["ground"].items()
+                for public in ([keys] if isinstance(keys, str) else keys)  # once there was one of a role
             )
             agents = {check_id(agent): bytes.fromhex(key) for agent, key in content["agents"].items()}
             return cls(check_id(content["fleet"]), ground, agents)

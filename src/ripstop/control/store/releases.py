@@ -13,7 +13,7 @@ from ripstop.core.files import write_whole
 from ripstop.core.intent import Release
 from ripstop.core.messages import Bundle, SafeMode
 from ripstop.core.wire.bundle import seal_bundle
-from ripstop.core.wire.envelope import Ed25519Signer
+from ripstop.core.wire.envelope import Ed25519Signer, TrustedKey
 
 _YEAR_US = 365 * 86_400_000_000
 
@@ -74,13 +74,18 @@ class ReleaseShelf:
     `overruled` names the commit that a rollback set aside, while that rollback is in force.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, earlier: Sequence[TrustedKey] = ()) -> None:
         """Open the shelf.
+
+        Args:
+            folder: where it is.
+            earlier: keys that may have signed what is on it, besides today's.
 
         Raises:
             ConfigurationError: C0234 where the index cannot be read.
         """
         self.folder = folder
+        self.earlier = earlier
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._index = folder / "index.json"
         self._overruled = folder / "overruled"

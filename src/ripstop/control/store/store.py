@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from ripstop.core.errors import ConfigurationError, RipstopError
+from ripstop.core.errors import ConfigurationError, RipstopError, WireError
 from ripstop.core.intent import Release
 from ripstop.core.messages import Bundle
 from ripstop.core.wire.bundle import open_bundle
@@ -55,6 +55,8 @@ class PolicyStore:
         self._fleet = fleet
         self._check = checker
         self._stop_keys = stop_keys
+        self._own = Keyring.of([TrustedKey(signer.public, signer.role)])
+        self._keys = Keyring.of([TrustedKey(signer.public, signer.role), *shelf.earlier])
         self._seen = shelf.overruled or (shelf.last.commit if shelf.last else "")
         self._refused: Refused | None = None  # the commit seen last
         self._unreadable: Refused | None = None  # HEAD, while it cannot be read: it was not seen yet
@@ -69,15 +71,14 @@ class PolicyStore:
         return Issued(last, self._opened(sealed), sealed)
 
     def _opened(self, sealed: bytes) -> Bundle:
-        keys = Keyring({self._signer.key_id: TrustedKey(self._signer.public, self._signer.role)})
-        return open_bundle(partial(open_envelope, keys, self._fleet), sealed)
+        return open_bundle(partial(open_envelope, self._keys, self._fleet), sealed)
 
     def poll(self, now_us: int) -> Issued | Refused | Unchanged | None:
         """Look at HEAD; give a new release, a refusal, a commit without effect, or None where it is no news.
 
-        A new release of the same content is made where the one in force names other stop keys, and before it
-        expires: agents would fall into their safe mode with nothing wrong. A commit that cannot be read is
-        refused, and looked at again as long as HEAD names it.
+        A new release of the same content is made where the one in force names other stop keys or another key
+        signed it, and before it expires: agents would fall into their safe mode with nothing wrong. A commit
+        that cannot be read is refused, and looked at again as long as HEAD names it.
 
         Raises:
             UnreadableError: C0232, C0237 where HEAD itself cannot be read or names no commit.
@@ -85,7 +86,7 @@ class PolicyStore:
         """
         if now_us >= self._renew_us:
             current = self.current()
-            if current is not None and (self._due(current) <= now_us or not self._names_stop_keys(current)):
+            if current is not None and (self._due(current) <= now_us or not self._is_of_today(current)):
                 return self._issue(current.bundle.policies, current.bundle.commit, now_us)
             self._renew_us = self._due(current) if current is not None else now_us
         head = self.repository.head()
@@ -114,7 +115,12 @@ class PolicyStore:
         bundle = current.bundle
         return bundle.expires_us - (bundle.expires_us - bundle.issued_us) // 10
 
-    def _names_stop_keys(self, current: Issued) -> bool:
+    def _is_of_today(self, current: Issued) -> bool:
+        """Whether it names today's stop keys and today's release key has signed it."""
+        try:
+            open_bundle(partial(open_envelope, self._own, self._fleet), current.sealed)
+        except WireError:
+            return False
         return current.bundle.stop_keys == self._stop_keys
 
     def _checked(self, snapshot: Snapshot, folder: Path) -> tuple[str, ...]:
