@@ -1,10 +1,13 @@
 """The columns engine: every row what the reference says of it, whatever the columns are made of."""
 
+from math import inf, nan
+
 import numpy as np
 import pytest
 
 from edge_programs import VOCABULARY, Contexts, Programs, generator
 from ripstop.backends import compile as compile_policies
+from ripstop.backends.columns import ColumnsCompiled
 from ripstop.core.decision import Verdict
 from ripstop.core.errors import ConfigurationError
 from ripstop.policy import load, make_bundle, reference
@@ -82,6 +85,69 @@ def test_a_budget_has_its_say_in_every_row(is_trace):
         assert found.verdicts[row] == expected.verdict
         assert found.evidence(row) == tuple(expected.evidence)
     assert set(found.verdicts.tolist()) == ({0, 2} if is_trace else {0})
+
+
+def random_budgets(rng):
+    """Draw one to three policies with budgets, unknown in some rows, over one vocabulary."""
+    parameters = {"p": {}, "q": {}}
+    vocabulary = {
+        "name": "spend",
+        "signals": {"a": {"range": [-5, 5]}, "c": {}},
+        "actions": {name: {"parameters": parameters} for name in ("go", "land", "end")},
+        "failsafe": ["land", "end"],
+    }
+
+    def budget():
+        bucket = {
+            "tokens": rng.choice([1, 2.5, 1e9]),
+            "refill_per_s": 1,
+            "cost": rng.choice([1, 2, "p", "q"]),
+        }
+        return rng.choice([bucket, {"at_most": 1, "within_s": 60}])
+
+    def condition():
+        return rng.choice([{"<": [{"var": "a"}, 2]}, {"<": [{"/": [3, {"var": "c"}]}, {"var": "p"}]}])
+
+    limits = [{"when": condition(), "limit": {"p": {"max": rng.randint(0, 4)}}}]
+    return [
+        load(
+            {
+                "ripstop": 1,
+                "id": f"p{number}",
+                "tier": "safety",
+                "vocabulary": vocabulary,
+                "guards": ["go", "land"],
+                "rule": condition(),
+                "effect": rng.choice(["require", "forbid"]),
+                "budgets": [budget() for _ in range(rng.randint(1, 3))],
+                "limits": rng.choice([[], limits]),
+                "on_unknown": rng.choice(["deny", "allow"]),
+            }
+        )
+        for number in range(rng.randint(1, 3))
+    ]
+
+
+@pytest.mark.parametrize("is_trace", [False, True])
+@pytest.mark.parametrize("seed", range(12))
+def test_budgets_are_looked_at_in_all_rows_at_once(seed, is_trace, monkeypatch):
+    rng = generator(seed)
+    compiled = compile_policies(random_budgets(rng), "columns")
+    some = {"a": [1, 4, nan], "c": [0, 2, nan], "p": [0, 1, 2.5, -1, nan, inf], "q": [1, nan, 1e300]}
+    contexts = [{name: rng.choice(values) for name, values in some.items()} for _ in range(40)]
+    columns = {name: np.array([context[name] for context in contexts]) for name in some}
+    for action in ("go", "land"):
+        with monkeypatch.context() as patch:
+            patch.delattr(ColumnsCompiled, "_replace")  # no row is left to the reference
+            found = compiled.decisions(action, columns, 1_000_000, is_trace=is_trace)
+        for row, context in enumerate(contexts):
+            state = compiled.start() if is_trace else None
+            expected = reference.decide(compiled.bundle, action, context, 1_000_000, state)
+            assert found.verdicts[row] == expected.verdict
+            assert found.evidence(row) == tuple(expected.evidence)
+            for limit in expected.limits:
+                low, high = found.bounds[limit.parameter]
+                assert (low[row], high[row]) == (-inf, limit.high)
 
 
 def test_a_window_over_recorded_samples():

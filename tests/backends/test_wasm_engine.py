@@ -192,6 +192,25 @@ def test_more_numbers_than_a_function_may_take_or_give_are_refused():
         compile_policies(windows, "wasm").device()
 
 
+@pytest.mark.parametrize("engine", ["wasm", "c99"])
+def test_conditions_written_out_too_deep_are_refused(engine):
+    reads = [{"var": f"s{index}"} for index in range(600)]
+    tests = [{"<": [read, 3]} for read in reads]
+    chosen = [part for test, read in zip(tests, reads, strict=True) for part in (test, read)]
+    for rule in (
+        {"<": [{"+": reads}, 3]},
+        {"<": [{"max": reads}, 3]},
+        {"if": [part for test in tests for part in (test, test)]},
+        {"<": [{"if": [*chosen, 1]}, 3]},
+        {"<": [{"??": [*reads, 1]}, 3]},
+        {"once": [{"<": [{"+": reads}, 3]}, 4]},
+    ):
+        with pytest.raises(PolicyError, match="nests more than 240 deep") as caught:
+            emit(load(rule), engine)
+        assert caught.value.code == "E0315"
+    assert emit(load({"<": [{"+": reads[:230]}, 3]}), engine)
+
+
 def test_a_value_that_the_module_was_not_built_for_is_left_to_the_reference():
     compiled = compile_policies(load(RULE_A), "wasm")
     assert compiled.verdict({"battery": "20", "payload": 0.5}) is Verdict.ALLOW

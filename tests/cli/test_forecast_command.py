@@ -81,6 +81,16 @@ def test_of_a_series_that_has_been_silent_too_long_nothing_is_claimed(
         assert any("nothing is claimed" in note for note in ahead["notes"]) != is_known
 
 
+def test_errors_that_have_grown_since_calibration_are_told(
+    write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wild = thermostat(2500, 1).copy()
+    wild[-400:] += np.random.default_rng(1).normal(0.0, 3.0, 400)
+    for values, told in ((thermostat(2500, 1), False), (wild, True)):
+        assert main(["forecast", "eval", str(write("one.csv", values, header="t_s,heat")), *SMALL]) == 0
+        assert ("P(crosses) may be wrong" in capsys.readouterr().out) == told
+
+
 def test_forecasts_are_drawn_beside_what_came(heat: Path, write: Write, tmp_path: Path) -> None:
     picture = tmp_path / "heat.svg"
     assert main(["forecast", "eval", str(heat), *SMALL, "--plot", str(picture)]) == 0

@@ -72,7 +72,9 @@ def test_findings_as_json_have_code_place_and_pointer(tmp_path, capsys):
 )
 def test_a_rule_is_evaluated(capsys, context, word, code):
     assert main(["policy", "eval", RULE, "--context", context]) == code
-    assert capsys.readouterr().out == f"{word}\n"
+    told = capsys.readouterr()
+    assert told.out == f"{word}\n"
+    assert ("explain" in told.err) is (word == "unknown")
 
 
 def test_a_policy_with_limits_is_said_to_be_evaluated_by_its_rule_alone(capsys):

@@ -1,6 +1,8 @@
 """The tools of `ripstop policy`, from show and explain to compile and schema: output and exit codes."""
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -102,6 +104,31 @@ def test_files_are_formatted_in_place_and_checked(tmp_path, capsys):
     assert run(capsys, "fmt", str(path)) == (0, f"{path}: formatted\n")
     assert path.read_text() == '{"<": [{"var": "a"}, 1]}  // why\n'
     assert run(capsys, "fmt", str(path), "--check", "--json")[0] == 0
+
+
+def test_a_formatted_file_keeps_its_mode_and_a_link_stays_one(tmp_path, capsys):
+    path, link = tmp_path / "a.json", tmp_path / "link.json"
+    path.write_text('{"<":[{"var":"a"},1]}')
+    path.chmod(0o640)
+    link.symlink_to(path)
+    assert run(capsys, "fmt", str(link)) == (0, f"{link}: formatted\n")
+    assert link.is_symlink()
+    assert path.read_text() == '{"<": [{"var": "a"}, 1]}\n'
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert [each.name for each in sorted(tmp_path.iterdir())] == ["a.json", "link.json"]
+
+
+def test_a_file_that_cannot_be_written_is_told(tmp_path, capsys, monkeypatch):
+    path = tmp_path / "a.json"
+    path.write_text('{"<":[{"var":"a"},1]}')
+
+    def fill(*_args):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("ripstop.cli.policy.formatting.write_whole", fill)
+    assert main(["policy", "fmt", str(path)]) == 2
+    assert "cannot be written, no space left on device" in capsys.readouterr().err
+    assert path.read_text() == '{"<":[{"var":"a"},1]}'
 
 
 def test_a_malformed_or_missing_file_is_not_formatted(tmp_path, capsys):

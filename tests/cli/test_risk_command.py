@@ -4,6 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ripstop.cli import risk as command
@@ -126,6 +127,29 @@ def test_numbers_that_are_none_are_refused(graph: str) -> None:
     for words in (("--add", "a", "b", "x"), ("--shed", "weight"), ("--move", "a", "b", "-")):
         with pytest.raises(RiskInputError):
             call("whatif", graph, *words)
+
+
+def test_a_damping_that_noise_hides_is_told_as_not_known(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng, angle, speed, rows = np.random.default_rng(0), np.zeros(2), np.zeros(2), []
+    for change in np.repeat(rng.normal(0, 0.05, (40, 2)), 20, axis=0):  # two machines, 20 readings a second
+        rows.append((*change, *(50 + speed / (2 * np.pi)), *angle))
+        for _ in range(20):
+            push = change + rng.normal(0, 0.2, 2) - 1.7 * (angle - angle[::-1]) - [0.05, 0.1] * speed
+            speed = speed + push / [0.1, 0.2] * 0.0025
+            angle = angle + speed * 0.0025
+    rows = np.array(rows) + rng.normal(0, 1, (800, 6)) * [0, 0, 0.006, 0.006, 0.003, 0.003]  # bad meters
+    columns = dict(zip(("power", "frequency_hz", "angle_rad"), np.split(rows, 3, axis=1), strict=True))
+    buses = ("north", "south")
+    series = {name: dict(zip(buses, table.T.tolist(), strict=True)) for name, table in columns.items()}
+    telemetry = {"t_s": (0.05 * np.arange(800)).tolist(), **series}
+    file = tmp_path / "noise.json"
+    file.write_text(json.dumps({"buses": [{"id": bus} for bus in buses], "telemetry": telemetry}))
+    assert call("stability", str(file), "--direction", "south=1", "--draws", "20") == 1
+    shown = capsys.readouterr().out
+    assert "NOT known to be stable" in shown
+    assert "least damping ratio  not known" in shown
 
 
 def test_the_margin_of_a_grid_is_printed_and_judged(

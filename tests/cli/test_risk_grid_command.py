@@ -47,6 +47,8 @@ def test_lines_are_ranked_by_what_their_outage_loses(grid: str, capsys: pytest.C
     assert text.index("north-south #1") < text.index("north-south #2")
     assert "1 more: --top 0 shows all" in text
     assert "1 of 3 lines have no limit" in text
+    assert text.splitlines()[1].split("interval")[1].split() == ["from", "to", "flow,", "MW", "limit,", "MW"]
+    assert text.splitlines()[2].split()[-4:] == ["north", "south", "40.0", "60.0"]
 
 
 def test_a_line_is_judged_against_a_threshold(grid: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -134,6 +136,29 @@ def test_tables_and_cases_are_the_same_grid(grid: str, tmp_path: Path) -> None:
         for name in ("source", "target", "susceptance", "demand", "generation", "capacity", "pushed"):
             assert np.array_equal(getattr(one, name), getattr(same, name)), name
     assert one.lines == other.lines == ("north-south #1", "north-south #2", "spur")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "code", "said"),
+    [
+        ("mpc.gen = [1 80", "mpc.gen = [9 80", "C0741", "`gen` names bus 9"),
+        ("  2  7  0.01", "  2  8  0.01", "C0741", "`branch` names bus 8"),
+        ("mpc.gen =", "mpc.other =", "C0741", "no matrix `gen`"),
+        ("[1 80 0 300 -300 1 100 1 250 10]", "[1 80]", "C0741", "expected 8 columns"),
+        ("  7  1  5", "  Inf  1  5", "C0741", "infinity"),
+        # MATPOWER's own case33bw gives kW and ohms, and turns them into MW and p.u. below.
+        ("mpc.gen =", "mpc.bus(:, 3) = mpc.bus(:, 3) / 1e3;\nmpc.gen =", "C0701", "computes on `mpc.bus`"),
+    ],
+)
+def test_a_case_that_cannot_be_taken_as_it_stands_says_why(
+    tmp_path: Path, old: str, new: str, code: str, said: str
+) -> None:
+    assert CASE.count(old) == 1
+    file = tmp_path / "case.m"
+    file.write_text(CASE.replace(old, new))
+    with pytest.raises(RiskInputError, match=said) as caught:
+        call("grid", str(file))
+    assert caught.value.code == code
 
 
 @pytest.mark.parametrize(

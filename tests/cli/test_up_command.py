@@ -14,6 +14,7 @@ import nats
 import pytest
 from dulwich import porcelain
 
+from ripstop.cli.output import words
 from ripstop.core.messages import Tick
 from ripstop.core.wire.cbor import decode
 from ripstop.core.wire.record import unpack
@@ -55,6 +56,10 @@ async def ticks_heard(url: str) -> list[Tick]:
         await refused.wait()
     await listener.close()
     return ticks
+
+
+def test_no_name_that_an_agent_chose_reaches_the_terminal_as_it_is() -> None:
+    assert words({"a\n\x1b[2J": "b\n\x1b[2J"}) == r"'a\n\x1b[2J'='b\n\x1b[2J'"
 
 
 def test_in_a_checkout_it_releases_its_own_policies_and_a_client_by_others_listens(

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from dulwich import porcelain
+from prometheus_client import generate_latest
 from structlog.testing import capture_logs
 
 from control.scripted_fleet import drone
@@ -24,7 +25,7 @@ from ripstop.control import ControlSettings, load_playbook
 from ripstop.control.audit.verify import verify_run
 from ripstop.control.service import ControlService, Device, ServiceOptions
 from ripstop.core.errors import ConfigurationError
-from ripstop.core.node import Append
+from ripstop.core.node import Append, Report
 from ripstop.core.wire.envelope import Ed25519Signer, Keyring, Role, open_envelope
 from ripstop.links.driver import NodeDriver
 from ripstop.links.enrolment import enrol
@@ -131,6 +132,31 @@ def test_what_goes_on_failing_is_told_ever_more_seldom(tmp_path):
     asyncio.run(scene())
 
 
+def test_an_agent_may_call_its_fields_what_the_logger_calls_its_own(tmp_path):
+    names = (
+        "event",
+        "level",
+        "timestamp",
+        "exception",
+        "exc_info",
+        "stack_info",
+        "self",
+        "method_name",
+        "times",
+    )
+
+    async def scene():
+        async with ControlService(options(tmp_path)) as service:
+            with capture_logs() as said:
+                service.driver.perform((Report("notice.received", dict.fromkeys(names, "x")),))
+            (line,) = (line for line in said if line["event"] == "notice.received")
+            assert line["log_level"] == "info"
+            assert [line["cue"], *(line[f"{name}_"] for name in names[1:])] == ["x"] * len(names)
+            assert service.driver.failures == 0
+
+    asyncio.run(scene())
+
+
 def fail_on_a_full_disk(stream, data):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -208,9 +234,13 @@ def test_a_commit_reaches_every_agent_and_a_broken_one_none(tmp_path):
             commit(policies, "drones/admission.yaml", text + "\nnonsense: 1\n")
             await until(lambda: named(service, "commit.refused"))
             assert "E0301" in named(service, "commit.refused")[0]["reason"]
+            assert "E0301" in service.health()["refused"][0]
+            assert b"ripstop_head_refused 1.0" in generate_latest(service.metrics.registry)
             lines = [line for line in text.splitlines() if not line.startswith("description:")]
             commit(policies, "drones/admission.yaml", "\n".join([*lines, "description: newer"]) + "\n")
             await until(lambda: {n.vm.release.counter for n in crew.nodes.values()} == {2})
+            assert service.health()["refused"] == []
+            assert b"ripstop_head_refused 0.0" in generate_latest(service.metrics.registry)
             await service.rollback(1)
             await until(lambda: {n.vm.release.counter for n in crew.nodes.values()} == {3})
             digests = {release.counter: release.digest for release in service.store.shelf.releases}

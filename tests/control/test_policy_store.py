@@ -12,7 +12,7 @@ from ripstop.control.store.check import check_policies
 from ripstop.control.store.git import PolicyRepository
 from ripstop.control.store.keys import FleetKeys
 from ripstop.control.store.releases import ReleaseShelf, bundle_digest
-from ripstop.control.store.store import PolicyStore, Refused
+from ripstop.control.store.store import PolicyStore, Refused, Unchanged
 from ripstop.core.errors import ConfigurationError, WireError
 from ripstop.core.wire.bundle import open_bundle
 from ripstop.core.wire.envelope import Keyring, Role, TrustedKey, open_envelope
@@ -120,12 +120,12 @@ def test_a_release_is_made_anew_with_a_tenth_of_its_time_left(folder):
 def test_a_commit_that_changes_no_policy_is_no_release(folder):
     store = open_store(folder)
     store.poll(1)
-    commit(folder, "README.md", "words")
-    assert store.poll(2) is None
-    commit(
+    words = commit(folder, "README.md", "words")
+    assert store.poll(2) == Unchanged(words)
+    remark = commit(
         folder, "drones/admission.yaml", "# only a remark\n" + (folder / "drones/admission.yaml").read_text()
     )
-    assert store.poll(3) is None
+    assert store.poll(3) == Unchanged(remark)
     assert store.shelf.last.counter == 1
 
 
@@ -189,6 +189,52 @@ def test_a_rollback_is_a_new_release_of_the_exact_older_content(folder):
     assert back.release.digest == first.release.digest
     assert bundle_of(back).policies == bundle_of(first).policies
     assert open_store(folder).current() == back
+
+
+def described(folder, text):
+    name = "drones/admission.yaml"
+    return commit(folder, name, drop_description((folder / name).read_text()) + f"\ndescription: {text}\n")
+
+
+def test_a_rollback_stays_over_a_restart_until_head_moves(folder):
+    store = open_store(folder)
+    store.poll(1)
+    described(folder, "newer")
+    store.poll(2)
+    back = store.rollback(1, 3)
+    assert store.poll(4) is None
+    again = open_store(folder)
+    assert again.poll(5) is None
+    assert again.current() == back
+    newest = described(folder, "newest")
+    assert again.poll(6).release.commit == newest
+    last = open_store(folder)
+    assert last.poll(7) is None
+    assert last.current().release.counter == 4
+
+
+def test_a_commit_that_mends_a_refused_one_without_another_policy_is_told(folder):
+    store = open_store(folder)
+    store.poll(1)
+    broken = commit(folder, "drones/worse.yaml", "ripstop: 1\n")
+    assert store.poll(2).commit == broken
+    assert store.refused.commit == broken
+    (folder / "drones" / "worse.yaml").unlink()
+    porcelain.rm(str(folder), [str(folder / "drones" / "worse.yaml")])
+    mended = commit(folder, "notes.txt", "mended\n")
+    assert store.poll(3) == Unchanged(mended)
+    assert store.refused is None
+    assert store.poll(4) is None
+
+
+def test_an_id_that_stands_twice_is_told_with_both_files(folder):
+    store = open_store(folder)
+    store.poll(1)
+    commit(folder, "drones/second.yaml", (folder / "drones" / "admission.yaml").read_text())
+    (reason,) = store.poll(2).reasons
+    assert reason.startswith(
+        "drones/second.yaml: E0312: `drones/admission.yaml` has the id `drone/admission`"
+    )
 
 
 def test_a_store_without_the_release_asked_for_says_so(folder):

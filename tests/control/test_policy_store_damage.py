@@ -12,7 +12,7 @@ from ripstop.control.store.check import check_policies
 from ripstop.control.store.git import PolicyRepository, UnreadableError
 from ripstop.control.store.keys import FleetKeys
 from ripstop.control.store.releases import Issued, ReleaseShelf
-from ripstop.control.store.store import PolicyStore, Refused
+from ripstop.control.store.store import PolicyStore, Refused, Unchanged
 from ripstop.core.errors import ConfigurationError
 
 ROOT = Path(__file__).parents[2]
@@ -146,7 +146,7 @@ def test_a_commit_that_cannot_be_used_is_refused_once_and_a_right_one_is_the_nex
     assert store.current() == good
     write(folder, "refs/heads/main", before.encode() + b"\n")
     git(folder, "reset", "-q", "--hard")
-    assert store.poll(4) is None
+    assert isinstance(store.poll(4), Unchanged)
     (folder / POLICY).write_text(
         (ROOT / "policies" / POLICY).read_text().replace("description:", "description: right;")
     )

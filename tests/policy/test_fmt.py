@@ -265,3 +265,30 @@ def test_a_comment_between_conditions_in_braces_stays_there():
 def test_comments_after_the_end_of_a_yaml_document_stay(before, after):
     assert format_source(before, "a.yaml") == after
     assert format_source(after, "a.yaml") == after
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("# a\r\nrule:   a\r\n# b\r\n", "# a\nrule: a\n# b\n"),
+        ("# a\rrule:   a\r# b\r", "# a\nrule: a\n# b\n"),
+        ("# why\ntrue\n", "# why\ntrue\n"),
+        ("# why\n[ a, b ]  \n", "# why\n[ a, b ]\n"),
+        ("rule:  |+\n  a < 3\n\n...\n", "rule: |+\n  a < 3\n\n...\n"),
+    ],
+)
+def test_lines_end_in_one_way_and_odd_documents_stay_as_they_are(before, after):
+    assert format_source(before, "a.yaml") == after
+    assert format_source(after, "a.yaml") == after
+
+
+@pytest.mark.parametrize("text", ['"q": # a\u2028x\n\n', "# a\n%YAML 1.2\n---\n- [a]\n"])
+def test_what_ruamel_cannot_lay_out_is_told_and_not_touched(text):
+    with pytest.raises(InternalError, match="would change it"):
+        format_source(text, "a.yaml")
+
+
+def test_words_and_numbers_of_yaml_stay_as_they_were_written():
+    text = "a: null\nb: ~\nc: True\nd: +1\ne: -0\nf: 1e3\ng: 0x1F\nh: 12:30:45\ni:\nj: [null, NULL, ~]\n"
+    assert format_source(text, "a.yaml") == text
+    assert format_source("\ufeff# why\n" + text.replace("a: ", "a:   "), "a.yaml") == "# why\n" + text

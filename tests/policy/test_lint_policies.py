@@ -1,5 +1,7 @@
 """Lints over whole policies: what is settled before it is reached, branches and limits without use."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,6 +10,7 @@ from ripstop.core.decision import Verdict
 from ripstop.policy import check, load
 from ripstop.policy.reference import verdict
 
+DRONE = Path(__file__).parents[2] / "vocabularies" / "drone.yaml"
 DOCUMENT = {"ripstop": 1, "id": "x", "vocabulary": "drone", "guards": ["accept_task"]}
 
 
@@ -62,7 +65,7 @@ def test_a_rule_that_is_always_the_same_is_told(rule, message):
 def test_an_empty_rule_denies_always_and_is_told_to_be_empty(tmp_path):
     path = tmp_path / "a.yaml"
     path.write_text("ripstop: 1\nid: x\nrule:\n")
-    (found,) = check(path).findings
+    _, found = check(path).findings
     assert (found.code, found.place.line, found.hint) == ("L0506", 3, "nothing stands in its place")
 
 
@@ -183,3 +186,34 @@ def test_a_misspelt_unit_is_told_and_one_of_somebody_s_own_is_not(unit, meant):
     found = check({**document, "rule": {"<": [{"var": "load"}, 1]}}).findings
     hints = [] if meant is None else [f"did you mean `{meant}`?"] * 2
     assert [(finding.code, finding.hint) for finding in found] == [("L0507", hint) for hint in hints]
+
+
+def test_a_document_without_a_vocabulary_is_told_that_its_names_are_not_checked():
+    document = {"ripstop": 1, "id": "x", "guards": ["take_of"], "rule": {"<": [{"var": "batery"}, 3]}}
+    (found,) = check(document).findings
+    assert found.code == "L0510"
+    assert check(document).policy is not None
+    assert check({**document, "vocabulary": "drone"}).policy is None
+    assert check(document["rule"]).findings == ()
+
+
+def test_a_decimal_comma_in_a_list_is_told():
+    rule = {"<=": [{"var": "payload_kg"}, 1, 0]}  # what `[{var: payload_kg}, 1,0]` reads as
+    assert "`payload_kg <= 1 kg <= 0 kg` is always false here" in lints(rule)
+    assert lints({"<=": [{"var": "payload_kg"}, 1, 2]}) == []
+
+
+def test_a_bare_rule_is_checked_over_the_vocabulary_that_is_given():
+    checked = check({"<": [{"var": "batery_percent"}, 3]}, DRONE)
+    assert [each.code for each in checked.findings] == ["E0205"]
+    (told,) = check({">": [{"var": "battery_percent"}, 3]}, DRONE).findings
+    assert told.code == "L0501"
+    assert [each.code for each in check(True, DRONE).findings] == ["L0506"]
+    policy = load({"<": [{"var": "battery_percent"}, 3]}, DRONE)
+    assert (policy.id, policy.vocabulary.name, policy.guards) == ("inline", "drone", None)
+
+
+def test_a_bare_rule_has_an_id_whatever_its_file_is_called(tmp_path):
+    file = tmp_path / "-low battery (draft).json"
+    file.write_text('{"<": [{"var": "battery_percent"}, 3]}')
+    assert load(file, DRONE).id == "_low_battery__draft_"

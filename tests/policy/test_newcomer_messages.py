@@ -105,6 +105,15 @@ WRONG = [
     (yaml("limits: [{parameter: payload_kg, max: 3}]"), "E0302", 5, 10, "limit: {payload_kg"),
     (yaml("rule: true\nbudgets: [{at_most: 1.5, within_s: 60}]"), "E0211", 6, 21, ""),
     (yaml("rule: true\nbudgets: [{at_most: 1, within_s: 1e-9}]"), "E0211", 6, 34, ""),
+    (yaml("rule: 'battery_percent < 30"), "E0104", 5, 7, "does not end"),
+    (yaml("rule: battery_percent > 2020-01-01"), "E0104", 5, 30, "seconds since 1970"),
+    (yaml("rule: payload_kg < 3 unless battery_percent > 9"), "E0104", 5, 29, "the unit of `3`"),
+    (yaml("limits: [{limit: {weight: {max: 0}}}]"), "E0307", 5, 27, "`payload_kg`"),
+    (yaml("on_unknown: yes\nrule: true"), "E0304", 5, 13, "last_valid"),
+    (yaml("rule: true", 'ripstop: "1"\nid: x\n'), "E0305", 1, 10, "without quotes"),
+    (yaml("rule: >\n  payload_kg < 3  # light\n  and x"), "E0104", 7, 3, "`|`"),
+    (("p.yaml", b"load < 3\n"), "E0305", 1, 1, "`.rule`"),
+    (yaml("rule: &a true"), "E0109", 5, 7, "in quotes"),
     (text("#" * 1_000_001), "E0103", 1, 1, "each in its own file"),
 ]
 

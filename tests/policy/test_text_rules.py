@@ -275,6 +275,11 @@ def test_a_document_s_strings_are_rules_and_the_digest_is_that_of_the_json():
         ('rule: "a < 1 && b"\n', 2, 14),
         ("rule: a < 1 && b\n", 2, 13),
         ("rule: |\n  a < 1\n  && b\n", 4, 3),
+        ("rule: >\n  a < 1\n\n    and c\n  && b\n", 6, 3),
+        ("rule: a < 1\n  and c && b  # why\n", 3, 9),
+        ("rule: 'a < 1\n\n  && b'\n", 4, 3),
+        ("rule: >\n  a < 1  # why\n  and b\n", 4, 3),
+        ("rule: 'a < 1  # why\n  and b'\n", 3, 3),
         ('rule: "a \\u003c 1 && b"\n', 2, 7),
     ],
 )
@@ -283,6 +288,12 @@ def test_a_mistake_inside_a_yaml_string_has_its_own_place(tmp_path, source, line
     path.write_text("ripstop: 1\n" + source + "id: x\n")
     (finding,) = check(path).findings
     assert (finding.place.line, finding.place.column) == (line, column)
+
+
+def test_a_comment_may_end_what_yaml_joins(tmp_path):
+    path = tmp_path / "fine.yaml"
+    path.write_text("ripstop: 1\nid: x\nrule: >\n  a < 1\n  and b  # why\n")
+    assert load(path).rule == {"and": [{"<": [{"var": "a"}, 1]}, {"var": "b"}]}
 
 
 def test_a_bare_file_of_text_is_a_policy(tmp_path):

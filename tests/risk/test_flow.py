@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -94,6 +95,17 @@ def test_an_outage_agrees_with_the_slow_twin(alpha: float, seed: int) -> None:
         assert play_outage(grid, k).lost_mw == pytest.approx(slow_outage(grid, k), abs=1e-6)
 
 
+def test_a_cascade_that_sheds_nothing_loses_exactly_nothing() -> None:
+    cascades = 0
+    for seed in range(20):
+        grid = meshed(seed).with_capacity(0.3, 1.0)
+        outages = [play_outage(grid, k) for k in range(len(grid.lines))]
+        harmless = [o.lost_mw for o in outages if len(o.down) > 1 and o.lost_mw < 1e-6]
+        assert not any(harmless)
+        cascades += len(harmless)
+    assert cascades
+
+
 @pytest.mark.parametrize("alpha", [0.1, 0.5])
 def test_phase_shifters_and_loops_agree_with_the_slow_twin(alpha: float) -> None:
     plain = meshed(4)
@@ -130,12 +142,14 @@ def test_the_loss_of_a_bus_is_its_own_demand_and_what_hangs_on_it() -> None:
 
 def test_the_risk_of_a_bus_is_what_worlds_played_one_by_one_show() -> None:
     grid = meshed(1, 6, 8).with_capacity(0.2, 1.0)
-    report = assess_buses(grid, theta=0.5, trials=2000, seed=2, settings=Settings(confidence=0.9999))
+    how = Settings(confidence=0.9999, spread=0.1)
+    report = assess_buses(grid, theta=0.5, trials=2000, seed=2, demand_spread=0.2, settings=how)
     rng, worlds = np.random.default_rng(5), 300
     lost = np.empty((worlds, 6))
     for world in lost:
-        drawn = grid.demand * np.exp(0.1 * rng.standard_normal(6))
-        limits = grid.capacity * np.exp(0.1 * rng.standard_normal(8))
+        own, together, limit = (3**0.5 * rng.uniform(-1, 1, size) for size in (6, 1, 8))
+        drawn = grid.demand * np.exp(0.2 * 0.5**0.5 * (own + together))
+        limits = grid.capacity * np.exp(0.1 * limit)
         now = replace(grid, demand=drawn, capacity=limits).balanced()
         world[:] = [slow_bus(now, v) / now.demand.sum() for v in range(6)]
     assert report.expected_share is not None
@@ -145,6 +159,50 @@ def test_the_risk_of_a_bus_is_what_worlds_played_one_by_one_show() -> None:
     low, high = clopper_pearson((lost > 0.5).sum(axis=0), worlds, 0.9999)
     assert ((report.low <= high) & (low <= report.high)).all()
     assert 0.05 < report.probability.max() < 0.95
+
+
+def test_demands_move_together_too_and_within_bounds() -> None:
+    # Two lines feed forty small buses: what these do apart cancels out. One line left is overloaded where the
+    # demand exceeds the limit.
+    demand = np.array([0.0] + [1.0] * 40)
+    ends = np.array([[0, 1], [0, 1]] + [[1, v] for v in range(2, 41)])
+
+    def share_above(limit: float) -> float:
+        capacity = np.array([limit, limit] + [np.inf] * 39)
+        grid = FlowGrid.from_arrays(ends, np.full(41, 0.1), demand, demand.sum() * (demand == 0.0), capacity)
+        return float(assess_flow(grid, theta=0.5, trials=2000).probability[0])
+
+    assert share_above(40 * 1.05) == pytest.approx(0.33, abs=0.05)
+    assert share_above(40 * 1.22) == 0.0
+
+
+def test_what_is_lost_before_anything_trips_is_told() -> None:
+    # The line to bus 2 trips above 10.2 MW, in nearly half of all worlds, and 10 of 20 MW are lost with it.
+    def notes(limit: float, workers: int = 1) -> tuple[str, ...]:
+        grid = FlowGrid.from_arrays(
+            [[0, 1], [0, 2]], [0.1, 0.1], [0.0, 10.0, 10.0], [20.0, 0.0, 0.0], [99.0, limit]
+        )
+        return assess_flow(grid, trials=200, settings=Settings(workers=workers)).notes
+
+    (note,) = notes(10.2)
+    found = re.fullmatch(
+        r"in (\d+) of 200 worlds lines are above their limits before anything trips, "
+        r"which alone loses (\d+) % of the demand on average",
+        note,
+    )
+    assert found
+    overloaded, percent = int(found[1]), float(found[2])
+    assert 60 < overloaded < 120
+    assert percent == pytest.approx(overloaded / 4, rel=0.15)
+    assert notes(10.2, workers=2) == (note,)
+    assert notes(15.0) == ()
+
+
+def test_limits_are_as_given_where_nobody_says_otherwise() -> None:
+    grid = FlowGrid.from_arrays([[0, 1], [0, 1]], [0.1, 0.1], [0.0, 10.0], [10.0, 0.0], [10.1, 9.9])
+    assert assess_flow(grid, demand_spread=0.0, theta=0.5).probability.tolist() == [1.0, 0.0]
+    unsure = assess_flow(grid, demand_spread=0.0, theta=0.5, settings=Settings(spread=0.1)).probability
+    assert ((unsure > 0.2) & (unsure < 0.8)).all()
 
 
 @pytest.mark.parametrize("alpha", [0.05, 0.5])

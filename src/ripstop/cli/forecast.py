@@ -14,6 +14,7 @@ from ripstop.cli.output import counted, print_json, print_notes, print_table, pr
 
 if TYPE_CHECKING:
     from ripstop.cli.root import Subparsers
+    from ripstop.risk import Calibration
     from ripstop.risk.forecast import (
         AdaptiveRadius,
         CrossingReport,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
         SeriesFile,
         Training,
     )
+    from ripstop.risk.forecast.series import Floats
 
 _EPILOG = """examples:
   ripstop forecast eval examples/battery.csv --limit 30 --side below
@@ -188,7 +190,9 @@ def _told(epoch: Epoch) -> str:
 
 def run_eval(args: argparse.Namespace) -> int:
     """Judge, and tell what comes next."""
-    from ripstop.risk.forecast import Limit, evaluate, fit, followed, read_model, read_series
+    from dataclasses import replace
+
+    from ripstop.risk.forecast import Limit, evaluate, fit, followed, read_model, read_series, reliability
 
     trained = read_model(args.model) if args.model else None
     step_s = args.step if args.step is not None or trained is None else trained.step_s
@@ -198,10 +202,14 @@ def run_eval(args: argparse.Namespace) -> int:
     if limit is None:
         limit = Limit(_usual_limit(found), args.side or "above")
     scores = evaluate(model, found.histories, limit, confidence=args.confidence)
-    radii = followed(model, found.histories, confidence=args.confidence)
-    ahead = _ahead(model, found, limit, args.confidence, radii)
+    until_now = _until_now(model, found)
+    radii = followed(model, until_now, confidence=args.confidence)
+    ahead = _ahead(model, found.names, until_now, limit, args.confidence, radii)
+    ahead = replace(ahead, notes=ahead.notes + _drift(scores))
     if args.plot:
-        _plot(model, found, ahead, args.plot)
+        first = ahead.ranking(1)[0]
+        rests_on = reliability(model, found.histories, limit)
+        _plot(model, until_now[first], found.names[first], ahead, rests_on, args.plot)
     if args.json:
         whole = {"scores": scores.to_json(), "forecast": ahead.to_json()}
         record = None if model.record is None else model.record.to_json()
@@ -222,32 +230,59 @@ def _usual_limit(found: SeriesFile) -> float:
     return float(np.nanquantile(np.concatenate(found.histories), 0.9))
 
 
+def _drift(scores: Evaluation) -> tuple[str, ...]:
+    """Say where errors have grown since calibration: the probabilities go by those, bands alone adapt."""
+    from ripstop.risk.forecast.watch import TOLERANCE
+
+    score = scores.network or scores.ar
+    if 1.0 - score.coverage <= (1.0 - score.confidence) * (1.0 + TOLERANCE):
+        return ()
+    held = f"{100 * score.coverage:.1f} % of the held-out paths, not {100 * score.confidence:g} %"
+    return (f"bands of calibration held {held}: errors have grown since, so P(crosses) may be wrong",)
+
+
+def _until_now(model: Forecaster, found: SeriesFile) -> list[Floats]:
+    """Give the histories up to the newest sample of all: what fell silent is missing from then on."""
+    import numpy as np
+
+    return [
+        np.concatenate([history, np.full(min(late, model.window), np.nan)])
+        for history, late in zip(found.histories, found.late, strict=True)
+    ]
+
+
 def _ahead(
-    model: Forecaster, found: SeriesFile, limit: Limit, confidence: float, radii: AdaptiveRadius
+    model: Forecaster,
+    names: tuple[str, ...],
+    histories: list[Floats],
+    limit: Limit,
+    confidence: float,
+    radii: AdaptiveRadius,
 ) -> CrossingReport:
     import numpy as np
 
-    newest = np.full((len(found.histories), model.window), np.nan)
-    for row, history, late in zip(newest, found.histories, found.late, strict=True):
-        seen = np.concatenate([row, history, np.full(min(late, model.window), np.nan)])
-        row[:] = seen[-model.window :]
+    before = np.full(model.window, np.nan)
+    newest = np.array([np.concatenate([before, history])[-model.window :] for history in histories])
     past = model.standardised(newest)
-    return model.answer(past, model.predict(past), limit, found.names, confidence, radii.radius())
+    return model.answer(past, model.predict(past), limit, names, confidence, radii.radius())
 
 
-def _plot(model: Forecaster, found: SeriesFile, ahead: CrossingReport, path: str) -> None:
+def _plot(
+    model: Forecaster,
+    history: Floats,
+    name: str,
+    ahead: CrossingReport,
+    calibration: Calibration | None,
+    path: str,
+) -> None:
     """Draw the series that is likeliest to cross, and how far the probabilities of all can be believed."""
     from dataclasses import replace
 
-    from ripstop.risk.forecast import ahead_of, reliability
+    from ripstop.risk.forecast import ahead_of
     from ripstop.risk.plots import plot_forecasts
 
-    first = ahead.ranking(1)[0]
-    ends, drawn = ahead_of(model, found.histories[first], ahead.limit, confidence=ahead.confidence)
-    drawn = replace(drawn, names=(found.names[first],) * len(drawn))
-    plot_forecasts(
-        ends, drawn, found.histories[first], reliability(model, found.histories, ahead.limit), path
-    )
+    ends, drawn = ahead_of(model, history, ahead.limit, confidence=ahead.confidence)
+    plot_forecasts(ends, replace(drawn, names=(name,) * len(drawn)), history, calibration, path)
 
 
 def _print_record(record: Record) -> None:

@@ -79,7 +79,9 @@ def counted(number: int, one: str) -> str:
 def words(fields: Mapping[str, object]) -> str:
     """Give an event's fields for people, `name=value`; empty ones are left out, figures and digests cut."""
     return _GAP.join(
-        f"{name}={_brief(value)}" for name, value in fields.items() if value not in ("", None, [], {})
+        f"{printable(name)}={_brief(value)}"
+        for name, value in fields.items()
+        if value not in ("", None, [], {})
     )
 
 

@@ -22,8 +22,8 @@ _EPILOG = """examples:
 
 A grid is {"buses": [{"id": "north", "generation_mw": 80}, {"id": "south", "demand_mw": 75}], "lines":
 [{"from": "north", "to": "south", "reactance": 0.1, "limit_mw": 100}]}, two tables with these words in their
-headers, or a MATPOWER case. Each world draws demands and limits around what is given; a line above its limit
-trips, and so on; an island sheds what it cannot feed.
+headers, or a MATPOWER case. Each world draws demands around what is given, half of their variance common to
+all; a line above its limit trips, and so on; an island sheds what it cannot feed.
 
 exit codes: 0 fine, 1 a line or bus lies above --threshold, 2 usage
 """
@@ -56,8 +56,8 @@ def add_parser(verbs: Subparsers) -> None:
     parser.add_argument(
         "--seed", type=int, default=0, help="the same seed gives the same figures (default 0)"
     )
-    parser.add_argument("--demand-spread", type=float, default=0.1, help="deviation of demands (default 0.1)")
-    parser.add_argument("--spread", type=float, default=0.1, help="deviation of limits (default 0.1)")
+    parser.add_argument("--demand-spread", type=float, default=0.12, help="demands' deviation (default 0.12)")
+    parser.add_argument("--spread", type=float, default=0.0, help="limits' deviation (default 0)")
     parser.add_argument("--confidence", type=float, default=0.95, help="of each interval (default 0.95)")
     parser.add_argument(
         "--threshold", type=float, help="decide each against this probability, and stop once settled"
@@ -121,7 +121,7 @@ def _print_ranking(report: RiskReport, grid: FlowGrid, args: argparse.Namespace)
             f"{total * (line.expected_share or 0.0):.2f}",
             f"{line.probability:.4f}",
             f"{line.low:.4f} .. {line.high:.4f}",
-            *(f"{value:.1f}" for value in values[line.node]),
+            *values[line.node],
         ]
         for i, line in enumerate(lines, 1)
     ]
@@ -135,12 +135,22 @@ def _print_ranking(report: RiskReport, grid: FlowGrid, args: argparse.Namespace)
     print_notes(notes, len(lines), len(report))
 
 
-def _of_lines(grid: FlowGrid) -> dict[str, list[float]]:
-    return {"flow, MW": [abs(flow) for flow in grid.flows().tolist()], "limit, MW": grid.capacity.tolist()}
+def _of_lines(grid: FlowGrid) -> dict[str, list[str]]:
+    ends = [[printable(grid.buses[v]) for v in side.tolist()] for side in (grid.source, grid.target)]
+    flow = [abs(flow) for flow in grid.flows().tolist()]
+    load = {"flow, MW": _rounded(flow), "limit, MW": _rounded(grid.capacity.tolist())}
+    return dict(zip(("from", "to"), ends, strict=True)) | load
 
 
-def _of_buses(grid: FlowGrid) -> dict[str, list[float]]:
-    return {"demand, MW": grid.demand.tolist(), "generation, MW": grid.generation.tolist()}
+def _of_buses(grid: FlowGrid) -> dict[str, list[str]]:
+    return {
+        "demand, MW": _rounded(grid.demand.tolist()),
+        "generation, MW": _rounded(grid.generation.tolist()),
+    }
+
+
+def _rounded(values: list[float]) -> list[str]:
+    return [f"{value:.1f}" for value in values]
 
 
 def _doubts(grid: FlowGrid) -> list[str]:

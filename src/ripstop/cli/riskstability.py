@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from typing import TYPE_CHECKING
 
 from ripstop.cli.arguments import add_command, add_json, source
@@ -21,7 +22,7 @@ A file is {"buses": [{"id": "a", "inertia": 0.1, "damping": 0.05, "power": 1, "r
 "power": {"a": [...]}, "frequency_hz": {"a": [...]}, "angle_rad": {"a": [...]}}} the model is identified, and
 the figures have intervals.
 
-exit codes: 0 fine, 1 not stable, or below --damping or --headroom, 2 usage
+exit codes: 0 fine, 1 not stable or not known, or below --damping or --headroom, 2 usage
 """
 
 
@@ -98,13 +99,17 @@ def _identified(found: Identified) -> dict[str, object]:
 
 
 def _print_report(report: StabilityReport) -> None:
-    state = "stable" if report.is_stable else "NOT stable"
+    known = not math.isnan(report.damping)
+    state = "stable" if report.is_stable else "NOT stable" if known else "NOT known to be stable"
     print(f"{state}; {counted(report.islands, 'island')}")
     header = ["figure", "value"]
-    rows = [["least damping ratio", f"{report.damping:.4f}"], ["headroom, p.u.", f"{report.headroom:.4f}"]]
+    rows = [
+        ["least damping ratio", f"{report.damping:.4f}" if known else "not known"],
+        ["headroom, p.u.", f"{report.headroom:.4f}"],
+    ]
     if report.draws:
         header.append(f"{100 * report.confidence:g} % interval")
-        rows[0].append(f"{report.damping_low:.4f} .. {report.damping_high:.4f}")
+        rows[0].append(f"{report.damping_low:.4f} .. {report.damping_high:.4f}" if known else "-")
         rows[1].append(f"{report.headroom_low:.4f} .. {report.headroom_high:.4f}")
     print_table(f"margin, limited by {report.limit}", header, rows)
     swings = [[str(i), f"{m.frequency_hz:.4f}", f"{m.damping:.4f}"] for i, m in enumerate(report.modes(), 1)]

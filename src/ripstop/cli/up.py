@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ripstop.cli.arguments import add_command, port
+from ripstop.cli.invitation import Invitation
 from ripstop.cli.output import words
 from ripstop.cli.signals import told_to_stop
 
@@ -162,6 +163,7 @@ async def _serve(options: ServiceOptions, *, as_json: bool) -> bool:
         _tell(service, as_json=as_json)
         telling = asyncio.create_task(_tell_prepared(service, as_json=as_json))
         await stop.wait()
+        Invitation.withdraw(options.data)
         await end(telling)
     if not as_json:
         print("stopped; the data stay in", options.data)
@@ -169,7 +171,7 @@ async def _serve(options: ServiceOptions, *, as_json: bool) -> bool:
 
 
 def _tell(service: ControlService, *, as_json: bool) -> None:
-    token = service.token()
+    token = _invite(service)
     options = service.options
     if as_json:
         told = {
@@ -213,11 +215,18 @@ async def _tell_prepared(service: ControlService, *, as_json: bool) -> None:
 
 def _tell_next(service: ControlService, agent: str, *, as_json: bool) -> None:
     """A token lets one device in: after each the next one is told."""
-    token = service.token()
+    token = _invite(service)
     if as_json:
         print(json.dumps({"event": "token", "enrolled": agent, "token": token}), flush=True)
     else:
         print(f"`{agent}` is enrolled; the next agent joins with   {_join(service, token)}", flush=True)
+
+
+def _invite(service: ControlService) -> str:
+    """Give the token that lets the next device in, told to agents on this machine as well."""
+    token = service.token()
+    Invitation(service.server.address, token).write(service.options.data)
+    return token
 
 
 def _join(service: ControlService, token: str) -> str:

@@ -55,6 +55,7 @@ class Metrics:
         self._refused = self._counter("messages_refused", "Messages refused, by code.", "code")
         self._release = self._gauge("release_number", "The release in force.")
         self._bad_commits = self._counter("commits_refused", "Commits that made no release.")
+        self._head_refused = self._gauge("head_refused", "1 while the commit that HEAD names is refused.")
         self._epoch = self._gauge("authority_epoch", "The epoch held; 0 while passive.")
         self._failures = self._counter("failures", "What failed in the shell, by part.", "part")
 
@@ -74,6 +75,10 @@ class Metrics:
     def commit_refused(self) -> None:
         """Count a commit that made no release."""
         self._bad_commits.inc()
+
+    def head(self, *, is_refused: bool) -> None:
+        """Take over whether the commit that HEAD names is refused."""
+        self._head_refused.set(is_refused)
 
     def note(self, report: Report) -> None:
         """Count what a node's report tells."""

@@ -14,6 +14,7 @@ from ripstop.core.subjects import Subjects
 from ripstop.core.wire.cbor import encode
 from ripstop.core.wire.record import unpack
 
+from .allowance import Allowance
 from .assessor import Assessor
 from .audit.intake import LedgerIntake
 from .dispatch import Dispatch
@@ -21,11 +22,14 @@ from .evidence import EvidenceBook
 from .mitigation.relay import Relay
 from .registry import Registry
 from .telemetry.ingest import Telemetry
+from .telemetry.workload import check_workload
 
 _JOIN_TICK_US = 200_000
 # What decisions were made from is always kept; everything else while an incident is open.
 _KEPT = frozenset({"notice", "ack", "work", "peer"})
 TOPICS = ("beat", "frame", "work", "notice", "ack", "segment", "gone")
+# What can be long has its own bounds: frames and works by what they hold, segments by their signature.
+_LONGEST = {"beat": 4096, "ack": 16_384, "notice": 16_384, "peer": 16_384, "work": 1 << 20}
 _Told = TypeVar("_Told", Beat, Workload, Notice, Ack)
 
 
@@ -47,6 +51,7 @@ class Reception:
     relay: Relay | None
     workloads: dict[str, Workload] = field(default_factory=dict)
     tick_due_us: int = 0
+    allowance: Allowance = field(default_factory=Allowance)
     _routes: dict[str, tuple[str, str]] = field(default_factory=dict)
     _prefix: str = field(init=False)
     _topics: dict[str, Callable[[str, bytes, Instant], list[Effect]]] = field(init=False)
@@ -80,6 +85,7 @@ class Reception:
         try:
             if known is None:
                 self._check_enrolled(agent)
+            self._check_amount(topic, agent, data, now)
             out = handler(agent, data, now)
         except WireError as error:
             fields = {"agent": agent[:64], "topic": topic, "code": error.code, "reason": error.message}
@@ -101,6 +107,13 @@ class Reception:
     def _check_enrolled(self, agent: str) -> None:
         if self.registry.get(agent) is None:
             raise WireError(f"agent `{agent[:64]}` is not enrolled", code="W0207")
+
+    def _check_amount(self, topic: str, agent: str, data: bytes, now: Instant) -> None:
+        if topic == "segment":  # what it acknowledged an agent must be able to hand over
+            return
+        self.allowance.spend(agent, len(data), now.mono_us)
+        if len(data) > _LONGEST.get(topic, len(data)):
+            raise WireError(f"{len(data)} bytes, expected at most {_LONGEST[topic]}", code="W0211")
 
     def _beat(self, agent: str, data: bytes, now: Instant) -> list[Effect]:
         beat = _own(unpack(Beat, data), agent)
@@ -131,6 +144,7 @@ class Reception:
 
     def _work(self, agent: str, data: bytes, now: Instant) -> list[Effect]:
         work = _own(unpack(Workload, data), agent)
+        check_workload(work)
         self.workloads[agent] = work
         if self.relay:
             self.relay.reported(agent)

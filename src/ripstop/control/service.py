@@ -45,7 +45,7 @@ from .store.check import check_policies
 from .store.git import PolicyRepository
 from .store.keys import FleetKeys
 from .store.releases import Issued, ReleaseShelf
-from .store.store import PolicyStore, Refused
+from .store.store import PolicyStore, Refused, Unchanged
 from .telemetry.insertion import warmup
 
 try:
@@ -59,6 +59,9 @@ _ALARMING = (
     "authority.lost", "ledger.forked", "ledger.lost", "mitigation.incomplete", "agent.duplicated",
     "commit.refused", "computation.failed", "fleet.partitioned", "message.refused", "segment.refused",
 )  # fmt: skip
+# Agents choose the names of what they tell, and some are words of structlog's own.
+_OWN_WORDS = ("level", "timestamp", "exception", "exc_info", "stack_info", "self", "method_name", "times")
+_RENAMED = {"event": "cue", **{word: f"{word}_" for word in _OWN_WORDS}}
 _REFUSALS = frozenset({"message.refused", "segment.refused", "peer.rejected", "agent.ahead"})
 OnReport = Callable[[Report, Instant], None]
 
@@ -266,6 +269,7 @@ class ControlService:
             "epoch": authority.position.epoch,
             "release": release.counter,
             "commit": release.commit,
+            "refused": list(self.store.refused.reasons) if self.store.refused else [],
             "agents": len(self.node.registry),
             "incident": self.node.desk.incident_id,
             "last_error": self._last_error,
@@ -319,8 +323,7 @@ class ControlService:
         if not times:
             return
         level = "warning" if report.name in _ALARMING else "debug" if report.name in _QUIET else "info"
-        # `event` is structlog's own word for the event's name.
-        fields = {("cue" if key == "event" else key): value for key, value in report.fields.items()}
+        fields = {_RENAMED.get(key, key): value for key, value in report.fields.items()}
         getattr(log, level)(report.name, **fields, **({"times": times} if times > 1 else {}))
 
     def _failed(self, part: str, error: BaseException) -> None:
@@ -359,7 +362,10 @@ class ControlService:
             self._store_error = str(error)
             return
         self._store_error = ""
-        if isinstance(found, Refused):
+        self.metrics.head(is_refused=self.store.refused is not None)
+        if isinstance(found, Unchanged):
+            self._reported(Report("commit.unchanged", {"commit": found.commit}), now)
+        elif isinstance(found, Refused):
             self.metrics.commit_refused()
             self._reported(
                 Report("commit.refused", {"commit": found.commit, "reason": " | ".join(found.reasons)}), now

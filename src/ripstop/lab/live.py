@@ -152,7 +152,7 @@ class LiveFleet:
         repository.close()
         if isinstance(found, Refused):
             raise ConfigurationError("the policies do not hold: " + "; ".join(found.reasons), code="C0413")
-        return found
+        return found if isinstance(found, Issued) else None
 
     # ---- before the window ------------------------------------------------------------------------------
 

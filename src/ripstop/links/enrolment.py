@@ -87,6 +87,7 @@ def _check(key: bytes, way: bytes, body: bytes, mac: bytes) -> None:
         raise WireError("enrolment is not by one who knows the token", code="W0804")
 
 
+_ONE_DEVICE = "a token lets one device in; `ripstop up` prints the next one as soon as it is used"
 _UP, _DOWN = b"up\x00", b"down\x00"
 
 
@@ -240,7 +241,7 @@ async def _ask(known: Identity | None, address: str, token: str, agent: str, pat
         raise ConfigurationError(
             f"enrolment of `{agent}` refused: {answer.reason}",
             code="C0508",
-            hint="a token lets one device in; `ripstop up` prints the next one as soon as it is used",
+            hint=_ONE_DEVICE if "token" in answer.reason else "choose another name, or bring its own keys",
         )
     trusted = tuple(TrustedKey(item.public, item.role) for item in answer.keys)
     identity = replace(identity, fleet=answer.fleet, address=address, trusted=trusted)

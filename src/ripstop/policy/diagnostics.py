@@ -59,6 +59,7 @@ CODES: Mapping[str, str] = {
     "L0507": "a unit that is probably misspelt",
     "L0508": "a limit that leaves nothing",
     "L0509": "a chance without an estimate",
+    "L0510": "names that nothing checks",
 }
 
 

@@ -26,7 +26,7 @@ from ripstop.core.value import dataclass
 from ripstop.core.vocabulary import OPEN, Vocabulary
 from ripstop.policy.budgets import Budget, key_of_budget, read_budgets
 from ripstop.policy.checker import Checker, Names
-from ripstop.policy.diagnostics import Finding, Findings, nearest
+from ripstop.policy.diagnostics import Finding, Findings, nearest, one_of
 from ripstop.policy.fields import Fields
 from ripstop.policy.ir import TEMPORAL, Builder, Expr, rule_of
 from ripstop.policy.kinds import BOOLEAN, Kind, Type, type_of_signal
@@ -51,6 +51,7 @@ KEYS = (
     "on_unknown",
     "max_staleness",
 )
+_LAST_VALID = "or `last_valid: {max_age_s: 5}`"
 _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]{0,127}\Z")
 
 
@@ -171,7 +172,7 @@ def read_document(node: Node, vocabulary: Vocabulary, findings: Findings) -> Pol
     fields = Fields(node, findings, KEYS, "a policy")
     version = fields.entries.get("ripstop")
     if version is not None and (version.scalar != VERSION or isinstance(version.scalar, bool)):
-        findings.error("E0305", f"this version reads `ripstop: {VERSION}`", version)
+        findings.error("E0305", f"this version reads `ripstop: {VERSION}`", version, "without quotes")
     fields.require("id")
     if not fields.entries.keys() & {"rule", "limits", "budgets"}:
         fields.require("rule")
@@ -221,13 +222,6 @@ def read_document(node: Node, vocabulary: Vocabulary, findings: Findings) -> Pol
 def read_bare(node: Node, name: str, findings: Findings) -> Policy | None:
     """Read a bare JSON-Logic rule: `require`, business, deny on UNKNOWN, any signal, any action."""
     rule = Checker(Names(), findings, RULES).expression(node)
-    if _reads_like_prohibition(rule):
-        findings.lint(
-            "L0501",
-            "a bare rule permits when it is true, this one reads like a prohibition",
-            node,
-            "negate it (`!`, `not`), or write a document with `effect: forbid`",
-        )
     if findings.errors:
         return None
     return _finished(Policy(name, rule_of(rule), Program(rule, ()), is_bare=True, lints=findings.lints))
@@ -255,23 +249,12 @@ def _note_windows(rule: Expr, findings: Findings) -> None:
         )
 
 
-def _reads_like_prohibition(rule: Expr) -> bool:
-    """A threshold exceeded, and perhaps not something else: the shape of `if overloaded, block`."""
-    parts = rule.args if rule.op == "and" else (rule,)
-    exceeds = any(
-        part.op in (">", ">=") and part.args[0].op == "read" and part.args[-1].op == "const" for part in parts
-    )
-    return exceeds and (len(parts) == 1 or any(part.op == "!" for part in parts))
-
-
 def _check_guards(parts: _Parts, tier: str) -> None:
     actions = parts.vocabulary.actions
     node = parts.fields.entries.get("guards")
     if node is not None and node.items == ():
-        parts.findings.lint(
-            "L0506", "`guards` names no action: the policy decides nothing", node,
-            "leave it out to guard every action but the failsafes",
-        )  # fmt: skip
+        hint = "leave it out to guard every action but the failsafes"
+        parts.findings.lint("L0506", "`guards` names no action: the policy decides nothing", node, hint)
     for item in (node.items or ()) if node is not None else ():
         name = item.scalar
         if not isinstance(name, str) or parts.vocabulary.is_open:
@@ -280,9 +263,8 @@ def _check_guards(parts: _Parts, tier: str) -> None:
             hint = nearest(name, actions) or f"vocabulary `{parts.vocabulary.name}` declares no such action"
             parts.findings.error("E0306", f"unknown action `{shown(name)}`", item, hint)
         elif actions[name].is_failsafe and tier != "safety":
-            parts.findings.error(
-                "E0309", f"`{name}` is a failsafe action", item, "only a safety policy may guard one"
-            )
+            hint = "only a safety policy may guard one"
+            parts.findings.error("E0309", f"`{name}` is a failsafe action", item, hint)
 
 
 def _guarded(parts: _Parts) -> tuple[str, ...]:
@@ -391,7 +373,8 @@ def _check_limited(parts: _Parts, name: str, node: Node) -> None:
     actions = [parts.vocabulary.actions[action] for action in _guarded(parts)]
     having = [spec for spec in actions if name in spec.parameters]
     if not having:
-        hint = nearest(name, {key for spec in actions for key in spec.parameters})
+        known = sorted({key for spec in actions for key in spec.parameters})
+        hint = nearest(name, known) or (f"known are {one_of(known)}" if known else "")
         hint = hint or ("" if actions else "`guards` names no action")
         parts.findings.error("E0307", f"no guarded action has a parameter `{shown(name)}`", node, hint)
     if any(spec.parameters[name].type != "number" for spec in having):
@@ -427,7 +410,7 @@ def _applies_to(parts: _Parts) -> Json:
 def _on_unknown(fields: Fields) -> OnUnknown:
     node = fields.entries.get("on_unknown")
     if node is None or node.entries is None:
-        return OnUnknown(fields.choice("on_unknown", ("deny", "allow"), "deny"))
+        return OnUnknown(fields.choice("on_unknown", ("deny", "allow"), "deny", _LAST_VALID))
     part = Fields(node, fields.findings, ("last_valid",), "`on_unknown`")
     part.require("last_valid")
     inner = part.entries.get("last_valid")

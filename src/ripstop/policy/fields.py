@@ -45,15 +45,15 @@ class Fields:
             return node.scalar
         return self._wrong(name, "a string", node, default)
 
-    def choice(self, name: str, words: Sequence[str], default: str) -> str:
-        """Read one of several words."""
+    def choice(self, name: str, words: Sequence[str], default: str, otherwise: str = "") -> str:
+        """Read one of several words; `otherwise` is a hint for what is near none of them."""
         node = self.entries.get(name)
         if node is None:
             return default
         if isinstance(node.scalar, str) and node.scalar in words:
             return node.scalar
         got = shown(node.scalar) if isinstance(node.scalar, str) else node.kind
-        hint = nearest(got, words)
+        hint = nearest(got, words) or otherwise
         self.findings.error("E0304", f"`{name}` is {one_of(words)}, got `{got}`", node, hint)
         return default
 

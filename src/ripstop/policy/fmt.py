@@ -6,6 +6,7 @@ and the same comments, and formatting it once more changes nothing.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from ripstop.policy.text_parser import read_text
 from ripstop.policy.text_rules import whole_file
 
 WIDTH = 100
+_LINE_ENDS = re.compile(r"\r\n?")
 _MOST_PASSES = 4
 
 
@@ -26,7 +28,7 @@ def format_source(text: str, file: str) -> str:
     """Give the source in the one layout.
 
     Args:
-        text: what the file holds.
+        text: what the file holds; its lines may end in any way.
         file: its name, whose suffix tells the language.
 
     Raises:
@@ -37,6 +39,7 @@ def format_source(text: str, file: str) -> str:
     suffix = Path(file).suffix
     language = "yaml" if suffix in (".yaml", ".yml") else "text" if suffix == ".rule" else "json"
     read, layout, comments = _LANGUAGES[language]
+    text = _LINE_ENDS.sub("\n", text.removeprefix("\ufeff"))
     findings = Findings()
     before = read(text, file, findings)
     findings.raise_errors()

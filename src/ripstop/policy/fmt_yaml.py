@@ -7,9 +7,14 @@ source has been read before, so there are no tags, aliases or deep nesting in it
 from __future__ import annotations
 
 import re
+from functools import cache
 from io import StringIO
+from typing import TYPE_CHECKING
 
 from ripstop.core.errors import missing_extra
+
+if TYPE_CHECKING:
+    from ruamel.yaml.resolver import VersionedResolver
 
 _EMPTY = "~empty~"
 _FLOW = "~flow~"
@@ -19,7 +24,7 @@ _COMMENT_OR_EMPTY_MAP = re.compile(rf"{_COMMENT.pattern}|\{{\s*\}}", re.MULTILIN
 
 
 def format_yaml(text: str, width: int) -> str:
-    """Lay out a YAML document.
+    """Lay out a YAML document; nothing where ruamel cannot.
 
     Raises:
         ConfigurationError: when `ruamel.yaml` is not installed.
@@ -37,10 +42,21 @@ def _body(text: str, width: int) -> str:
     made = _laid_out(text, width)
     if made and len(comments_in_yaml(made)) == len(comments_in_yaml(text)):
         return made
-    outside, kept = _without_flows(text)
-    if _COMMENT.sub("", outside).split() in ([_FLOW], ["---", _FLOW]):  # laid out by hand, all of it
+    if not _is_in_block_style(text):  # laid out by hand, all of it
         return "\n".join(line.rstrip() for line in text.split("\n")).strip("\n") + "\n"
-    return _with_flows(_laid_out(outside, width), kept)
+    outside, kept = _without_flows(text)
+    made = _laid_out(outside, width)
+    return _with_flows(made, kept) if made.count(_FLOW) == len(kept) else ""
+
+
+def _is_in_block_style(text: str) -> bool:
+    """Whether the document is a map or a list that does not stand in brackets."""
+    from ruamel.yaml import YAML
+
+    root = next(
+        (event for event in YAML(typ="safe", pure=True).parse(text) if hasattr(event, "implicit")), None
+    )
+    return getattr(root, "flow_style", None) is False
 
 
 def _without_end(text: str) -> tuple[str, list[str]]:
@@ -55,29 +71,44 @@ def _without_end(text: str) -> tuple[str, list[str]]:
 
 
 def _laid_out(text: str, width: int) -> str:
-    """Lay out what is not in braces; nothing where ruamel writes what it cannot read."""
+    """Lay out what is not in braces; nothing where ruamel gives up, or writes what it cannot read."""
     try:
         from ruamel.yaml import YAML
         from ruamel.yaml.error import YAMLError
     except ImportError:
         raise missing_extra("ruamel.yaml", "tools") from None
     yaml = YAML(typ="rt", pure=True)
+    yaml.Resolver = _as_written()
     yaml.preserve_quotes = True
     yaml.width = width
     yaml.brace_single_entry_mapping_in_flow_sequence = True
     yaml.indent(mapping=2, sequence=4, offset=2)
     stream = StringIO()
-    yaml.dump(yaml.load(_without_empty_maps(text)), stream)
-    made = stream.getvalue()
     try:
+        yaml.dump(yaml.load(_without_empty_maps(text)), stream)
+        made = stream.getvalue()
         masked = _masked(made)
-    except YAMLError:
+    except (YAMLError, LookupError, NotImplementedError):  # some comments are more than ruamel can take
         return ""
     lines = [
         line[: len(shown.rstrip())].replace(_EMPTY, "{}")
         for line, shown in zip(made.split("\n"), masked.split("\n"), strict=True)
     ]
     return "\n".join(lines).strip("\n") + "\n"
+
+
+@cache
+def _as_written() -> type[VersionedResolver]:
+    """Give a resolver that takes every word as a text, so that `null`, `True` and `+1` stay as written."""
+    from ruamel.yaml.nodes import ScalarNode
+    from ruamel.yaml.resolver import VersionedResolver
+
+    class AsWritten(VersionedResolver):
+        def resolve(self, kind: type, value: str | None, implicit: tuple[bool, bool]) -> object:
+            is_word = kind is ScalarNode and value and implicit[0]
+            return self.DEFAULT_SCALAR_TAG if is_word else super().resolve(kind, value, implicit)
+
+    return AsWritten
 
 
 def _without_empty_maps(text: str) -> str:

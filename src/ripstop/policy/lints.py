@@ -24,6 +24,7 @@ from ripstop.policy.values import JsonLogicError
 
 MOST_PARTS = 5000  # larger rules are not looked through
 _MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "===": "==", "!=": "!=", "!==": "!="}
+_PLAIN = {"===": "==", "!==": "!="}
 _CONSTANT = frozenset(("const", "+", "-", "*", "/", "%", "min", "max", *_MIRRORED))
 _OPPOSITE = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": "=="}
 
@@ -36,22 +37,40 @@ def note_lints(policy: Policy, node: Node, findings: Findings) -> None:
         node: what it was read from, for places.
         findings: takes the lints.
     """
+    is_whole = "ripstop" not in (node.entries or {})  # nothing stands around the rule
+    if is_whole and _reads_like_prohibition(policy.program.rule):
+        text = "a bare rule permits when it is true, this one reads like a prohibition"
+        findings.lint(
+            "L0501", text, node, "negate it (`!`, `not`), or write a document with `effect: forbid`"
+        )
+    if policy.vocabulary.is_open and not is_whole:
+        text = "without a vocabulary no misspelt name is found: it reads as unknown, or guards nothing"
+        findings.lint("L0510", text, node, "name the agent's, such as `vocabulary: drone`")
     whens = _whens(policy, node)
     for expr in (policy.program.rule, *(when for when, _ in whens)):
         if sum(1 for _ in expr.walk()) > MOST_PARTS:
             return
     truth = _Walk(findings).truth(policy.program.rule, _Facts())
-    if truth is not None and (policy.is_bare or "rule" in (node.entries or {})):
+    if truth is not None and (is_whole or "rule" in (node.entries or {})):
         permits = truth is (policy.effect == "require")
         if not permits or not (policy.limits or policy.budgets):
             what = "permits everything" if permits else "denies always"
-            written = node if policy.is_bare else (node.entries or {})["rule"]
+            written = node if is_whole else (node.entries or {})["rule"]
             hint = "nothing stands in its place" if written.kind == "null" else ""
             findings.lint("L0506", f"the rule is always {_word(truth)}: the policy {what}", written, hint)
     for when, place in whens:
         if _Walk(findings).truth(when, _Facts()) is False:
             findings.lint("L0505", "this condition never holds, so the limit never applies", place)
     _note_vacuous_limits(policy, node, findings)
+
+
+def _reads_like_prohibition(rule: Expr) -> bool:
+    """A threshold exceeded, and perhaps not something else: the shape of `if overloaded, block`."""
+    parts = rule.args if rule.op == "and" else (rule,)
+    exceeds = any(
+        part.op in (">", ">=") and part.args[0].op == "read" and part.args[-1].op == "const" for part in parts
+    )
+    return exceeds and (len(parts) == 1 or any(part.op == "!" for part in parts))
 
 
 def _word(truth: bool) -> str:
@@ -116,13 +135,11 @@ class _Facts:
         """Give an atom's truth where it is known already."""
         if id(atom) in self.truths:
             return self.truths[id(atom)]
-        steps = list(_steps(atom))
-        if not steps or len(steps) < len(atom.args) - 1:
-            return None
-        found = [self.range_of(read).settles(op, bound) for read, op, bound in steps]
+        found = [self.range_of(read).settles(op, bound) for read, op, bound in _steps(atom)]
+        found += [_Range(one, one).settles(op, other) for one, op, other in _literal_steps(atom)]
         if False in found:
             return False
-        return True if all(found) else None
+        return True if found and len(found) == len(atom.args) - 1 and all(found) else None
 
     def assume(self, expr: Expr, truth: bool) -> None:
         """Add what follows from an expression being true, or false."""
@@ -144,12 +161,19 @@ def _steps(atom: Expr) -> Iterator[tuple[Expr, str, float]]:
     """Give the comparisons of a number that is read with a literal: read, operator, bound."""
     if atom.op not in _MIRRORED:
         return
-    op = {"===": "==", "!==": "!="}.get(atom.op, atom.op)
+    op = _PLAIN.get(atom.op, atom.op)
     for left, right in pairwise(atom.args):
         if left.op == "read" and not left.args and _is_number(right):
             yield left, op, float(str(right.value))
         elif right.op == "read" and not right.args and _is_number(left):
             yield right, _MIRRORED[op], float(str(left.value))
+
+
+def _literal_steps(atom: Expr) -> Iterator[tuple[float, str, float]]:
+    """Give the comparisons of two literals in a chain: `x <= 1 <= 0`, from a list with `1,0` for 1.0."""
+    for left, right in pairwise(atom.args if atom.op in _MIRRORED else ()):
+        if _is_number(left) and _is_number(right):
+            yield float(str(left.value)), _PLAIN.get(atom.op, atom.op), float(str(right.value))
 
 
 def _constant(atom: Expr) -> bool | None:
@@ -198,6 +222,8 @@ class _Walk:
 
             message = f"`{text_of(expr, units=True)}` is always {_word(settled)} here"
             hint = "what stands before it, or the declared range, settles it"
+            if any(_Range(one, one).settles(op, two) is False for one, op, two in _literal_steps(expr)):
+                hint = "two of its numbers settle it; a decimal is written with a point"
             self.findings.lint("L0502", message, expr, hint)
 
     def _chain(self, expr: Expr, facts: _Facts) -> bool | None:

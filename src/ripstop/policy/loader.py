@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -13,7 +14,7 @@ from ripstop.core.shipped import shipped
 from ripstop.core.value import dataclass
 from ripstop.core.vocabulary import OPEN, Vocabulary
 from ripstop.policy.diagnostics import Finding, Findings, PolicyRejectedError, nearest
-from ripstop.policy.document import KEYS, Policy, read_bare, read_document
+from ripstop.policy.document import KEYS, VERSION, Policy, read_bare, read_document
 from ripstop.policy.lints import note_lints
 from ripstop.policy.operators import ALIASES, OPERATORS
 from ripstop.policy.source import EMPTY, MAX_BYTES, TOO_LARGE, Node, decode, read_json, read_value, shown
@@ -21,6 +22,7 @@ from ripstop.policy.vocabularies import check_actions, is_document_name, read_vo
 
 SUFFIXES = (".json", ".yaml", ".yml", ".rule")
 _VOCABULARY_SUFFIXES = (".yaml", ".yml", ".json")
+_NO_ID = re.compile(r"\A[./-]|[^A-Za-z0-9_./-]")
 _LONGEST_LINEAGE = 8
 _APART = frozenset({"vocabularies", "playbooks", "scenarios"})
 
@@ -159,9 +161,20 @@ def _policy(
     is_lone = path is not None and not entries and not isinstance(node.scalar, bool)
     if is_lone or len(entries) > 1 or is_half_a_document:
         hint = "a document begins with `ripstop: 1`, a rule alone with its operator"
+        if is_lone and isinstance(node.scalar, str):
+            hint = "a rule in words stands in a file that ends in `.rule`, or behind `rule:` in a document"
         findings.error("E0305", "neither a rule nor a policy document", node, hint)
         return None
-    return read_bare(node, path.stem if path else "inline", findings)
+    name = path.stem if path else "inline"
+    over = _given(vocabulary, findings)
+    return read_bare(node, name, findings) if over is None else _read_bare_over(over, node, name, findings)
+
+
+def _read_bare_over(vocabulary: Vocabulary, node: Node, name: str, findings: Findings) -> Policy | None:
+    """Read a bare rule whose names are to be checked, as the document that it stands for."""
+    name = _NO_ID.sub("_", name)[:128]  # a file may be called anything
+    scalars = {"ripstop": Node(node.place, VERSION), "id": Node(node.place, name)}
+    return read_document(Node(node.place, entries={**scalars, "rule": node}), vocabulary, findings)
 
 
 def _given(

@@ -118,6 +118,8 @@ class _Parser:
             hint = nearest(before.unit, KEYWORDS)  # a number's unit stands where an operator was misspelt
         elif not hint and token.kind in ("name", "quoted", "number", "string"):
             hint = nearest(token.text, KEYWORDS) or "two values need an operator between them"
+            if before is not None and before.unit:
+                hint += f"; `{before.unit}` is read as the unit of `{before.text}`"
         elif token.text in ("<", "<=", ">", ">=", "==", "!=", "===", "!==", "in"):
             hint = "comparisons of two kinds are joined with `and`"
         elif token.text == "," and before is not None and before.kind == "number":

@@ -6,6 +6,7 @@ difference but the units that literals may carry, which `text_units` checks.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -34,8 +35,9 @@ def parse_rule(text: str) -> Json:
 
 def whole_file(text: str, file: str) -> TextPlaces:
     """Give the places of a text that is a file."""
-    count = text.count("\n") + 1
-    return TextPlaces(Place(file, 1, 1), tuple((line, 1) for line in range(1, count + 1)))
+    starts = [0, *(found.end() for found in re.finditer("\n", text))]
+    pieces = tuple((start, line, 1) for line, start in enumerate(starts, 1))
+    return TextPlaces(Place(file, 1, 1), pieces)
 
 
 def with_rules_read(node: Node, source: str, findings: Findings) -> Node | None:
@@ -67,7 +69,7 @@ class _Reader:
         """Read a string as a rule, and leave anything else as it is."""
         if not isinstance(node.scalar, str):
             return node
-        read = read_text(node.scalar, TextPlaces(node.place, _rows_of(node, self.rows)), self.findings)
+        read = read_text(node.scalar, TextPlaces(node.place, _pieces_of(node, self.rows)), self.findings)
         self.is_malformed |= read is None
         return read or node
 
@@ -79,20 +81,24 @@ class _Reader:
         )
 
 
-def _rows_of(node: Node, rows: Sequence[str]) -> tuple[tuple[int, int], ...]:
-    """Find where each line of a string stands in its source; nothing when it is not written out there."""
-    text, line, column = str(node.scalar), node.place.line, node.place.column
-    if not 0 < line <= len(rows):
-        return ()
-    written = rows[line - 1][column - 1 :]
-    lines = text.rstrip("\n").split("\n")
-    if len(lines) == 1:
-        shift = int(written[:1] in ("'", '"'))
-        if written[shift:].startswith(lines[0]):
-            return ((line, column + shift),)
-    if written[:1] in ("|", ">"):
-        below = rows[line : line + len(lines)]
-        found = [row.find(part) for row, part in zip(below, lines, strict=False)]
-        if len(found) == len(lines) and -1 not in found:
-            return tuple((line + 1 + index, at + 1) for index, at in enumerate(found))
+def _pieces_of(node: Node, rows: Sequence[str]) -> tuple[tuple[int, int, int], ...]:
+    """Find where each line of a string stands in its source; nothing where it is not written out there.
+
+    In one line, in a block (`|`, `>`) or in quotes the words are the same; the spaces between may differ.
+    """
+    text, line, column = str(node.scalar).rstrip(), node.place.line, node.place.column
+    opening = rows[line - 1][column - 1 : column] if 0 < line <= len(rows) else ""
+    line, start = (line + 1, 0) if opening in ("|", ">") else (line, column - 1 + (opening in ("'", '"')))
+    pieces: list[tuple[int, int, int]] = []
+    at = 0
+    for number, row in enumerate(rows[line - 1 :] if opening else (), line):
+        at += len(text) - at - len(text[at:].lstrip())
+        written = row[start:].strip()
+        if written.startswith(text[at:]):  # what follows it there is no part of it
+            return (*pieces, (at, number, row.index(written, start) + 1))
+        if not text.startswith(written, at):
+            return ()
+        if written:
+            pieces.append((at, number, row.index(written, start) + 1))
+        at, start = at + len(written), 0
     return ()

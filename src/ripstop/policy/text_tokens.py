@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import bisect_right
+from operator import itemgetter
 
 from ripstop.core.errors import Place
 from ripstop.core.value import dataclass
@@ -20,6 +22,8 @@ _CHOICES = ("if", "then", "elif", "else", "try", "catch", "default")
 KEYWORDS = frozenset(("and", "or", "not", "implies", "in", "mod", *_LITERALS, *_CHOICES, *_ITERATORS))
 _SYMBOL = r"[A-Za-z%°µΩ€$][A-Za-z%°µΩ€$_]*(?:\^-?[1-9][0-9]?)?"
 _UNIT = re.compile(rf"[ \t]*(?P<unit>{_SYMBOL}(?:[*/·]{_SYMBOL})*)(?![A-Za-z0-9_^(.\[`])")
+_DATE = re.compile(r"\d{4}-\d\d?-\d\d?")
+_COMMENT = re.compile(r"#[^\n]*")
 _SPACE = re.compile(r"(?:\s++|#[^\n]*+)*+")
 _TOKEN = re.compile(
     r"""(?P<number>(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?(?![0-9]))
@@ -125,6 +129,7 @@ class Cursor:
     def _cut(self, at: int) -> Token:
         space = _SPACE.match(self.text, at)
         start = space.end() if space else at
+        self._refuse_joined(at, start)
         if start == len(self.text):
             return Token("end", "", start, start)
         match = _TOKEN.match(self.text, start)
@@ -142,12 +147,25 @@ class Cursor:
             return Token(kind, text, start, end, re.sub(r"\\(.)", r"\1", text[1:-1], flags=re.DOTALL))
         return Token("word" if kind == "name" and text in KEYWORDS else kind, text, start, end, text)
 
+    def _refuse_joined(self, at: int, end: int) -> None:
+        """Refuse a comment that YAML joined with the line below, which it would hide."""
+        for comment in _COMMENT.finditer(self.text, at, end):
+            line = self.places.line_in(comment.start() + 1, comment.end())
+            if line is not None:
+                raise self.fail(
+                    "this line is part of the comment above",
+                    line,
+                    "write the rule below `|`, which keeps its lines",
+                )
+
     def _odd(self, start: int) -> TextError:
         letter = self.text[start]
         if letter in "\"'`":
             return self.fail("a quotation does not end", start, "strings end on their line")
         if letter.isdigit():
-            return self.fail("a number is malformed", start, "like `30`, `0.5` or `1e-3`")
+            is_date = _DATE.search(self.text, max(0, start - 8), start + 5)
+            hint = "a moment is in seconds since 1970" if is_date else "like `30`, `0.5` or `1e-3`"
+            return self.fail("a number is malformed", start, hint)
         pair = self.text[start : start + 2]
         hint = _ODD.get(pair) or _ODD.get(letter, "")
         return self.fail(f"expected a part of a rule, got `{shown(letter)}`", start, hint)
@@ -157,21 +175,24 @@ class Cursor:
 class TextPlaces:
     """Where a text stands in its file.
 
-    `first` is the place of its first letter; `rows` are line and column of each line's first letter, where
-    the text is written out as it is (else every offset has the place `first`).
+    `first` is the place of its first letter; `pieces` are the offsets from which it is written out as it is,
+    each with its line and column, in order (with none, every offset has the place `first`).
     """
 
     first: Place
-    rows: tuple[tuple[int, int], ...] = ()
+    pieces: tuple[tuple[int, int, int], ...] = ()
 
     def of(self, text: str, offset: int) -> Place:
         """Say where an offset of the text stands."""
-        row = text.count("\n", 0, offset)
-        if row >= len(self.rows):
+        number = bisect_right(self.pieces, offset, key=itemgetter(0)) - 1
+        if number < 0:
             return self.first
-        line, column = self.rows[row]
-        letters = offset - (text.rfind("\n", 0, offset) + 1)
-        return Place(self.first.file, line, column + letters, self.first.pointer)
+        start, line, column = self.pieces[number]
+        return Place(self.first.file, line, column + offset - start, self.first.pointer)
+
+    def line_in(self, start: int, end: int) -> int | None:
+        """Give the offset of the first line that begins between two offsets."""
+        return next((offset for offset, _, _ in self.pieces if start <= offset < end), None)
 
 
 def unquote(text: str) -> str:

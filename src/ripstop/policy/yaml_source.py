@@ -14,6 +14,7 @@ from ripstop.policy.diagnostics import Findings
 from ripstop.policy.source import Node, TooDeepError, TreeBuilder, number
 
 if TYPE_CHECKING:
+    from ruamel.yaml.error import MarkedYAMLError
     from ruamel.yaml.events import Event
 
 # YAML 1.2.2, section 10.3.2: the core schema
@@ -45,10 +46,7 @@ def read_yaml(text: str, file: str, findings: Findings) -> Node | None:
     except TooDeepError:
         return None
     except MarkedYAMLError as error:
-        mark = error.problem_mark
-        place = Place(file, mark.line + 1, mark.column + 1) if mark else Place(file)
-        hint = _hint(error.problem, [*text.splitlines(), ""][mark.line] if mark else "")
-        findings.error("E0104", f"malformed YAML, {_one_line(error.problem)}", place, hint)
+        findings.error("E0104", *_told(error, text, file))
         return None
     except YAMLError as error:
         findings.error("E0104", f"malformed YAML, {_one_line(str(error))}", Place(file))
@@ -60,6 +58,7 @@ def _one_line(text: str | None) -> str:
     return (text or "unreadable").splitlines()[0].replace("'", "`").lower()
 
 
+_ANCHOR = "leave it out; as a text that begins with `&`, it stands in quotes"
 _TAG = "leave it out; as an operator's name, such as `!`, it stands in quotes"
 
 
@@ -94,8 +93,7 @@ class _Reader:
             self._done()
 
     def _start(self, event: Event, line: int, column: int, *, is_object: bool) -> None:
-        if getattr(event, "tag", None) is not None:
-            self._refuse("a tag", line, column, _TAG)
+        self._refuse_marks(event, (None,), line, column)
         if self._awaits_key and self._awaits_key[-1]:
             self._refuse("a key that is no string", line, column, "a bracket may be missing before it")
             self.builder.key("?", line, column)
@@ -104,8 +102,7 @@ class _Reader:
         self._awaits_key.append(is_object)
 
     def _scalar(self, event: Event, line: int, column: int) -> None:
-        if getattr(event, "tag", None) not in (None, "!"):
-            self._refuse("a tag", line, column, _TAG)
+        self._refuse_marks(event, (None, "!"), line, column)
         text = str(getattr(event, "value", ""))
         value = text if getattr(event, "style", None) is not None else resolve(text)
         if self._awaits_key and self._awaits_key[-1]:
@@ -129,6 +126,13 @@ class _Reader:
         if self._awaits_key and self.builder.in_object:
             self._awaits_key[-1] = True
 
+    def _refuse_marks(self, event: Event, taken: tuple[str | None, ...], line: int, column: int) -> None:
+        """Refuse a tag, and an anchor: no alias may refer to it."""
+        if getattr(event, "tag", None) not in taken:
+            self._refuse("a tag", line, column, _TAG)
+        if getattr(event, "anchor", None) is not None:
+            self._refuse("an anchor", line, column, _ANCHOR)
+
     def _refuse(self, what: str, line: int, column: int, hint: str = "") -> None:
         self.builder.findings.error(
             "E0109",
@@ -151,6 +155,15 @@ def resolve(text: str) -> bool | float | str | None:
     if _INFINITE.match(text):
         return float(text.replace(".", "").lower())
     return float("nan") if _NAN.match(text) else text
+
+
+def _told(error: MarkedYAMLError, text: str, file: str) -> tuple[str, Place, str]:
+    """Give the message, the place and the hint for what is malformed."""
+    mark, problem = error.problem_mark, f"malformed YAML, {_one_line(error.problem)}"
+    hint = _hint(error.problem, [*text.splitlines(), ""][mark.line] if mark else "")
+    if error.context == "while scanning a quoted scalar" and error.context_mark is not None:
+        mark, hint = error.context_mark, "a text in quotes begins here and does not end"
+    return problem, Place(file, mark.line + 1, mark.column + 1) if mark else Place(file), hint
 
 
 def _hint(problem: str | None, line: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Hashable
 from dataclasses import replace
 
 from ripstop.risk.flow import GRID, FlowGrid
-from ripstop.risk.flowrun import BUSES, FLOW
+from ripstop.risk.flowrun import BUSES, DEMAND_SPREAD, FLOW
 from ripstop.risk.graph import GRAPH, Graph
 from ripstop.risk.intervals import (
     clopper_pearson,
@@ -65,20 +65,22 @@ def assess_flow(
     theta: float = 0.05,
     trials: int = 50,
     seed: int = 0,
-    demand_spread: float = 0.1,
+    demand_spread: float = DEMAND_SPREAD,
     settings: Settings | None = None,
 ) -> RiskReport:
     """Estimate, for every line, P(share of demand lost > theta | it trips), and the expected share lost.
 
-    Each world draws what is not known: every bus's demand and every line's capacity, log-normally around the
-    grid's own; generation follows demand. `expected_share` times the total demand is the expected loss in MW.
+    Each world draws what is not known: the demands, around the grid's own and within bounds, half of their
+    variance common to all; generation follows demand. `expected_share` times the total demand is the expected
+    loss in MW.
 
     Args:
         grid: the grid; it is balanced first.
         theta: share of the demand whose loss counts as a cascade.
         trials: worlds (at most, where `settings.threshold` lets sampling stop early).
         seed: the same seed gives the same bytes, whoever counts.
-        demand_spread: standard deviation of a demand's logarithm; that of a capacity is `settings.spread`.
+        demand_spread: standard deviation of a demand's logarithm; `settings.spread` is that of a capacity's,
+            0 if left out.
         settings: confidence, threshold, workers and the like.
 
     Raises:
@@ -94,7 +96,7 @@ def assess_buses(
     theta: float = 0.05,
     trials: int = 50,
     seed: int = 0,
-    demand_spread: float = 0.1,
+    demand_spread: float = DEMAND_SPREAD,
     settings: Settings | None = None,
 ) -> RiskReport:
     """Estimate the same as `assess_flow` for every bus that trips with all its lines, on the same worlds.
@@ -113,7 +115,15 @@ def _assess_grid(job: FlowJob, trials: int) -> RiskReport:
     if how.fleet_wide:
         how = replace(how, confidence=share_confidence(how.confidence, job.size))
     run = _sampled(start(job), trials, how)
-    return replace(_report(job.names, run, how), theta=job.theta, seed=job.seed, model=FLOW)
+    report = replace(_report(job.names, run, how), theta=job.theta, seed=job.seed, model=FLOW)
+    overloaded, share = job.run.lost_anyway(run.trials)
+    if not overloaded:
+        return report
+    note = (
+        f"in {overloaded} of {run.trials} worlds lines are above their limits before anything trips, "
+        f"which alone loses {100.0 * share:.2g} % of the demand on average"
+    )
+    return replace(report, notes=(note,))
 
 
 def _sampled(run: Run, trials: int, how: Settings) -> Run:

@@ -123,6 +123,7 @@ def graph_from_json(document: object) -> Graph:
     return Graph.from_edges(nodes, ends, weights, directed=directed, quantities=quantities)
 
 
+@takes(graph=GRAPH)
 def graph_to_json(graph: Graph) -> dict[str, object]:
     """Give a graph as plain JSON values that `graph_from_json` reads back.
 

@@ -17,7 +17,7 @@ from ripstop.risk.graph import GRAPH, Graph
 from ripstop.risk.inputs import as_number
 from ripstop.risk.intervals import share_confidence
 from ripstop.risk.jobs import JOB, Job
-from ripstop.risk.kinds import Kind, takes
+from ripstop.risk.kinds import WHOLE, Kind, takes
 from ripstop.risk.models import Run
 from ripstop.risk.report import REPORT, RiskReport
 from ripstop.risk.settings import check_seed, check_share, check_theta, check_trials
@@ -97,6 +97,7 @@ class FleetReport:
         """All agents' lines, the riskiest first."""
         return self.ranking()
 
+    @takes(top=WHOLE)
     def ranking(self, top: int | None = None) -> tuple[AgentRisk, ...]:
         """Give the lines of the riskiest; ties in the graph's order."""
         return tuple(self._line(i) for i in np.argsort(-self.figures[0], kind="stable")[:top].tolist())

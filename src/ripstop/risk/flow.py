@@ -35,6 +35,7 @@ Ints = NDArray[np.int32]
 
 BASE_MVA = 100.0  # what reactances are on, where a phase shifter needs to know
 MOST_MW = 1e15  # of a whole grid; beyond it somebody mistook a unit, and sums lose their digits
+WIDTHS = {"bus": 5, "gen": 8, "branch": 11}  # columns of a MATPOWER case that are read
 BRIDGE = 1e-8  # size of 1 - PTDF below which an outage splits the grid
 
 
@@ -122,20 +123,17 @@ class FlowGrid:
             RiskInputError: C0741.
         """
         try:
-            bus, gen, branch = (
-                np.asarray(case[key]).real.astype(np.float64) for key in ("bus", "gen", "branch")
-            )
+            bus, gen, branch = (_matrix(case, key, width) for key, width in WIDTHS.items())
             place = {int(number): i for i, number in enumerate(bus[:, 0])}
             on = branch[:, 10] > 0
-            ends = np.array([(place[int(f)], place[int(t)]) for f, t in branch[on][:, :2]], np.int32)
+            ends = np.array([_placed(place, side, "branch") for side in branch[on][:, :2].T], np.int32).T
             tap = np.where(branch[on][:, 8] == 0.0, 1.0, branch[on][:, 8])
-            generation = np.zeros(len(bus))
-            for row in gen[gen[:, 7] > 0]:
-                generation[place[int(row[0])]] += row[1]
+            generation, running = np.zeros(len(bus)), gen[gen[:, 7] > 0]
+            np.add.at(generation, _placed(place, running[:, 0], "gen"), running[:, 1])
             rate, reactance = branch[on][:, 5], branch[on][:, 3] * tap
             base = float(np.asarray(case.get("baseMVA", BASE_MVA)).item())
             pushed = pushed_by(branch[on][:, 9], reactance, base)
-        except (KeyError, IndexError, TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError, AttributeError) as error:
             raise RiskInputError(
                 f"not a MATPOWER case: {str(error).lower()}",
                 code="C0741",
@@ -340,6 +338,24 @@ def _order(n: int, source: Ints, target: Ints) -> NDArray[np.int64]:
     matrix = (eye_array(n) * (4.0 * len(source) + 1.0) - joined - joined.T).tocsc()
     factors = splu(matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
     return np.asarray(factors.perm_c, np.int64)
+
+
+def _matrix(case: Mapping[str, ArrayLike], key: str, width: int) -> Floats:
+    if key not in case:
+        raise RiskInputError(f"not a MATPOWER case: it has no matrix `{key}`", code="C0741")
+    matrix = np.asarray(case[key]).real.astype(np.float64)
+    if matrix.ndim != 2 or matrix.shape[1] < width:
+        raise RiskInputError(
+            f"`{key}` has shape {matrix.shape}, expected {width} columns or more", code="C0741"
+        )
+    return matrix
+
+
+def _placed(place: Mapping[int, int], numbers: Floats, key: str) -> list[int]:
+    for number in numbers:
+        if int(number) not in place:
+            raise RiskInputError(f"`{key}` names bus {number:g}, which `bus` does not", code="C0741")
+    return [place[int(number)] for number in numbers]
 
 
 def _numbers(name: str, values: ArrayLike, *, finite: bool = True) -> Floats:

@@ -17,7 +17,6 @@ import re
 from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
-from xml.etree import ElementTree
 
 import numpy as np
 
@@ -27,6 +26,8 @@ from ripstop.risk.graph import WEIGHT, Graph
 from ripstop.risk.inputs import no_probability
 
 if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
     import networkx as nx
 
 ENDS = ("source", "target")
@@ -119,14 +120,17 @@ def parse_graphml(text: str, name: str = "") -> Graph:
         RiskInputError: C0701 for text that is no GraphML, C0702 to C0706 for what is in it.
     """
     try:
-        import networkx as nx
+        from networkx.readwrite.graphml import GraphMLReader
     except ModuleNotFoundError as error:
         raise missing_extra(error.name or "networkx", "graphs") from error
+    reader = GraphMLReader()
     try:
-        source = nx.parse_graphml(text)
+        source = next(reader(string=text.replace("<graphml>", f'<graphml xmlns="{reader.NS_GRAPHML}">')))
+    except StopIteration:
+        raise _refused(name, 1, "not GraphML: it holds no graph") from None
     except Exception as error:  # noqa: BLE001 - what networkx raises on bad files has no common class
         raise _refused(name, 1, f"not GraphML: {str(error).lower() or 'cannot be read'}") from None
-    _refuse_undeclared(text, name)
+    _refuse_undeclared(reader.xml, name)
     try:
         return Graph.from_networkx(_renamed(source), weight=_channels(source))
     except RiskInputError as error:
@@ -184,9 +188,8 @@ def _channels(source: nx.Graph) -> list[str]:
     return others
 
 
-def _refuse_undeclared(text: str, name: str) -> None:
+def _refuse_undeclared(root: Element, name: str) -> None:
     """Refuse an edge to a node that the file does not declare: networkx adds it in silence."""
-    root = ElementTree.fromstring(text)  # noqa: S314 - networkx has parsed it already
     declared = {node.get("id") for node in root.iterfind(".//{*}node")}
     for edge in root.iterfind(".//{*}edge"):
         for end in ENDS:

@@ -18,9 +18,10 @@ from ripstop.risk.inputs import (
     checked_quantities,
     checked_weights,
     frozen,
+    is_name,
     is_row,
 )
-from ripstop.risk.kinds import Kind
+from ripstop.risk.kinds import BY_NAME, PAIRS, TRUTH, Kind, takes
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -63,6 +64,7 @@ class Graph:
     dropped: int = 0
 
     @classmethod
+    @takes(directed=TRUTH)
     def from_edges(
         cls,
         nodes: Iterable[Hashable],
@@ -97,7 +99,7 @@ class Graph:
                     hint="weights go apart: from_edges(nodes, [(a, b)], [0.5])",
                 )
             for side in (0, 1):
-                place = position.get(pair[side]) if isinstance(pair[side], Hashable) else None
+                place = position.get(pair[side]) if is_name(pair[side]) else None
                 if place is None:
                     raise RiskInputError(
                         f"edge `{pair[0]}` to `{pair[1]}` ends at `{pair[side]}`, expected one of the nodes",
@@ -108,6 +110,7 @@ class Graph:
         return cls.from_arrays(names, ends, weight, directed=directed, quantities=quantities)
 
     @classmethod
+    @takes(directed=TRUTH)
     def from_arrays(
         cls,
         nodes: Iterable[Hashable],
@@ -188,9 +191,9 @@ class Graph:
         """
         if not all(hasattr(graph, name) for name in ("nodes", "edges", "is_directed")):
             raise RiskInputError(f"`{graph}` is no graph of networkx", code="C0701")
-        if not isinstance(weight, str | Sequence):
+        names = (weight,) if isinstance(weight, str) else weight
+        if not isinstance(names, Sequence) or not names or not all(map(is_name, names)):
             raise RiskInputError(f"`weight` is `{weight}`, expected names of attributes", code="C0704")
-        names = (weight,) if isinstance(weight, str) else tuple(weight)
         try:
             nodes, edges = dict(graph.nodes(data=True)), list(graph.edges(data=True))
         except RuntimeError:
@@ -269,7 +272,7 @@ class Graph:
         Raises:
             RiskInputError: C0702, if there is no such node.
         """
-        place = self.position.get(node) if isinstance(node, Hashable) else None
+        place = self.position.get(node) if is_name(node) else None
         if place is None:
             raise RiskInputError(f"there is no node `{node}` in the graph", code="C0702")
         return place
@@ -319,6 +322,7 @@ class Graph:
         """
         return self.with_channels({WEIGHT: weight})
 
+    @takes(channels=BY_NAME)
     def with_channels(self, channels: Mapping[str, ArrayLike]) -> Graph:
         """Give the same edges with other channels; common random numbers stay in step.
 
@@ -343,6 +347,7 @@ class Graph:
         Raises:
             RiskInputError: C0702, or C0706 where there is no such load.
         """
+        BY_NAME.check("moved", moved)
         if not moved:
             return self
         if "load" not in self.quantities:
@@ -359,7 +364,7 @@ class Graph:
         Raises:
             RiskInputError: C0702, for a node that is there already.
         """
-        more = tuple(nodes)
+        more = checked_names(nodes)
         names = checked_names((*self.nodes, *more))
         grown = {
             name: frozen(np.append(q, np.full(len(more), 1.0 if name == "consequence" else 0.0)))
@@ -374,7 +379,7 @@ class Graph:
             RiskInputError: C0702, for a node that is not there.
         """
         stays = np.ones(len(self.nodes), np.bool_)
-        stays[[self.index(node) for node in nodes]] = False
+        stays[[self.index(node) for node in checked_names(nodes)]] = False
         place = np.cumsum(stays) - 1
         kept = stays[self.source] & stays[self.target]
         return replace(
@@ -386,6 +391,7 @@ class Graph:
             quantities={name: frozen(q[stays]) for name, q in self.quantities.items()},
         )
 
+    @takes(edges=PAIRS)
     def with_edges(
         self, edges: Sequence[tuple[Hashable, Hashable]], weight: ArrayLike | Mapping[str, ArrayLike]
     ) -> Graph:

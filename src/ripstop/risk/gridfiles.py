@@ -33,6 +33,7 @@ LARGEST = 1 << 28  # bytes
 BUS = ("id", "demand_mw", "generation_mw")
 LINE = ("from", "to", "reactance", "limit_mw", "shift_deg", "id")
 BASE = re.compile(r"mpc\.baseMVA\s*=\s*([^;\s]+)")
+CHANGED = re.compile(r"mpc\.(bus|gen|branch)\s*\([^=]*\)\s*=[^=]")
 MATRIX = re.compile(r"mpc\.(bus|gen|branch)\s*=\s*\[(.*?)\]", re.DOTALL)
 
 Row = Mapping[str, Any]
@@ -183,6 +184,13 @@ def _case(text: str) -> dict[str, Any]:
     base = BASE.search(plain)
     if base:
         case["baseMVA"] = base.group(1)
+    changed = CHANGED.search(plain)
+    if changed:
+        raise RiskInputError(
+            f"the case computes on `mpc.{changed[1]}` further down, and only MATLAB can",
+            code="C0701",
+            hint="write what `loadcase` gives with `savecase`",
+        )
     for name, body in MATRIX.findall(plain):
         rows = [row.replace(",", " ").split() for row in re.split(r"[;\n]", body) if row.strip()]
         try:

@@ -38,6 +38,7 @@ SINGULAR = 1e-7  # smallest singular value of the Jacobian with columns of lengt
 FAR = 1e9  # rad, rad / s; a prediction error is no larger
 FEWEST = 5  # samples for each unknown of a bus
 FASTEST = 20.0  # per step; beyond it nothing is left to see, and squares must stay finite
+BELIEVED = 0.25  # correlation of errors up to which intervals hold; at .4 they miss, the damping threefold
 LARGEST = 50.0  # bounds an exponent, so that a step of the search cannot overflow
 
 
@@ -87,6 +88,11 @@ class Identified:
     _fit: _Fit
     explained: float = math.nan
     swings: Swings | None = None
+
+    @property
+    def is_believable(self) -> bool:
+        """Whether what the model itself says of damping can be believed."""
+        return self.swings is None and abs(self.correlation) <= BELIEVED
 
     def draw(self, count: int, *, rng: np.random.Generator) -> list[SwingModel | None]:
         """Draw models from the estimate's distribution; None where a draw has no operating point."""
@@ -253,6 +259,9 @@ def identify(
     if not 0.0 <= as_number(held_out) <= 0.5:
         raise RiskInputError(f"`held_out` is {held_out}, expected a share in [0, 0.5]", code="C0715")
     problem = _problem(telemetry, ends, machines)
+    if reserve is not None:  # refused before the fit
+        n, _, lines = problem.sizes
+        swing_model(problem.ends, np.ones(lines), np.ones(n), np.ones(n), np.zeros(n), reserve)
     explained, start = math.nan, None
     if held_out:
         samples = len(problem.power)
@@ -266,7 +275,6 @@ def identify(
             "the model as fitted has no operating point", code="C0744", hint="give angles, or fewer lines"
         )
     if reserve is not None:
-        swing_model(problem.ends, model.stiffness, model.inertia, model.damping, model.power, reserve)
         model = replace(model, reserve=as_numbers(reserve))
     spread = float(stdtrit(fit.errors.size - len(fit.estimate), (1.0 + confidence) / 2.0))
     half = spread * np.sqrt((fit.root**2).sum(axis=1))
@@ -278,7 +286,7 @@ def identify(
     # Under whiteness a correlation deviates by 1 / sqrt(samples) (Bartlett).
     is_doubtful = abs(correlation) > 4.0 / np.sqrt(len(fit.errors))
     swings = _swings(problem, model) if is_doubtful else None
-    notes = _notes(problem, fit, half, f"{correlation:.2f}" if is_doubtful else "", swings)
+    notes = _notes(problem, fit, half, correlation if is_doubtful else 0.0, swings)
     k = problem.read(fit.estimate)[2]
     return Identified(model, k, low, high, confidence, correlation, notes, fit, explained, swings)
 
@@ -378,7 +386,7 @@ def _correlation(errors: Floats) -> float:
 
 
 def _notes(
-    problem: _Problem, fit: _Fit, half: Floats, correlation: str, swings: Swings | None
+    problem: _Problem, fit: _Fit, half: Floats, correlation: float, swings: Swings | None
 ) -> tuple[str, ...]:
     """Say what errors that correlate mean, and which intervals are wide."""
     notes = []
@@ -386,10 +394,14 @@ def _notes(
         rest = "its intervals are too narrow"
         if swings is not None:
             rest += "; the swings and their damping are measured without it"
+        elif abs(correlation) > BELIEVED:
+            rest += "; the damping is not known: the record is too short or too noisy to measure it"
         notes.append(
-            f"successive errors of the model correlate by {correlation}: the meters are noisy, or loads that "
-            f"nobody measures change, and {rest}"
+            f"successive errors of the model correlate by {correlation:.2f}: the meters are noisy, or loads "
+            f"that nobody measures change, and {rest}"
         )
+    if swings is not None:
+        notes += swings.notes
     _, m, lines = problem.sizes
     named = problem.names()
     n = len(problem.machine)

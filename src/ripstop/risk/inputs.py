@@ -33,7 +33,7 @@ def checked_names(nodes: Iterable[Hashable]) -> tuple[Hashable, ...]:
     names = tuple(nodes)
     seen: set[Hashable] = set()
     for name in names:
-        if not isinstance(name, Hashable):
+        if not is_name(name):
             raise RiskInputError(f"node `{name}` cannot be a name, expected text or a number", code="C0702")
         if name in seen:
             raise RiskInputError(f"node `{name}` stands twice", code="C0702", hint="give each node once")
@@ -59,6 +59,27 @@ def is_row(value: object) -> bool:
     except TypeError:
         return False
     return True
+
+
+def is_name(value: object) -> bool:
+    """Tell whether a value can be a name: NumPy's records say that they can, and cannot."""
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
+
+
+def checked_row(noun: str, values: Iterable[Hashable], code: str = "C0716") -> tuple[Hashable, ...]:
+    """Give names one after the other; two may be alike.
+
+    Raises:
+        RiskInputError: with `code`.
+    """
+    row = tuple(values) if is_row(values) else None
+    if row is None or not all(map(is_name, row)):
+        raise RiskInputError(f"`{noun}` are `{str(values)[:60]}`, expected names", code=code)
+    return row
 
 
 def as_array(values: ArrayLike) -> NDArray[Any]:

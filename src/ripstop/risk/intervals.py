@@ -8,6 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import betaincinv, betaln, rel_entr, xlog1py, xlogy
 
+from ripstop.risk.errors import RiskInputError
+from ripstop.risk.inputs import as_numbers
+from ripstop.risk.settings import check_share
+
 Floats = NDArray[np.float64]
 
 
@@ -24,18 +28,34 @@ def clopper_pearson(hits: ArrayLike, trials: ArrayLike, confidence: float = 0.95
 
     Conservative: it covers with at least `confidence`, whatever the proportion. No trials: 0 to 1.
 
+    Raises:
+        RiskInputError: C0715, for counts or a confidence that are none.
+
     References:
         Clopper, Pearson (1934), The use of confidence or fiducial limits, Biometrika 26.
     """
-    k = np.asarray(hits, dtype=np.float64)
-    n = np.asarray(trials, dtype=np.float64)
-    tail = (1.0 - confidence) / 2.0
+    k, n = _counts(hits, trials)
+    tail = (1.0 - check_share("confidence", confidence, "C0715", ends=False)) / 2.0
     if n.ndim:
         return _limits(k, n, tail)
     # Many nodes share a count: invert each distinct one once.
     distinct, place = np.unique(k, return_inverse=True)
     low, high = _limits(distinct, n, tail)
     return low[place].reshape(k.shape), high[place].reshape(k.shape)
+
+
+def _counts(hits: ArrayLike, trials: ArrayLike) -> tuple[Floats, Floats]:
+    """Give hits and trials as numbers, if each can be so many of those."""
+    k, n = as_numbers(hits), as_numbers(trials)
+    try:
+        np.broadcast_shapes(k.shape, n.shape)
+    except ValueError:
+        raise RiskInputError(
+            f"hits have shape {k.shape} and trials {n.shape}, expected as many of each", code="C0715"
+        ) from None
+    if not ((k >= 0.0) & (k <= n) & np.isfinite(n)).all():
+        raise RiskInputError("expected finite counts, 0 or more, and no more hits than trials", code="C0715")
+    return k, n
 
 
 def _limits(hits: Floats, trials: Floats, tail: float) -> tuple[Floats, Floats]:
@@ -94,9 +114,13 @@ def decide(
     """Tell where each probability lies against `threshold`: 1 above, -1 below, 0 not decided yet.
 
     Anytime-valid: looked at after every trial, it is ever wrong with probability at most 1 - confidence.
+
+    Raises:
+        RiskInputError: C0715, for counts, a threshold or a confidence that are none.
     """
-    k = np.asarray(hits, dtype=np.float64)
-    n = np.asarray(trials, dtype=np.float64)
+    k, n = _counts(hits, trials)
+    threshold = check_share("threshold", threshold, "C0715")
+    confidence = check_share("confidence", confidence, "C0715", ends=False)
     settled = log_evidence(k, n, threshold) > -np.log1p(-confidence)
     return np.where(settled, np.where(k > threshold * n, 1, -1), 0).astype(np.int8)
 
@@ -115,10 +139,12 @@ def confidence_sequence(
     `hits` may be the sum of anything in 0..1: by convexity the mixture is a supermartingale for it, too.
 
     Found by bisection to 2**-40; wider than Clopper and Pearson's, which holds at one size fixed beforehand.
+
+    Raises:
+        RiskInputError: C0715, for counts or a confidence that are none.
     """
-    k = np.asarray(hits, dtype=np.float64)
-    n = np.asarray(trials, dtype=np.float64)
-    limit = -np.log1p(-confidence)
+    k, n = _counts(hits, trials)
+    limit = -np.log1p(-check_share("confidence", confidence, "C0715", ends=False))
     mean = np.divide(k, n, out=np.full(np.broadcast(k, n).shape, 0.5), where=n > 0)
     ends = []
     for edge in (0.0, 1.0):

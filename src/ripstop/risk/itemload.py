@@ -9,6 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ripstop.risk.errors import RiskInputError
+from ripstop.risk.inputs import as_array, checked_names, is_name
+from ripstop.risk.kinds import Kind
+from ripstop.risk.settings import check_whole
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
@@ -56,13 +59,12 @@ class ItemLoad:
     cycles: int = 0
 
     def __post_init__(self) -> None:
-        names = tuple(self.nodes)
+        names = checked_names(self.nodes)
         object.__setattr__(self, "nodes", names)
-        n, m = len(names), np.size(self.item_owner)
-        if len(set(names)) != n:
-            raise RiskInputError("a node stands twice, expected each once", code="C0702")
+        n, m = len(names), as_array(self.item_owner).size
         self._set("item_owner", np.int32, (m,), low=0, high=n - 1)
-        choices = np.shape(self.targets)[1] if np.ndim(self.targets) == 2 else 0
+        table = as_array(self.targets)
+        choices = table.shape[1] if table.ndim == 2 else 0
         self._set("targets", np.int32, (m, choices), low=-1, high=n - 1)
         self._set("cost", np.float64, (m, choices), low=0.0)
         self._set("own_cost", np.float64, (m,), low=0.0)
@@ -72,11 +74,8 @@ class ItemLoad:
         self._set("consequence", np.float64, (n,), low=0.0)
         self._set("slots", np.int32, (n,), low=0)
         self._set("eligible", np.bool_, (n,))
-        if self.per_cycle < 1 or self.cycles < 0:
-            raise RiskInputError(
-                f"`per_cycle` {self.per_cycle} and `cycles` {self.cycles}, expected at least 1 and 0",
-                code="C0721",
-            )
+        check_whole("per_cycle", self.per_cycle, "C0721", least=1, below=1 << 31)
+        check_whole("cycles", self.cycles, "C0721", least=0, below=1 << 31)
 
     def _set(
         self,
@@ -97,13 +96,16 @@ class ItemLoad:
         Raises:
             RiskInputError: C0702, if there is no such node.
         """
-        place = self._position().get(node)
+        place = self._position().get(node) if is_name(node) else None
         if place is None:
             raise RiskInputError(f"there is no node `{node}` in the load state", code="C0702")
         return place
 
     def _position(self) -> dict[Hashable, int]:
         return {name: i for i, name in enumerate(self.nodes)}
+
+
+LOAD = Kind("a load state", ItemLoad)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -122,6 +124,9 @@ class LoadMitigation:
     paused: Flags | None = field(default=None)
     checked: Flags | bool = False
     isolated: Flags | None = None
+
+
+MITIGATION = Kind("a measure on a load state", LoadMitigation)
 
 
 def checked_array(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
@@ -20,15 +20,15 @@ from numpy.typing import NDArray
 
 from ripstop.core.errors import WireError
 from ripstop.risk.errors import RiskInputError
-from ripstop.risk.flow import FlowGrid
-from ripstop.risk.flowrun import BUSES, FLOW, LINES, FlowRun
-from ripstop.risk.graph import Graph
+from ripstop.risk.flow import GRID, FlowGrid
+from ripstop.risk.flowrun import BUSES, DEMAND_SPREAD, FLOW, LINES, FlowRun
+from ripstop.risk.graph import GRAPH, Graph
 from ripstop.risk.kinds import Kind
 from ripstop.risk.models import MODELS, Run
-from ripstop.risk.settings import Settings, check_seed, check_spread, check_theta, check_whole
+from ripstop.risk.settings import SETTINGS, Settings, check_seed, check_spread, check_theta, check_whole
 
 LANES = 64  # worlds of a block; only the last range of all may break one
-SETTINGS = ("expected", "tolerance", "spread")  # those that what is counted depends on
+KEPT = ("expected", "tolerance", "spread")  # those that what is counted depends on
 LENGTH = 4  # bytes that say how long the head is
 TYPES = ("<i4", "<i8", "<f8")
 COLUMNS = ("source", "target", "susceptance", "demand", "generation", "capacity", "pushed")
@@ -105,13 +105,11 @@ class Job(Question):
     settings: Settings = field(default_factory=Settings)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.graph, Graph):
-            raise RiskInputError(
-                "the graph is no risk graph", code="C0701", hint="build one by Graph.from_networkx(graph)"
-            )
+        GRAPH.check("graph", self.graph)
         check_theta(self.theta)
         check_seed(self.seed)
-        if self.model not in tuple(MODELS):
+        SETTINGS.check("settings", self.settings)
+        if not isinstance(self.model, str) or self.model not in MODELS:
             raise RiskInputError(
                 f"model is `{self.model}`, expected one of {', '.join(f'`{name}`' for name in MODELS)}",
                 code="C0714",
@@ -130,7 +128,7 @@ class Job(Question):
     @cached_property
     def content(self) -> bytes:
         """The job as bytes; names of nodes stay at home."""
-        how = {name: getattr(self.settings, name) for name in SETTINGS}
+        how = {name: getattr(self.settings, name) for name in KEPT}
         asked = {"theta": self.theta, "seed": self.seed, "model": self.model, "settings": how}
         head = asked | {"directed": self.graph.directed, "nodes": self.size}
         columns = {f"q_{name}": np.asarray(q) for name, q in self.graph.quantities.items()}
@@ -152,16 +150,18 @@ class FlowJob(Question):
     grid: FlowGrid
     theta: float = 0.05
     seed: int = 0
-    demand_spread: float = 0.1
+    demand_spread: float = DEMAND_SPREAD
     settings: Settings = field(default_factory=Settings)
     of: str = LINES
 
     def __post_init__(self) -> None:
+        GRID.check("grid", self.grid)
+        SETTINGS.check("settings", self.settings)
         check_theta(self.theta)
         check_seed(self.seed)
-        if self.of not in tuple(GRIDS):
+        if not isinstance(self.of, str) or self.of not in GRIDS:
             raise RiskInputError(f"`of` is `{self.of}`, expected `{LINES}` or `{BUSES}`", code="C0715")
-        for name, spread in (("demand_spread", self.demand_spread), ("spread", self.settings.spread)):
+        for name, spread in (("demand_spread", self.demand_spread), ("spread", self.settings.spread or 0.0)):
             if check_spread(name, spread, "C0741") > WIDEST:
                 raise RiskInputError(f"`{name}` is {spread:g}, expected at most {WIDEST:g}", code="C0741")
 
@@ -171,21 +171,24 @@ class FlowJob(Question):
         return len(self.names)
 
     @property
+    def _spreads(self) -> tuple[float, float]:
+        return float(self.demand_spread), float(self.settings.spread or 0.0)
+
+    @property
     def names(self) -> tuple[Hashable, ...]:
         """What trips, one after the other."""
         return self.grid.buses if self.of == BUSES else self.grid.lines
 
     @cached_property
-    def run(self) -> Run:
+    def run(self) -> FlowRun:
         """The model laid out on the grid, with nothing counted: copied, never counted with."""
-        spreads = (self.demand_spread, self.settings.spread)
-        return FlowRun(self.grid, self.theta, self.seed, spreads, self.of)
+        return FlowRun(self.grid, self.theta, self.seed, self._spreads, self.of)
 
     @cached_property
     def content(self) -> bytes:
         """The job as bytes; names stay at home."""
         asked = {"theta": self.theta, "seed": self.seed, "model": GRIDS[self.of]}
-        head = asked | {"demand_spread": self.demand_spread, "spread": self.settings.spread}
+        head = asked | dict(zip(("demand_spread", "spread"), self._spreads, strict=True))
         return packed(head, {name: np.asarray(getattr(self.grid, name)) for name in COLUMNS})
 
 
@@ -246,6 +249,10 @@ def checked_range(worlds: Range) -> Range:
     Raises:
         RiskInputError: C0712.
     """
+    if not isinstance(worlds, Sequence) or len(worlds) != 2:
+        raise RiskInputError(
+            f"`worlds` is `{worlds}`, expected the first and the one behind the last", code="C0712"
+        )
     first = check_whole("first", worlds[0], "C0712", least=0, below=1 << 31)
     last = check_whole("last", worlds[1], "C0712", least=first + 1, below=(1 << 31) + 1)
     if first % LANES:

@@ -109,6 +109,7 @@ def learn(
         raise RiskInputError("there are no incidents to learn from", code="C0731")
     if not 0.0 < as_number(strength) < math.inf:
         raise RiskInputError(f"`strength` is {strength}, expected a finite number above 0", code="C0715")
+    strength = float(strength)
     _check_window(window)
     if graph is None:
         pairs = seen_pairs(incidents)
@@ -278,7 +279,8 @@ def assess_learned(
     """
     draws = check_whole("draws", draws, "C0715", least=2, below=1 << 16)
     each = max(64, -(-check_trials(trials) // draws))
-    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([check_seed(seed), PURPOSE])))
+    seed = check_seed(seed)
+    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, PURPOSE])))
     hits: Ints = np.zeros(len(learned.graph.nodes), np.int64)
     clouds = []
     for k in range(draws):

@@ -18,11 +18,20 @@ from numpy.typing import NDArray
 
 from ripstop.risk.errors import RiskInputError
 from ripstop.risk.intervals import clopper_pearson, confidence_sequence, decide, share_confidence, standings
-from ripstop.risk.itemload import Flags, Floats, ItemLoad, LoadMitigation, checked_array
+from ripstop.risk.itemload import (
+    LOAD,
+    MITIGATION,
+    Flags,
+    Floats,
+    ItemLoad,
+    LoadMitigation,
+    checked_array,
+)
 from ripstop.risk.kernels.items import ItemOutcome, ItemState, make_play, run_worlds
+from ripstop.risk.kinds import takes
 from ripstop.risk.percolation import least_mass_above, whole_masses
 from ripstop.risk.report import RiskReport
-from ripstop.risk.settings import Settings, check_seed, check_share, check_theta, check_trials
+from ripstop.risk.settings import SETTINGS, Settings, check_seed, check_share, check_theta, check_trials
 
 NOTHING = LoadMitigation()
 PURPOSE = 0x6C6F6164  # "load": keys the noise apart from other uses of the seed
@@ -88,6 +97,7 @@ class LoadReport:
         }
 
 
+@takes(load=LOAD, mitigation=MITIGATION)
 def simulate_load(
     load: ItemLoad,
     failing: Hashable | Sequence[Hashable],
@@ -137,6 +147,7 @@ def simulate_load(
     )
 
 
+@takes(load=LOAD, mitigation=MITIGATION, settings=SETTINGS)
 def assess_load(
     load: ItemLoad,
     *,

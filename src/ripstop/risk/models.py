@@ -20,6 +20,7 @@ from ripstop.risk.percolation import (
 from ripstop.risk.settings import Settings
 
 BLOCK = 64
+SPREAD = 0.1  # of a capacity, where settings say none
 
 
 class Run(Protocol):
@@ -101,9 +102,9 @@ class OverloadRun(_PlayedRun):
     """Overload: a failed node's load is shared out to its surviving neighbours by edge weight.
 
     A node that took load fails when it carries more than its capacity, which in each world is the declared
-    one times 1 + `spread` * a standard normal number. Load with no surviving neighbour is lost. Without a
-    `load` a node carries the sum of its edges' weights; without a `capacity` it can carry 1 + `tolerance`
-    times its load. Here a weight says how load is shared, not how likely a failure is.
+    one times 1 + `spread` (0.1) * a standard normal number. Load with no surviving neighbour is lost.
+    Without a `load` a node carries the sum of its edges' weights; without a `capacity` it can carry 1 +
+    `tolerance` times its load. Here a weight says how load is shared, not how likely a failure is.
 
     References:
         Motter, Lai (2002), Cascade-based attacks on complex networks, Phys. Rev. E 66: capacity in
@@ -114,7 +115,7 @@ class OverloadRun(_PlayedRun):
     def __init__(self, graph: Graph, theta: float, seed: int, settings: Settings) -> None:
         super().__init__(graph, theta)
         self._seed = seed
-        self._spread = settings.spread
+        self._spread = SPREAD if settings.spread is None else settings.spread
         out, _ = adjacencies(graph)
         n = len(graph.nodes)
         strength = np.bincount(graph.source, graph.weight, n) + np.bincount(graph.target, graph.weight, n)

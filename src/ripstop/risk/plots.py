@@ -168,7 +168,8 @@ def _draw_reliability(axes: Axes, calibration: Calibration) -> None:
     for b in calibration.bins:
         axes.plot([b.predicted] * 2, [b.observed_low, b.observed_high], color=_RISK, linewidth=1.5)
         axes.plot(b.predicted, b.observed, "o", color=_RISK)
-        axes.annotate(str(b.count), (b.predicted, b.observed), (5, 5), textcoords="offset points", fontsize=9)
+        beside = (5, 5) if b.observed < 0.95 else (5, -12)  # within the picture
+        axes.annotate(str(b.count), (b.predicted, b.observed), beside, textcoords="offset points", fontsize=9)
     axes.text(0.99, 0.95, "as foretold", color=_QUIET, fontsize=9, ha="right", va="top", rotation=45)
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="predicted probability", ylabel="observed frequency")
     title = f"Reliability: Brier {calibration.brier:.3f}, skill {calibration.skill:.2f}"

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from ripstop.risk.calibration import Calibration
 from ripstop.risk.errors import RiskInputError
+from ripstop.risk.inputs import is_name
 from ripstop.risk.intervals import Standing, bounded_mean, confidence_sequence
-from ripstop.risk.kinds import Kind
+from ripstop.risk.kinds import WHOLE, Kind, takes
 
 Floats = NDArray[np.float64]
 
@@ -105,7 +106,7 @@ class RiskReport:
         Raises:
             RiskInputError: C0702, if the report has no such node.
         """
-        place = self._position.get(node)
+        place = self._position.get(node) if is_name(node) else None
         if place is None:
             raise RiskInputError(f"there is no node `{node}` in the report", code="C0702")
         return place
@@ -121,6 +122,7 @@ class RiskReport:
             *(() if self.share_interval is None else (float(end[i]) for end in self.share_interval)),
         )
 
+    @takes(top=WHOLE)
     def ranking(self, top: int | None = None) -> tuple[NodeRisk, ...]:
         """Give the lines, the riskiest first; ties by expected share, then in the graph's order."""
         share = np.zeros(len(self.nodes)) if self.expected_share is None else self.expected_share

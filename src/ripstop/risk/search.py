@@ -24,12 +24,12 @@ import numpy as np
 from ripstop.risk.assessment import assess
 from ripstop.risk.errors import RiskInputError
 from ripstop.risk.graph import GRAPH, Graph
-from ripstop.risk.inputs import as_number
+from ripstop.risk.inputs import as_number, checked_row
 from ripstop.risk.jobs import JOB, Job
-from ripstop.risk.kinds import takes
+from ripstop.risk.kinds import FUNCTION, PAIRS, TRUTH, Kind, takes
 from ripstop.risk.report import RiskReport
 from ripstop.risk.settings import check_share, check_whole
-from ripstop.risk.whatif import GraphMitigation, with_room
+from ripstop.risk.whatif import MEASURES, GraphMitigation, with_room
 
 SHORTLIST = 64
 MOST_SETS = 1024  # that are tried one by one, fewer on a graph on which they would take long:
@@ -79,7 +79,7 @@ class Chosen:
     evaluations: int
 
 
-@takes(graph=GRAPH)
+@takes(graph=GRAPH, candidates=MEASURES, limits=Kind("limits", Limits), ask=FUNCTION)
 def cheapest(
     graph: Graph,
     candidates: Sequence[GraphMitigation],
@@ -130,7 +130,7 @@ class _Search:
     ) -> None:
         self._graph = graph
         self._ask = ask
-        names = graph.nodes if watched is None else watched
+        names = graph.nodes if watched is None else checked_row("watched", watched)
         self._watched = np.array([graph.index(node) for node in names], np.int64)
         self._known: dict[tuple[int, ...], RiskReport] = {}
         self.evaluations = 0
@@ -243,7 +243,7 @@ class Critical:
     saved: float
 
 
-@takes(graph=GRAPH)
+@takes(graph=GRAPH, links=TRUTH)
 def most_critical(
     graph: Graph, k: int, *, links: bool = False, theta: float = 0.5, trials: int = 512, seed: int = 0
 ) -> tuple[Critical, ...]:
@@ -255,7 +255,7 @@ def most_critical(
     return critical_for(Job(graph, theta, seed), k, links=links, trials=trials)
 
 
-@takes(job=JOB)
+@takes(job=JOB, links=TRUTH)
 def critical_for(job: Job, k: int, *, links: bool = False, trials: int = 512) -> tuple[Critical, ...]:
     """Name the `k` agents, or links, without which cascades would be smallest, on common worlds.
 
@@ -318,12 +318,24 @@ def _shortlist(graph: Graph, *, links: bool) -> tuple[Sequence[Hashable], Sequen
 
 
 def isolate_each(nodes: Sequence[Hashable], cost: float = 1.0) -> tuple[GraphMitigation, ...]:
-    """Give one mitigation for each node, that isolates it: candidates for a search."""
+    """Give one mitigation for each node, that isolates it: candidates for a search.
+
+    Raises:
+        RiskInputError: C0715 for the cost, C0716 for what are no names.
+    """
     one = GraphMitigation(cost=cost)
-    return tuple(replace(one, name=f"isolate {node}", isolated=frozenset({node})) for node in nodes)
+    return tuple(
+        replace(one, name=f"isolate {node}", isolated=frozenset({node}))
+        for node in checked_row("nodes", nodes)
+    )
 
 
+@takes(links=PAIRS)
 def cut_each(links: Sequence[tuple[Hashable, Hashable]], cost: float = 1.0) -> tuple[GraphMitigation, ...]:
-    """Give one mitigation for each link, that cuts it: candidates for a search."""
+    """Give one mitigation for each link, that cuts it: candidates for a search.
+
+    Raises:
+        RiskInputError: C0715 for the cost, C0716 for what are no pairs of names.
+    """
     one = GraphMitigation(cost=cost)
     return tuple(replace(one, name=f"cut {a} - {b}", cut=frozenset({(a, b)})) for a, b in links)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,14 @@ if TYPE_CHECKING:
 MOST_TRIALS = 1 << 31
 
 
+def _counts(value: object) -> bool:
+    # Texts, lists and arrays have a `count` of another meaning.
+    return not isinstance(value, type | Sequence | np.ndarray) and callable(getattr(value, "count", None))
+
+
+POOL = Kind("who counts worlds, as `Threads(4)` does", _counts)
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """How an assessment is carried out.
@@ -31,7 +40,8 @@ class Settings:
         workers: threads; the result does not depend on it.
         pool: who counts worlds, in place of threads; nor on this.
         tolerance: model `load`: spare capacity as a share of the load, where the graph gives no capacity.
-        spread: models `load` and `flow`: standard deviation of a capacity, as a share of it.
+        spread: models `load` and `flow`: standard deviation of a capacity, as a share of it; left out, it is
+            0.1 in `load`, and 0 in `flow`, whose limits are what protection is set to.
     """
 
     confidence: float = 0.95
@@ -41,7 +51,7 @@ class Settings:
     workers: int = 1
     pool: Pool | None = None
     tolerance: float = 0.2
-    spread: float = 0.1
+    spread: float | None = None
 
     def __post_init__(self) -> None:
         check_share("confidence", self.confidence, "C0715", ends=False)
@@ -53,8 +63,11 @@ class Settings:
                 given = getattr(self, name)
                 raise RiskInputError(f"`{name}` is `{given}`, expected true or false", code="C0715")
         check_whole("workers", self.workers, "C0715", least=1, below=MOST_TRIALS)
-        for name, value in (("tolerance", self.tolerance), ("spread", self.spread)):
-            check_spread(name, value, "C0715")
+        if self.pool is not None:
+            POOL.check("pool", self.pool)
+        check_spread("tolerance", self.tolerance, "C0715")
+        if self.spread is not None:
+            check_spread("spread", self.spread, "C0715")
 
 
 SETTINGS = Kind("settings", Settings)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ripstop.risk.errors import RiskInputError
 from ripstop.risk.graph import GRAPH, Graph
-from ripstop.risk.inputs import is_row
+from ripstop.risk.inputs import checked_row, is_row
 from ripstop.risk.kinds import Kind, takes
 from ripstop.risk.settings import check_share
 
@@ -72,8 +72,16 @@ def shocks_by(
         names: agents.
         groups: each one's group, in the same order.
         severity: of every shock.
+
+    Raises:
+        RiskInputError: C0715, C0716.
     """
+    agents, places = checked_row("names", names), checked_row("groups", groups)
+    if len(agents) != len(places):
+        raise RiskInputError(
+            f"{len(agents)} agents and {len(places)} groups, expected one each", code="C0715"
+        )
     members: dict[Hashable, list[Hashable]] = {}
-    for name, group in zip(names, groups, strict=True):
+    for name, group in zip(agents, places, strict=True):
         members.setdefault(group, []).append(name)
     return tuple(Shock(group, tuple(some), severity) for group, some in members.items() if len(some) > 1)

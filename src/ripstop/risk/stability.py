@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from ripstop.risk.errors import RiskInputError
 from ripstop.risk.identification import Identified
 from ripstop.risk.inputs import as_number, as_numbers
-from ripstop.risk.kinds import Kind, takes
+from ripstop.risk.kinds import TRUTH, Kind, takes
 from ripstop.risk.settings import check_seed, check_whole
 from ripstop.risk.swing import Complexes, Floats, SwingModel
 
@@ -39,9 +39,10 @@ class StabilityReport:
     """How far a network is from losing stability.
 
     Attributes:
-        is_stable: there is an operating point, and nothing grows there.
-        eigenvalues: 1/s, the one that decays least first; empty without an operating point.
-        damping: the least damping ratio of all swings, -1 without an operating point, 1 if nothing swings.
+        is_stable: there is an operating point, and it is known that nothing grows there.
+        eigenvalues: 1/s, the one that decays least first; empty without an operating point, or not known.
+        damping: the least damping ratio of all swings, -1 without an operating point, 1 if nothing swings,
+            NaN where it is not known: then its interval is -1 to 1.
         headroom: p.u., how much more load there can be.
         limit: what is met first: `reserve`, `angle` (no power flow), `damping`, or `none`.
         limits: the headroom to each of them, p.u.; infinite where it is not met.
@@ -124,7 +125,7 @@ class MarginTrigger:
                     code="C0715",
                 )
 
-    @takes(report=Kind("a report of the margin", StabilityReport))
+    @takes(report=Kind("a report of the margin", StabilityReport), was_active=TRUTH)
     def is_active(self, report: StabilityReport, *, was_active: bool) -> bool:
         """Tell whether the trigger holds, given whether it held before."""
         if not report.is_stable:
@@ -169,13 +170,15 @@ def margin(
     growth = _direction(given, direction)
     taken = _share(given, growth, share)
     eigenvalues, damping, limits = _figures(given, growth, taken)
+    confidence, notes = 1.0, _notes(given, eigenvalues)
     if swings is not None and eigenvalues is not None:
         eigenvalues, damping = swings.eigenvalues, swings.damping
         limits["damping"] = 0.0 if _grows(eigenvalues) else math.inf
+    elif isinstance(model, Identified) and not model.is_believable:
+        eigenvalues, damping = None, math.nan
     limit = min(limits, key=lambda name: limits[name])
     headroom = limits[limit]
     bounds = (damping, damping, headroom, headroom)
-    confidence, notes = 1.0, _notes(given, eigenvalues)
     if isinstance(model, Identified):
         confidence, notes = model.confidence, model.notes + notes
         bounds = _bounds(model, growth, taken, draws, seed)
@@ -314,8 +317,7 @@ def _bounds(
         if drawn is None:
             figures.append((-1.0, 0.0))
             continue
-        known = found.swings is None
-        model = drawn if known else replace(drawn, damping=np.maximum(drawn.damping, 0.0))
+        model = drawn if found.swings is None else replace(drawn, damping=np.maximum(drawn.damping, 0.0))
         _, damping, limits = _figures(model, growth, taken, ROUGHLY)
         figures.append((damping, min(limits.values())))
     tail = (1.0 - found.confidence) / 2.0
@@ -323,8 +325,11 @@ def _bounds(
     # Of two infinite neighbours NumPy's interpolation makes NaN: take an observed one.
     low = np.quantile(table, tail, axis=0, method="lower")
     high = np.quantile(table, 1.0 - tail, axis=0, method="higher")
-    least, most = (low[0], high[0]) if found.swings is None else found.swings.between(found.confidence)
-    return float(least), float(most), float(low[1]), float(high[1])
+    if found.swings is not None:
+        return *found.swings.between(found.confidence), float(low[1]), float(high[1])
+    if not found.is_believable:
+        return -1.0, 1.0, 0.0, float(high[1])
+    return float(low[0]), float(high[0]), float(low[1]), float(high[1])
 
 
 def _plain(value: float) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from os import PathLike
 from pathlib import Path
 
@@ -41,9 +42,16 @@ def read_text(path: str | Path, most: int, code: str, expected: str) -> str:
 
 def checked_path(path: str | Path, code: str) -> Path:
     """Give the path, if it is one; raises as `read_text` does."""
-    if not isinstance(path, str | PathLike) or (isinstance(path, str) and "\0" in path):
+    if not isinstance(path, str | PathLike) or not _can_be(str(path)):
         raise RiskInputError(f"`{path}` is no path of a file", code=code)
     return Path(path)
+
+
+def _can_be(path: str) -> bool:
+    try:
+        return b"\0" not in os.fsencode(path)
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return False
 
 
 def read_json(path: str | Path, most: int, code: str) -> object:

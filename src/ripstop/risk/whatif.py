@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from ripstop.risk.assessment import assess
 from ripstop.risk.errors import RiskInputError
 from ripstop.risk.graph import GRAPH, Graph
-from ripstop.risk.inputs import as_number, is_row
+from ripstop.risk.inputs import as_number, checked_row, is_row
 from ripstop.risk.intervals import clopper_pearson
-from ripstop.risk.itemload import ItemLoad, LoadMitigation
+from ripstop.risk.itemload import LOAD, MITIGATION, ItemLoad, LoadMitigation
 from ripstop.risk.kinds import Kind, takes
 from ripstop.risk.load import NOTHING, LoadReport, simulate_load
 from ripstop.risk.report import RiskReport
@@ -52,6 +52,7 @@ class LoadEffect:
     change: Change
 
 
+@takes(load=LOAD, mitigations=replace(MITIGATION, noun="measures on a load state", each=True))
 def compare_load(
     load: ItemLoad,
     failing: Hashable | Sequence[Hashable],
@@ -155,7 +156,7 @@ class GraphMitigation:
     def _shed(self, graph: Graph) -> dict[str, Floats]:
         around = np.ones(len(graph.source), np.bool_)
         if self.shed_around is not None:
-            near = _marked(graph, self.shed_around)
+            near = _marked(graph, checked_row("shed_around", self.shed_around))
             around = near[graph.source] | near[graph.target]
         for name in self.shed:
             if name not in graph.channels:
@@ -197,10 +198,10 @@ class GraphEffect:
     changes: tuple[Change, ...]
 
 
-@takes(
-    graph=GRAPH,
-    mitigations=Kind("measures", GraphMitigation, each=True),
-)
+MEASURES = Kind("measures", GraphMitigation, each=True)
+
+
+@takes(graph=GRAPH, mitigations=MEASURES)
 def compare_graph(
     graph: Graph,
     mitigations: Iterable[GraphMitigation],

@@ -45,6 +45,7 @@ from ripstop.risk.jobs import (
     parts_of,
     unpacked,
 )
+from ripstop.risk.kinds import FUNCTION
 from ripstop.risk.models import Run
 from ripstop.risk.settings import check_whole
 
@@ -89,7 +90,8 @@ class Worker:
     """
 
     def __init__(self, fetch: Callable[[str], bytes], jobs: int = 4) -> None:
-        self._job = lru_cache(jobs)(self._fetched)
+        FUNCTION.check("fetch", fetch)
+        self._job = lru_cache(check_whole("jobs", jobs, "C0715", least=1, below=1 << 16))(self._fetched)
         self._fetch = fetch
 
     def answer(self, unit: bytes) -> bytes:
@@ -221,6 +223,8 @@ class Queue:
         parts: int = 16,
         attempts: int = 3,
     ) -> None:
+        for name, function in (("keep", keep), ("submit", submit)):
+            FUNCTION.check(name, function)
         self._keep, self._submit = keep, submit
         self._parts = check_whole("parts", parts, "C0715", least=1, below=1 << 20)
         self._attempts = check_whole("attempts", attempts, "C0715", least=1, below=1 << 20)

@@ -16,8 +16,9 @@ def drain(seconds, start=80.0, slope=-0.05, deviation=0.2, seed=1):
     return [start + slope * t + deviation * gauss(rng) for t in range(seconds)]
 
 
-@pytest.mark.parametrize("known", [80, 150, 600])
-@pytest.mark.parametrize("fault_s", [5, 60, 300])
+@pytest.mark.parametrize(
+    ("fault_s", "known"), [(5, 80), (60, 80), (60, 150), (120, 150), (5, 600), (60, 600), (300, 600)]
+)
 def test_a_drained_battery_is_recognised_after_minutes_of_sensor_fault(fault_s, known):
     truth = drain(known + fault_s + 20)
     monitor, back = held(), known + fault_s
@@ -31,6 +32,27 @@ def test_a_battery_that_stopped_draining_during_the_fault_is_recognised_too():
     feed(monitor, drain(600))
     feed(monitor, [50.0 * 0.15] * 200, 600)
     assert not any(f.alarm for f in feed(monitor, [50.0] * 10, 800))
+
+
+@pytest.mark.parametrize("pause_us", [200, 20_000, 2_000_000])
+def test_a_pause_after_a_burst_does_not_carry_the_level_away(pause_us):
+    monitor = Monitor(hold_s=600.0)
+    for number, volts in enumerate([12.5, 12.4, 12.3, 11.0]):
+        monitor.observe(volts, number * 20)
+    found = monitor.observe(10.5, 60 + pause_us)
+    assert found.alarm
+    assert found.expected == pytest.approx(12.3, abs=0.1)
+
+
+@pytest.mark.parametrize("pause_s", [1, 10, 60])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_pause_of_a_signal_that_is_read_quickly_makes_no_alarm(pause_s, seed):
+    monitor = Monitor(hold_s=600.0)
+    readings = noise(10_000, level=20.0, seed=seed)
+    for number, value in enumerate(readings):
+        monitor.observe(value, number * 1000)
+    later_us = len(readings) * 1000 + pause_s * 1_000_000
+    assert not monitor.observe(20.0, later_us).alarm
 
 
 def test_without_a_hold_the_same_fault_becomes_the_usual():

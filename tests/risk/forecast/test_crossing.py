@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from ripstop.risk import RiskInputError
-from ripstop.risk.forecast import Forecaster, Limit, ahead_of, fit, reliability
+from ripstop.risk.forecast import Forecaster, Limit, ahead_of, fit, followed, reliability
 from ripstop.risk.forecast.crossing import first_step, passage
 
 
@@ -119,6 +119,27 @@ def test_limits_that_are_none_are_refused(value: float, side: str) -> None:
     with pytest.raises(RiskInputError) as caught:
         Limit(value, side)
     assert caught.value.code == "C0715"
+
+
+def test_bands_of_earlier_forecasts_are_those_that_were_told_then() -> None:
+    rng = np.random.default_rng(3)
+    calm = np.sin(np.arange(900) / 9) + rng.normal(0, 0.1, 900)
+    history = calm + np.where(np.arange(900) > 800, rng.normal(0, 1.0, 900), 0.0)  # wilder than calibration
+    model, limit = fit(history, window=20, horizon=10), Limit(0.8)
+    _, ahead = ahead_of(model, history, limit)
+    wide = (ahead.high - ahead.low)[:, -1]
+    past = model.standardised(history[-20:])
+    told = followed(model, history).radius()
+    now = model.answer(past, model.predict(past), limit, (0,), 0.9, told)
+    assert wide[-1] == pytest.approx((now.high - now.low)[0, -1])
+    fixed = model.forecast(history, limit)
+    assert wide[-1] > 1.5 * float((fixed.high - fixed.low)[0, -1])
+    assert wide[0] < wide[-1]
+    # A history that is too short to adapt along has those of calibration.
+    _, short = ahead_of(model, history[:35], limit)
+    first, second = short.high - short.low
+    assert len(short) == 2
+    assert first == pytest.approx(second)
 
 
 def test_earlier_forecasts_see_no_more_than_they_say_and_a_short_history_is_not_known() -> None:

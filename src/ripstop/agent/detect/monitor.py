@@ -58,6 +58,7 @@ from .state import MOST_FAR, MOST_LOOKS, Learned, pack_state, unpack_state
 # Chosen by the procedure that benchmarks/bench_monitor.py holds out by splits, from all series.
 _GAINS = (0.0081, 0.066, 0.011)  # of the level, of the fast mean and the unrest, of the slow mean
 _LAGS = 1.0 / _GAINS[0], 1.0 / _GAINS[1]  # steps by which the level and the fast mean lag behind a trend
+_FARTHEST = (_LAGS[0] - _LAGS[1]) / sqrt(_GAINS[1] / 2.0)  # steps: there the trend's error is one deviation
 _YOUNG = 123  # readings until the least of these exceeds 1/(n+1)
 _MATURE = 3800.0
 _VALUE_WEIGHT, _FAST_WEIGHT, _SLOW_WEIGHT = 40.0, 48.0, 72.0  # of news of the value and the two means
@@ -70,9 +71,8 @@ _RANGE_FLOOR = 0.05  # a range narrower than this share of |mean| counts as if i
 _PEAK_BASE, _PEAK_KEPT, _PEAK_GAIN = 6.0, 0.998, 0.5
 _PEAK_REGAINED = _PEAK_BASE * (1.0 - _PEAK_KEPT)
 _FORGET_EVERY, _FORGET = 1024, 0.01  # the ranges close by 1e-5 a reading
-_LOOK_EVERY, _STILL_WEIGHT = 16, 15.0
+_LOOK_EVERY, _USUAL_LOOKS, _STILL_WEIGHT = 16, 4, 15.0
 _NEAR_SHARE = 0.03  # of the deviation: the fast mean is there after some 50 equal readings
-_USUAL_LOOKS = 4
 
 _SMALL_SAMPLE = 8.0  # the deviation of n readings is inflated by 1 + 8/n (Student's wider quantiles)
 _STEP_GAIN, _LONGEST_PAUSE = 0.05, 64.0
@@ -241,13 +241,13 @@ class Monitor:
     def _carried_on(self, gap_us: int, level: float, step_us: float) -> tuple[float, float]:
         """Give the level had it gone on as it went while it was held, and by what the tolerance is wider.
 
-        Not beyond the declared range. The level lags behind a trend, at first by half of its readings, more
-        than the fast mean does: their distance is the trend, unless that is next to nothing.
+        Within the declared range, for no longer than the signal has been known. The level lags behind a trend
+        (at first by half its readings), the fast mean by less: their distance, if it is much, is the trend.
         """
         if not self._hold_us or not step_us or gap_us <= 2.0 * step_us:
             return level, 1.0
-        lag = min(_LAGS[0], self._moving[0] / 2.0) - _LAGS[1]
-        drift = (self._moving[5] - level) / lag * gap_us / step_us if lag >= _LAGS[1] else 0.0
+        lag, steps = min(_LAGS[0], self._moving[0] / 2.0) - _LAGS[1], min(gap_us / step_us, self._moving[0])
+        drift = (self._moving[5] - level) / lag * min(steps, _FARTHEST) if lag >= _LAGS[1] else 0.0
         return min(max(level + drift, self._low), self._high), 1.0 + gap_us / self._hold_us
 
     def _withheld(self, value: float, t_us: int, sigma: float, scale: float) -> Finding:

@@ -20,10 +20,12 @@ from ripstop.backends.edge.program import UNKNOWN_BIT, EdgePolicy, EdgeProgram, 
 from ripstop.core.canonical import Json
 from ripstop.core.decision import Evidence, Verdict
 from ripstop.policy import reference
+from ripstop.policy.budgets import Bucket, Budget
 from ripstop.policy.bundle import Bundle
 from ripstop.policy.evaluate import Absent
 from ripstop.policy.margin import margin
 from ripstop.policy.state import State
+from ripstop.policy.state_reading import Spent
 from ripstop.policy.temporal import key_of
 
 COLUMNS = Engine("columns")
@@ -85,6 +87,27 @@ class ColumnDecisions:
 
 def _bits(column: Rows) -> int:
     return sum(1 << index for index, value in enumerate(column.tolist()) if value)
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """In which rows a budget leaves no room, and in which that is not known."""
+
+    is_full: Rows
+    is_unknown: Rows
+
+    @classmethod
+    def of(cls, budget: Budget, columns: Mapping[str, Column], rows: int, *, has_state: bool) -> Room:
+        """Look at a budget that nothing has been spent of: deciding spends nothing."""
+        if not has_state:
+            return cls(np.zeros(rows, dtype=np.bool_), np.ones(rows, dtype=np.bool_))
+        cost = budget.cost if isinstance(budget, Bucket) else 0
+        named = _listed(columns[cost]) if isinstance(cost, str) and cost in columns else [None]
+        costs = [{} if isinstance(each, Absent) else {str(cost): each} for each in named]
+        found = [budget.has_room(Spent(), each, 0) for each in costs]
+        is_full = np.array([each is False for each in found])
+        is_unknown = np.array([each is None for each in found])
+        return cls(np.broadcast_to(is_full, rows), np.broadcast_to(is_unknown, rows))
 
 
 class ColumnsRunner:
@@ -157,16 +180,18 @@ class DecisionColumns:
         self._program = program
         self._policies = [_PolicyRun(program, policy) for policy in program.policies]
 
-    def __call__(self, columns: Sequence[Numbers], rows: int) -> ColumnDecisions:
-        """Decide over the columns of the inputs."""
+    def __call__(
+        self, columns: Sequence[Numbers], rows: int, rooms: Sequence[Sequence[Room]] = ()
+    ) -> ColumnDecisions:
+        """Decide over the columns of the inputs; `rooms` are what each policy's budgets leave."""
         program = self._program
         settled = Verdict.ALLOW if program.settled is None else program.settled
         verdicts: Verdicts = np.full(rows, int(settled), dtype=np.int8)
         bounds = {name: (np.full(rows, -np.inf), np.full(rows, np.inf)) for name, _ in program.bounded}
         made = []
         with np.errstate(all="ignore"):
-            for policy in self._policies:
-                found = policy(columns, rows)
+            for number, policy in enumerate(self._policies):
+                found = policy(columns, rows, rooms[number] if rooms else ())
                 made.append(found)
                 if not program.is_failsafe:
                     np.multiply(verdicts, found.permits.view(np.int8), out=verdicts)
@@ -192,7 +217,7 @@ class _PolicyRun:
         self._atoms = len(policy.policy.program.atoms)
         self._shared = sorted(set(range(self._atoms)) - policy.once)
 
-    def __call__(self, columns: Sequence[Numbers], rows: int) -> PolicyColumns:
+    def __call__(self, columns: Sequence[Numbers], rows: int, rooms: Sequence[Room]) -> PolicyColumns:
         policy = self._policy
         read, true = np.empty((2, self._atoms, rows), dtype=np.bool_)
         if self._shared:
@@ -203,6 +228,8 @@ class _PolicyRun:
         unknown = run.unknown
         if policy.permits_unknown and run.has_ended:
             permits = permits | unknown
+        if rooms:
+            permits, unknown = _spend(permits, unknown, rooms, permits_unknown=policy.permits_unknown)
         active, assumed = [], []
         for when in self._whens:
             run.begin()
@@ -210,6 +237,19 @@ class _PolicyRun:
             active.append(held | run.unknown if run.has_ended else held.copy())
             assumed.append(run.unknown)
         return PolicyColumns(policy, permits, unknown, tuple(active), tuple(assumed), read, true)
+
+
+def _spend(
+    permits: Rows, unknown: Rows, rooms: Sequence[Room], *, permits_unknown: bool
+) -> tuple[Rows, Rows]:
+    """Deny the rows in which a budget leaves no room; the first such one settles the matter."""
+    left = permits
+    for room in rooms:
+        unsure, full = left & room.is_unknown, left & room.is_full
+        unknown = unknown | unsure
+        permits = permits & ~full if permits_unknown else permits & ~(full | unsure)
+        left = left & ~(full | unsure)
+    return permits, unknown
 
 
 def _tighten(found: PolicyColumns, bounds: Mapping[str, tuple[Numbers, Numbers]]) -> None:
@@ -277,12 +317,15 @@ class ColumnsCompiled(EdgeCompiled):
         table = Table(columns, program.texts, rows, _seconds(t_us), ranged=True)
         numbers = table.all_numbers(program.inputs)
         states: dict[int, State] = {}
-        spends = any(each.budgets for each in program.policies)  # the reference knows what is left
-        apart = set(range(rows)) if spends else set(table.surprising)
+        apart = set(table.surprising)
         if is_trace:
             apart |= _held_rows(program, columns, rows)
             states = self._walk(action, columns, t_us, numbers, apart)
-        found = cast("ColumnsRunner", runner).decide(numbers, rows)
+        rooms = [
+            [Room.of(budget, columns, rows, has_state=is_trace) for budget in each.policy.budgets]
+            for each in program.policies
+        ]
+        found = cast("ColumnsRunner", runner).decide(numbers, rows, rooms)
         for row in sorted(apart):
             self._replace(found, action, row, (columns, _moment(t_us, row), states.get(row)))
         return found
@@ -336,6 +379,8 @@ class ColumnsCompiled(EdgeCompiled):
             for index, each in enumerate(program.inputs)
             if each.look is Look.RECALLED
         ]
+        if not recalled and not apart:
+            return {}
         state, states = self.start(), {}
         for row in range(count_rows(columns)):
             at_us = _moment(t_us, row)

@@ -210,7 +210,7 @@ def _translate(
         translator = Translator(vocabulary.signals, {}, uses, texts, True, None, inputs)
         if expr.op == "previous":
             translator.value(expr.args[0])  # what is kept of the signal is its value
-        rules[key] = [translator.rule(arg, None) for arg in _conditions(expr)]
+        rules[key] = [translator.root(arg, None) for arg in _conditions(expr)]
 
 
 def _conditions(expr: Expr) -> tuple[Expr, ...]:

@@ -163,6 +163,14 @@ def walk(node: Node) -> Iterator[Node]:
         pending.extend(reversed(children(each)))
 
 
+def depth_of(node: Node) -> int:
+    """Give how many nodes stand in one another."""
+    level, depth = [node], 0
+    while level:
+        level, depth = [part for each in level for part in children(each)], depth + 1
+    return depth
+
+
 def may_end(node: Node) -> bool:
     """Whether evaluating the node may end as UNKNOWN."""
     return any(isinstance(each, Guarded | GuardedNumber | Checked) for each in walk(node))

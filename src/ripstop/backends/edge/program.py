@@ -144,7 +144,7 @@ def verdict_program(
         signals = policy.vocabulary.signals
         with build.refusing(policy):
             translator = build.translator(policy, signals, {}, ranged=False)
-            translated.append((policy, translator.rule(policy.program.rule, None)))
+            translated.append((policy, translator.root(policy.program.rule, None)))
     refuse_wide(policies, engine, len(build.inputs) + 1)  # and the time
     guards = Guards(tuple(build.inputs))
     made = tuple(EdgePolicy(policy, guards.place(rule)[0], ()) for policy, rule in translated)
@@ -297,8 +297,8 @@ class _Build:
             raise Outside(f"it has more than {MOST_LIMITS} limits")
         numbers = {id(atom): number for number, atom in enumerate(policy.program.atoms)}
         translator = self.translator(policy, self.signals, self.parameters, ranged=True)
-        whens = tuple(translator.rule(when, numbers) for when in policy.program.whens)
-        return policy, translator.rule(policy.program.rule, numbers), whens
+        whens = tuple(translator.root(when, numbers) for when in policy.program.whens)
+        return policy, translator.root(policy.program.rule, numbers), whens
 
     def bounded(self, name: str) -> int:
         """Give the input that holds a limited parameter as the action gives it."""

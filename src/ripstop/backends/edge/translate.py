@@ -35,6 +35,7 @@ from ripstop.backends.edge.nodes import (
     Num,
     Select,
     Truth,
+    depth_of,
 )
 from ripstop.backends.edge.uses import HELD_BY_KIND, QUANTIFIERS, Outside, Uses, declared, through
 from ripstop.backends.edge.values import Value, joined
@@ -45,8 +46,8 @@ from ripstop.policy.ir import LOGIC, TEMPORAL, Expr, Step, rule_of
 from ripstop.policy.kinds import Kind
 from ripstop.policy.values import is_truthy
 
-_MOST_NODES = 50_000
-_MOST_ELEMENTS = 512
+_MOST_NODES, _MOST_ELEMENTS = 50_000, 512
+_MOST_DEPTH = 240  # a compiler of C may end at 256 brackets in one another, as clang does
 
 OUTSIDE: Mapping[str, str] = {
     "val": "translated as the read that it resolves to",
@@ -92,8 +93,8 @@ class Translator:
         """Give the number of an input, made now or before."""
         return Load(self.inputs.setdefault(wanted, len(self.inputs)))
 
-    def rule(self, expr: Expr, atoms: Mapping[int, int] | None) -> Bool:
-        """Translate an expression in boolean position.
+    def root(self, expr: Expr, atoms: Mapping[int, int] | None) -> Bool:
+        """Translate a whole condition.
 
         Args:
             expr: the expression.
@@ -102,6 +103,13 @@ class Translator:
         Raises:
             Outside: when it has no place in the edge profile.
         """
+        node = self.rule(expr, atoms)
+        if depth_of(node) > _MOST_DEPTH:
+            raise Outside(f"written out, a condition nests more than {_MOST_DEPTH} deep", expr)
+        return node
+
+    def rule(self, expr: Expr, atoms: Mapping[int, int] | None) -> Bool:
+        """Translate an expression in boolean position."""
         if expr.op == "const":
             return Truth(is_truthy(expr.value))
         if expr.op in LOGIC:

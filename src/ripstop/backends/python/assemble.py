@@ -3,7 +3,9 @@
 CPython 3.11 merges blocks of code that stand on one line, and where it takes an empty one away (the `pass` of
 an `else`, say) it can forget that a jump still leads there. That jump then leads to the function's first
 instruction: the function never ends. No statement of ours jumps there, so such a function is recognised for
-certain; it is compiled once more with each statement on a line of its own, which keeps the blocks apart.
+certain; it is compiled once more with each statement on a line of its own, which keeps the blocks apart. (On
+no line at all branches would lead past jumps, 4 to 8 % faster; but CPython 3.13 then fails to compile some
+loops, with an inconsistent stack, and 3.11 does not look for that.)
 """
 
 from __future__ import annotations

@@ -154,7 +154,7 @@ def read_trace(file: str | None) -> list[tuple[int, Mapping[str, Json]]]:
     """
     moments: list[tuple[int, Mapping[str, Json]]] = []
     try:
-        lines = [] if file is None else Path(file).read_text().splitlines()
+        lines = [] if file is None else Path(file).read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         reason = (error.strerror or "unreadable").lower() if isinstance(error, OSError) else "it is not UTF-8"
         raise ConfigurationError(f"`{file}` cannot be read, {reason}", code="C0006") from None

@@ -10,7 +10,7 @@ from ripstop.cli.arguments import add_command, add_json, existing
 from ripstop.cli.output import print_json
 from ripstop.cli.policy.arguments import add_situation, add_vocabulary, read_situation
 from ripstop.core.canonical import Json
-from ripstop.core.decision import Decision
+from ripstop.core.decision import Decision, Verdict
 from ripstop.policy import Policy, load
 from ripstop.policy.bundle import shown_range
 from ripstop.policy.text_printer import text_of
@@ -59,6 +59,8 @@ def run(args: argparse.Namespace) -> int:
             print_json(record)
         else:
             print(verdict.word)
+        if verdict is Verdict.UNKNOWN:
+            print("`ripstop policy explain` tells what is missing", file=sys.stderr)
         if policy.limits or policy.budgets:
             action = policy.guards[0] if policy.guards else "ACTION"
             print(f"this is the rule alone; --action {action} counts limits and budgets too", file=sys.stderr)

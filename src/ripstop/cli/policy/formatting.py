@@ -13,6 +13,7 @@ from ripstop.cli.output import print_json
 from ripstop.cli.policy.arguments import expanded
 from ripstop.core.canonical import Json
 from ripstop.core.errors import ConfigurationError
+from ripstop.core.files import write_whole
 from ripstop.policy.diagnostics import Findings
 from ripstop.policy.fmt import format_source
 from ripstop.policy.source import decode
@@ -60,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
         if after == before:
             continue
         if not is_dry:
-            path.write_text(after)
+            _write(path, after)
         if args.diff and not args.json:
             lines = difflib.unified_diff(
                 before.splitlines(keepends=True),
@@ -92,3 +93,17 @@ def _read(path: Path) -> str:
     text = decode(content, str(path), findings)
     findings.raise_errors()
     return text or ""
+
+
+def _write(path: Path, text: str) -> None:
+    """Replace a file as a whole: half a policy on a full disk would be none.
+
+    Raises:
+        ConfigurationError: C0008, it cannot be written.
+    """
+    try:
+        place = path.resolve()  # a link stays one
+        write_whole(place, text.encode(), place.stat().st_mode & 0o777)
+    except OSError as error:
+        reason = (error.strerror or "unwritable").lower()
+        raise ConfigurationError(f"`{path}` cannot be written, {reason}", code="C0008") from None

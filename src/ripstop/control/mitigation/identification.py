@@ -51,6 +51,10 @@ def find_margin(stretch: Stretch, rule: IdentifyRule, seed: int) -> Finding:
         if doubt and found.swings is None:
             return Finding(None, doubt, explained, found.correlation, samples)
         report = margin(found, draws=DRAWS, seed=seed)
+        if math.isnan(report.damping):
+            return Finding(
+                None, "the damping is not known: " + found.notes[0], explained, found.correlation, samples
+            )
         if doubt:
             report = _by_reserve(report, doubt)
     except RiskInputError as error:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ripstop.core.canonical import canonical_json
+from ripstop.core.errors import Place
 from ripstop.policy.bundle import make_bundle
 from ripstop.policy.diagnostics import Finding, PolicyRejectedError
 from ripstop.policy.document import Policy
@@ -18,15 +19,19 @@ def check_policies(paths: Sequence[Path]) -> tuple[str, ...]:
     """Give the policies' documents in canonical JSON, vocabularies resolved, safety first, then by id.
 
     Raises:
-        PolicyRejectedError: with every finding of every file.
-        PolicyError: E0312 for an id that stands twice, E0313 for vocabularies that do not fit together.
+        PolicyRejectedError: with every finding of every file, E0312 for an id that stands twice among them.
+        PolicyError: E0313 for vocabularies that do not fit together.
     """
     findings: list[Finding] = []
+    places: dict[str, Path] = {}
     policies: list[Policy] = []
     for path in paths:
         checked = check(path)
         if checked.policy is not None:
             policies.append(checked.policy)
+            first = places.setdefault(checked.policy.id, path)
+            if first != path:
+                findings.append(_twice(checked.policy.id, first, path))
         else:
             findings += [finding for finding in checked.findings if finding.code.startswith("E")]
     if findings:
@@ -34,3 +39,9 @@ def check_policies(paths: Sequence[Path]) -> tuple[str, ...]:
     make_bundle(policies)
     policies.sort(key=lambda policy: (_TIERS.index(policy.tier), policy.id))
     return tuple(canonical_json(policy.to_json()).decode() for policy in policies)
+
+
+def _twice(policy: str, first: Path, second: Path) -> Finding:
+    return Finding(
+        "E0312", f"`{first}` has the id `{policy}`, too", Place(str(second)), "ids are unique in a bundle"
+    )

@@ -71,6 +71,7 @@ class ReleaseShelf:
     """The releases that were issued, on disk: the counter only rises, also over a restart.
 
     `index.json` lists them, `<counter>.bundle` holds each one's signed bytes; the bundle is written first.
+    `overruled` names the commit that a rollback set aside, while that rollback is in force.
     """
 
     def __init__(self, folder: Path, earlier: Sequence[TrustedKey] = ()) -> None:
@@ -87,6 +88,7 @@ class ReleaseShelf:
         self.earlier = earlier
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._index = folder / "index.json"
+        self._overruled = folder / "overruled"
         self.releases: list[Release] = []
         if self._index.exists():
             try:
@@ -101,6 +103,21 @@ class ReleaseShelf:
     def last(self) -> Release | None:
         """Give the release in force."""
         return self.releases[-1] if self.releases else None
+
+    @property
+    def overruled(self) -> str:
+        """Give the commit that the release in force set aside; empty where it did none."""
+        try:
+            return self._overruled.read_text()
+        except FileNotFoundError:
+            return ""
+
+    def overrule(self, commit: str) -> None:
+        """Keep that a rollback sets this commit aside, durably; empty where none does any more."""
+        if commit:
+            write_whole(self._overruled, commit.encode())
+        else:
+            self._overruled.unlink(missing_ok=True)
 
     @property
     def next_counter(self) -> int:

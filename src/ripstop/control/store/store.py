@@ -30,6 +30,13 @@ class Refused:
     reasons: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Unchanged:
+    """A commit that holds and makes no release, for the policies are those in force."""
+
+    commit: str
+
+
 # Checks policy files and gives their documents in canonical JSON with the vocabularies resolved, safety
 # policies first; raises `RipstopError` with what does not hold.
 Checker = Callable[[Sequence[Path]], tuple[str, ...]]
@@ -50,8 +57,9 @@ class PolicyStore:
         self._stop_keys = stop_keys
         self._own = Keyring.of([TrustedKey(signer.public, signer.role)])
         self._keys = Keyring.of([TrustedKey(signer.public, signer.role), *shelf.earlier])
-        self._seen = shelf.last.commit if shelf.last else ""
-        self._refused: Refused | None = None
+        self._seen = shelf.overruled or (shelf.last.commit if shelf.last else "")
+        self._refused: Refused | None = None  # the commit seen last
+        self._unreadable: Refused | None = None  # HEAD, while it cannot be read: it was not seen yet
         self._renew_us = 0
 
     def current(self) -> Issued | None:
@@ -65,8 +73,8 @@ class PolicyStore:
     def _opened(self, sealed: bytes) -> Bundle:
         return open_bundle(partial(open_envelope, self._keys, self._fleet), sealed)
 
-    def poll(self, now_us: int) -> Issued | Refused | None:
-        """Look at HEAD; give a new release, a refusal, or None where nothing changed.
+    def poll(self, now_us: int) -> Issued | Refused | Unchanged | None:
+        """Look at HEAD; give a new release, a refusal, a commit without effect, or None where it is no news.
 
         A new release of the same content is made where the one in force names other stop keys or another key
         signed it, and before it expires: agents would fall into their safe mode with nothing wrong. A commit
@@ -83,22 +91,23 @@ class PolicyStore:
             self._renew_us = self._due(current) if current is not None else now_us
         head = self.repository.head()
         if head == self._seen:
-            return None
+            was_unreadable, self._unreadable = self._unreadable, None
+            return (self._refused or Unchanged(head)) if was_unreadable else None
         # within our own folder: vocabularies are looked for further up, too, and others may write into /tmp
         with tempfile.TemporaryDirectory(prefix="ripstop-commit-", dir=self.shelf.folder) as folder:
             try:
                 policies = self._checked(self.repository.read(head), Path(folder))
             except RipstopError as error:
-                # what is missing may come yet: such a commit is looked at again
-                self._seen = self._seen if isinstance(error, UnreadableError) else head
-                return self._refuse(
-                    Refused(head, tuple(r.replace(f"{folder}/", "") for r in _reasons(error)))
-                )
-        self._seen = head
+                refused = Refused(head, tuple(r.replace(f"{folder}/", "") for r in _reasons(error)))
+                return self._refuse(refused, is_readable=not isinstance(error, UnreadableError))
+        self._seen, self._refused, self._unreadable = head, None, None
         last = self.shelf.last
         if last is not None and bundle_digest(policies) == last.digest:
-            return None
-        return self._issue(policies, head, now_us)
+            self.shelf.overrule("")
+            return Unchanged(head)
+        issued = self._issue(policies, head, now_us)
+        self.shelf.overrule("")
+        return issued
 
     @staticmethod
     def _due(current: Issued) -> int:
@@ -120,18 +129,27 @@ class PolicyStore:
         snapshot.write(folder)
         return self._check([folder / name for name in snapshot.policies])
 
-    def _refuse(self, refused: Refused) -> Refused | None:
-        """Tell a refusal once, however often its commit is looked at."""
-        is_told, self._refused = refused == self._refused, refused
+    @property
+    def refused(self) -> Refused | None:
+        """The refusal of HEAD, for as long as it names that commit."""
+        return self._unreadable or self._refused
+
+    def _refuse(self, refused: Refused, *, is_readable: bool) -> Refused | None:
+        """Tell a refusal once, however often its commit is looked at: what is missing may come yet."""
+        if is_readable:
+            self._seen, self._refused, self._unreadable = refused.commit, refused, None
+            return refused
+        is_told, self._unreadable = refused == self._unreadable, refused
         return None if is_told else refused
 
     def rollback(self, counter: int, now_us: int) -> Issued:
-        """Make a new release of an older one's exact content.
+        """Make a new release of an older one's exact content; until HEAD moves it stays, over restarts too.
 
         Raises:
             ConfigurationError: C0236 where there is no such release.
         """
         older = self._opened(self.shelf.sealed(counter))
+        self.shelf.overrule(self._seen)
         return self._issue(older.policies, older.commit, now_us)
 
     def _issue(self, policies: Sequence[str], commit: str, now_us: int) -> Issued:

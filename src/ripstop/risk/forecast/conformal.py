@@ -11,8 +11,10 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from ripstop.risk.errors import RiskInputError
 from ripstop.risk.forecast.series import Floats
-from ripstop.risk.settings import check_share
+from ripstop.risk.inputs import as_numbers
+from ripstop.risk.settings import check_share, check_whole
 
 RECENT = 6.0
 """Promised misses among the scores that the adaptive radius goes by: enough for a quantile, and no older."""
@@ -58,6 +60,9 @@ class AdaptiveRadius:
     After T paths the share missed differs from 1 - confidence by at most (1 + gain) / (gain T), for each
     series, with no assumption at all.
 
+    Raises:
+        RiskInputError: C0715.
+
     References:
         Gibbs, Candès (2021), Adaptive conformal inference under distribution shift, NeurIPS, prop. 4.1.
     """
@@ -65,7 +70,14 @@ class AdaptiveRadius:
     def __init__(self, scores: Floats, count: int, *, confidence: float = 0.9, gain: float = 0.02) -> None:
         self._miss = 1.0 - check_share("confidence", confidence, "C0715", ends=False)
         self._gain = check_share("gain", gain, "C0715", ends=False)
-        kept = scores[:, -math.ceil(RECENT / self._miss) :]
+        count = check_whole("count", count, "C0715", least=0, below=1 << 31)
+        given = as_numbers(scores)
+        if given.ndim != 2 or len(given) not in (1, count) or not given.shape[1]:
+            raise RiskInputError(
+                f"`scores` have shape {given.shape}, expected a row for all or for each of {count} series",
+                code="C0715",
+            )
+        kept = given[:, -math.ceil(RECENT / self._miss) :]
         self._scores = np.broadcast_to(kept, (count, kept.shape[1])).copy()
         self._level: Floats = np.full(count, self._miss)
         self.paths: NDArray[np.int64] = np.zeros(count, np.int64)
@@ -80,7 +92,17 @@ class AdaptiveRadius:
 
         Returns:
             For each series, whether the band missed.
+
+        Raises:
+            RiskInputError: C0715, for what is not one number a series.
         """
+        scores, used = as_numbers(scores), as_numbers(used)
+        if scores.shape != self._level.shape or used.shape != self._level.shape or np.isnan(used).any():
+            raise RiskInputError(
+                f"scores have shape {scores.shape} and radii {used.shape}, expected a number for each of "
+                f"{len(self._level)} series",
+                code="C0715",
+            )
         known = np.isfinite(scores)
         missed = known & (scores > used)
         step = self._gain * (self._miss - missed)

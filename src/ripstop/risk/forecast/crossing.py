@@ -13,7 +13,7 @@ from ripstop.risk.errors import RiskInputError
 from ripstop.risk.forecast.series import Floats
 from ripstop.risk.inputs import as_number
 from ripstop.risk.kernels.crossing import count_first_crossings
-from ripstop.risk.kinds import Kind
+from ripstop.risk.kinds import WHOLE, Kind, takes
 
 SIDES = ("above", "below")
 
@@ -34,7 +34,7 @@ class Limit:
     def __post_init__(self) -> None:
         if not math.isfinite(as_number(self.value)):
             raise RiskInputError(f"`limit` is {self.value}, expected a finite number", code="C0715")
-        if self.side not in SIDES:
+        if not isinstance(self.side, str) or self.side not in SIDES:
             raise RiskInputError(f"`side` is `{self.side}`, expected `above` or `below`", code="C0715")
 
     def signed(self, values: Floats) -> Floats:
@@ -91,6 +91,7 @@ class CrossingReport:
         """For each series, whether anything can be said."""
         return np.isfinite(self.probability)
 
+    @takes(top=WHOLE)
     def ranking(self, top: int | None = None) -> tuple[int, ...]:
         """Give places of series, the likeliest and soonest to cross first; those not known come last."""
         order = np.lexsort((self.time_s, -self.probability))

@@ -24,8 +24,9 @@ import numpy as np
 
 from ripstop.core.errors import Place
 from ripstop.risk.errors import RiskInputError
-from ripstop.risk.forecast.series import Floats, evenly
+from ripstop.risk.forecast.series import Floats, check_step, evenly
 from ripstop.risk.inputs import is_row
+from ripstop.risk.kinds import Kind, takes
 from ripstop.risk.textfile import read_text
 
 LARGEST = 1 << 28  # bytes
@@ -50,6 +51,7 @@ class SeriesFile:
     late: tuple[int, ...]
 
 
+@takes(columns=Kind("names of columns", str, each=True))
 def read_series(
     paths: str | Path | Sequence[str | Path],
     *,
@@ -64,10 +66,10 @@ def read_series(
         step_s: to put samples on; by default the usual step of the first file.
 
     Raises:
-        RiskInputError: C0751, with file, line and column.
+        RiskInputError: C0751, with file, line and column; C0715 for the step.
     """
     names, histories, late = [], [], []
-    step = step_s
+    step = None if step_s is None else check_step(step_s)
     if isinstance(paths, str | PathLike):
         paths = [paths]
     if not is_row(paths):

@@ -17,7 +17,7 @@ from ripstop.risk.forecast.forecaster import MODEL, PATHS, Forecaster, errors_of
 from ripstop.risk.forecast.record import Score
 from ripstop.risk.forecast.series import PARTS, Floats, Windows, checked_histories, windows_of
 from ripstop.risk.kinds import takes
-from ripstop.risk.settings import check_share
+from ripstop.risk.settings import check_share, check_whole
 
 RESAMPLES = 2000
 PURPOSE = 0x666F7265  # "fore": keys the bootstrap's draws apart from other uses of the seed
@@ -95,7 +95,14 @@ def followed(
     Raises:
         RiskInputError: C0751 for histories, C0715 for the confidence.
     """
-    rows, window, horizon = checked_histories(histories), model.window, model.horizon
+    return _adapted(model, checked_histories(histories), confidence)[0]
+
+
+def _adapted(
+    model: Forecaster, rows: Sequence[Floats], confidence: float
+) -> tuple[AdaptiveRadius, list[Floats]]:
+    """Adapt along the end of each history; give the radii of every forecast, too, the next one's last."""
+    window, horizon = model.window, model.horizon
     most = max(round(PARTS[3] * len(row)) // horizon for row in rows)
     scores = np.full((len(rows), most), np.nan)
     for at, row in enumerate(rows):
@@ -108,9 +115,11 @@ def followed(
         wrong = (came - model.mean[:, None]) / model.scale[:, None] - model.predict(past)
         scores[at, most - count :] = scores_of(wrong, model.errors.spread)
     radii = AdaptiveRadius(model.errors.scores, len(rows), confidence=confidence)
+    given = [radii.radius()]
     for column in scores.T:
-        radii.update(column, radii.radius())
-    return radii
+        radii.update(column, given[-1])
+        given.append(radii.radius())
+    return radii, given
 
 
 @takes(model=MODEL, limit=LIMIT)
@@ -120,14 +129,23 @@ def ahead_of(
     """Forecast the end of a history from earlier samples, one horizon after the other, and from its last one.
 
     Returns:
-        How many samples each forecast had seen, at most `most` of them, and the forecasts.
+        How many samples each forecast had seen, at most `most` of them, and the forecasts, with bands as wide
+        as `followed` had made them by then.
+
+    Raises:
+        RiskInputError: C0751 for the history, C0715 for `most` or the confidence.
     """
+    most = check_whole("most", most, "C0715", least=1, below=1 << 16)
     (row,) = checked_histories([history])
     count = min(most, max(len(row) - model.window, 0) // model.horizon + 1)
     seen = len(row) - model.horizon * np.arange(count)[::-1]
     padded = np.concatenate([np.full(model.window, np.nan), row])
     windows = [padded[end : end + model.window] for end in seen.tolist()]
-    return seen, model.forecast(windows, limit, confidence=confidence)
+    given = _adapted(model, (row,), confidence)[1]
+    widths = np.concatenate([given[0]] * max(count - len(given), 0) + given[-count:])
+    past = model.standardised(windows)
+    named = tuple(range(count))
+    return seen, model.answer(past, model.predict(past), limit, named, confidence, widths)
 
 
 def _windows(model: Forecaster, histories: Sequence[ArrayLike] | ArrayLike, part: int) -> Windows:

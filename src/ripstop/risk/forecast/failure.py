@@ -6,9 +6,11 @@ from collections.abc import Hashable, Sequence
 
 from ripstop.risk.errors import RiskInputError
 from ripstop.risk.forecast.crossing import CrossingReport
+from ripstop.risk.kinds import Kind, takes
 from ripstop.risk.settings import check_share
 
 
+@takes(reports=Kind("reports of crossings", CrossingReport, each=True))
 def failure_probabilities(reports: Sequence[CrossingReport], *, unknown: float) -> dict[Hashable, float]:
     """Give each agent's probability to fail, for `fleet_risk`: that any of its signals crosses its limit.
 

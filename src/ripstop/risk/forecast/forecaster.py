@@ -25,6 +25,7 @@ from ripstop.risk.forecast.series import (
     Floats,
     Windows,
     bridged,
+    check_step,
     checked_histories,
     checked_series,
     windows_of,
@@ -307,6 +308,7 @@ def fit_each(histories: ArrayLike, *, horizon: int = HORIZON, step_s: float = 1.
         RiskInputError: C0751 for another shape or too few samples, C0715 for horizon or step.
     """
     rows = as_numbers(histories)
+    _, horizon, step_s = check_spans(WINDOW, horizon, step_s)
     samples = rows.shape[-1] if rows.ndim == 2 else 0
     tail = samples - round(SELECTED * samples)
     order = min(max(ORDERS), samples // 8)
@@ -316,7 +318,6 @@ def fit_each(histories: ArrayLike, *, horizon: int = HORIZON, step_s: float = 1.
             f"histories have shape {rows.shape}, expected one or more series of {least} samples or more",
             code="C0751",
         )
-    order, horizon, step_s = check_spans(order, horizon, step_s)
     filled = bridged(np.where(np.isfinite(rows), rows, np.nan))
     known = np.asarray(np.isfinite(filled).all(axis=1), np.bool_)
     filled = np.where(known[:, None], filled, 0.0)
@@ -342,6 +343,4 @@ def check_spans(window: int, horizon: int, step_s: float) -> tuple[int, int, flo
     """
     window = check_whole("window", window, "C0715", least=1, below=4097)
     horizon = check_whole("horizon", horizon, "C0715", least=1, below=4097)
-    if not (isinstance(step_s, int | float) and 0.0 < step_s < np.inf):
-        raise RiskInputError(f"`step_s` is {step_s}, expected a finite number above 0", code="C0715")
-    return window, horizon, float(step_s)
+    return window, horizon, check_step(step_s)

@@ -20,10 +20,10 @@ import numpy as np
 from ripstop.core.errors import missing_extra
 from ripstop.risk.errors import RiskInputError
 from ripstop.risk.forecast.autoregression import Autoregression
-from ripstop.risk.forecast.forecaster import MODEL, Errors, Forecaster, check_spans
+from ripstop.risk.forecast.forecaster import Errors, Forecaster, check_spans
 from ripstop.risk.forecast.record import record_from_json, refused
 from ripstop.risk.forecast.series import Floats
-from ripstop.risk.kinds import takes
+from ripstop.risk.kinds import Kind, takes
 from ripstop.risk.textfile import checked_path, put_file
 
 KEY = "ripstop.forecast"
@@ -33,6 +33,7 @@ BATCH = 1024  # windows that are run at once: their states stay in the cache
 OPSET, IR_VERSION = 17, 8  # what ONNX Runtime has read since 1.12
 CLOSE = 1e-3  # of a standard deviation; how closely a loaded model must repeat its own forecast
 
+PARTS = {"w", "r", "b", "out", "bias"}
 Weights = Mapping[str, Floats]
 """`w` (4 hidden, 1), `r` (4 hidden, hidden), `b` (8 hidden), `out` (horizon, hidden), `bias` (horizon)."""
 
@@ -72,7 +73,18 @@ def graph_of(weights: Weights, window: int) -> Any:
     return helper.make_model(graph, opset_imports=opset, ir_version=IR_VERSION, producer_name="ripstop")
 
 
-@takes(model=MODEL)
+def _is_trained(value: object) -> bool:
+    return isinstance(value, Forecaster) and value.record is not None and value.network_errors is not None
+
+
+def _are_weights(value: object) -> bool:
+    return isinstance(value, Mapping) and value.keys() == PARTS
+
+
+@takes(
+    model=Kind("a model that `train` made", _is_trained),
+    weights=Kind("the weights that `train` gave", _are_weights),
+)
 def write_model(model: Forecaster, weights: Weights, path: str | Path) -> None:
     """Write a trained model; what is at `path` is replaced whole or not at all.
 
@@ -87,6 +99,7 @@ def write_model(model: Forecaster, weights: Weights, path: str | Path) -> None:
     made = graph_of(weights, model.window)
     helper.set_model_props(made, {KEY: json.dumps(_document(model), sort_keys=True)})
     checker.check_model(made)
+    checked_path(path, "C0752")
     try:
         put_file(path, made.SerializeToString(deterministic=True))
     except OSError as error:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ripstop.risk.errors import RiskInputError
-from ripstop.risk.inputs import as_numbers, is_row
+from ripstop.risk.inputs import as_array, as_number, as_numbers, checked_row, is_row
 
 Floats = NDArray[np.float64]
 
@@ -63,7 +63,7 @@ def checked_histories(histories: Sequence[ArrayLike] | ArrayLike) -> tuple[Float
         rows = [histories] if histories.ndim == 1 else list(histories)
     else:
         rows = list(histories)  # type: ignore[arg-type]  # a row, as was asked above
-        if rows and np.ndim(rows[0]) == 0:
+        if rows and as_array(rows[0]).ndim == 0 and not is_row(rows[0]):
             rows = [np.asarray(rows)]
     if not rows:
         raise RiskInputError("there is no history, expected at least one", code="C0751")
@@ -76,9 +76,7 @@ def checked_series(names: Iterable[Hashable]) -> tuple[Hashable, ...]:
     Raises:
         RiskInputError: C0751.
     """
-    if not is_row(names):
-        raise RiskInputError(f"`names` are `{names}`, expected one for each series", code="C0751")
-    return tuple(names)
+    return checked_row("names", names, "C0751")
 
 
 def _checked(row: ArrayLike, place: int) -> Floats:
@@ -164,7 +162,19 @@ def windows_of(histories: Sequence[Floats], part: int, window: int, horizon: int
     )
 
 
-def evenly(t_s: Floats, values: Floats, step_s: float | None = None) -> tuple[Floats, float]:
+def check_step(step_s: float) -> float:
+    """Give the seconds between samples, if they are some.
+
+    Raises:
+        RiskInputError: C0715.
+    """
+    step = as_number(step_s)
+    if not 0.0 < step < np.inf:
+        raise RiskInputError(f"`step_s` is {step_s}, expected a finite number above 0", code="C0715")
+    return step
+
+
+def evenly(t_s: ArrayLike, values: ArrayLike, step_s: float | None = None) -> tuple[Floats, float]:
     """Put samples on an even grid: between neighbours by a straight line, NaN where they are too far apart.
 
     Args:
@@ -179,16 +189,21 @@ def evenly(t_s: Floats, values: Floats, step_s: float | None = None) -> tuple[Fl
         RiskInputError: C0751, for fewer than two times that differ, or a grid beyond 2**26 steps; C0715 for a
             step that is none.
     """
-    if step_s is not None and not (np.isfinite(step_s) and step_s > 0.0):
-        raise RiskInputError(f"`step_s` is {step_s}, expected a finite number above 0", code="C0715")
-    order = np.argsort(t_s, kind="stable")
-    t, v = t_s[order], values[order]
+    given = None if step_s is None else check_step(step_s)
+    times, samples = as_numbers(t_s), as_numbers(values)
+    if times.ndim != 1 or samples.shape != times.shape or not np.isfinite(times).all():
+        raise RiskInputError(
+            f"times have shape {times.shape} and samples {samples.shape}, expected one finite time a sample",
+            code="C0751",
+        )
+    order = np.argsort(times, kind="stable")
+    t, v = times[order], samples[order]
     last = np.append(np.diff(t) > 0, True)
     t, v = t[last], v[last]
     known = np.isfinite(v)
     if known.sum() < 2:
         raise RiskInputError("there are no two samples at different times", code="C0751")
-    step = float(np.median(np.diff(t))) if step_s is None else step_s
+    step = float(np.median(np.diff(t))) if given is None else given
     if not (t[-1] - t[0]) / step < 1 << 26:
         raise RiskInputError(
             f"samples from {t[0]:g} to {t[-1]:g} s make too many steps of {step:g} s", code="C0751"

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 
 from ripstop.core.errors import missing_extra
 from ripstop.risk.errors import RiskInputError
-from ripstop.risk.forecast.crossing import Limit
+from ripstop.risk.forecast.crossing import LIMIT, Limit
 from ripstop.risk.forecast.evaluation import gain_of, score, verdict
 from ripstop.risk.forecast.forecaster import (
     HORIZON,
@@ -33,7 +33,9 @@ from ripstop.risk.forecast.forecaster import (
 from ripstop.risk.forecast.onnxfile import Weights
 from ripstop.risk.forecast.record import Record
 from ripstop.risk.forecast.series import PARTS, Floats, Windows, checked_histories, windows_of
-from ripstop.risk.settings import check_seed, check_whole
+from ripstop.risk.kinds import FUNCTION, Kind, takes
+from ripstop.risk.settings import check_seed, check_share, check_whole
+from ripstop.risk.textfile import checked_path
 
 BATCH = 128
 STEEPEST = 1.0  # norm at which gradients are clipped
@@ -67,8 +69,7 @@ class Training:
         check_whole("hidden", self.hidden, "C0715", least=1, below=1025)
         check_whole("epochs", self.epochs, "C0715", least=1, below=100_001)
         check_seed(self.seed)
-        if not 0.0 < self.rate < 1.0:
-            raise RiskInputError(f"`rate` is {self.rate}, expected a number between 0 and 1", code="C0715")
+        check_share("rate", self.rate, "C0715", ends=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,12 @@ class Trained:
     weights: Weights
 
 
+@takes(
+    settings=Kind("settings of a training", Training),
+    metric=Kind("a name", str),
+    limit=LIMIT,
+    progress=FUNCTION,
+)
 def train(
     histories: Sequence[ArrayLike] | ArrayLike,
     *,
@@ -121,7 +128,9 @@ def train(
     calibrate = windows_of(rows, 2, how.window, how.horizon).thinned(PATHS)
     residual, later, last = (w.future - ar.predict(w.past) for w in (fit_on, select_by, calibrate))
     learner = _Learner(how, size=max(float(np.sqrt((residual**2).mean())), 1e-9))
-    keeper = None if checkpoint is None else _Keeper(Path(checkpoint), _fingerprint(how, rows))
+    keeper = (
+        None if checkpoint is None else _Keeper(checked_path(checkpoint, "C0754"), _fingerprint(how, rows))
+    )
     epoch = learner.learn((fit_on.past, residual), (select_by.past, later), keeper, progress)
     model = Forecaster(
         how.window,
@@ -327,8 +336,13 @@ class _Keeper:
         self, torch: Any, parameters: list[Any], parts: Mapping[str, Any], draws: Any
     ) -> dict[str, Any] | None:
         """Put everything back as it was after the last epoch; None if there is no checkpoint."""
-        if not self.path.exists():
-            return None
+        try:
+            if not self.path.exists():
+                return None
+        except OSError as error:
+            raise RiskInputError(
+                f"the checkpoint `{self.path}` is not read: {_said(error)}", code="C0754"
+            ) from None
         try:
             whole = torch.load(self.path, weights_only=True)
             fits = whole["fingerprint"] == self.fingerprint

@@ -1,0 +1,32 @@
+"""How much an agent may say: what it sends is kept as evidence, so a flood would fill the ground's disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ripstop.core.errors import WireError
+
+RATE_BYTES_S = 65_536
+BURST_BYTES = 2 << 20  # the greatest report of work, and what was buffered while the link was down
+MESSAGE_BYTES = 256  # what a message costs besides its bytes: it is decoded, logged, kept
+
+
+@dataclass(slots=True)
+class Allowance:
+    """A bucket of bytes for each agent, in the control plane's monotonic time."""
+
+    _left: dict[str, tuple[float, int]] = field(default_factory=dict)
+
+    def spend(self, agent: str, size: int, now_us: int) -> None:
+        """Take a message's bytes out of its sender's bucket.
+
+        Raises:
+            WireError: W0210, it does not hold as many.
+        """
+        left, since_us = self._left.get(agent, (float(BURST_BYTES), now_us))
+        left = min(BURST_BYTES, left + (now_us - since_us) * RATE_BYTES_S / 1e6)
+        cost = size + MESSAGE_BYTES
+        if cost > left:
+            self._left[agent] = left, now_us
+            raise WireError(f"agent sends more than {RATE_BYTES_S // 1024} KiB a second", code="W0210")
+        self._left[agent] = left - cost, now_us
