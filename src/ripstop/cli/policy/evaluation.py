@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
             print_json(record)
         else:
             print(verdict.word)
-        if verdict is Verdict.UNKNOWN:
+        if verdict is Verdict.UNKNOWN and not args.json:
             print("`ripstop policy explain` tells what is missing", file=sys.stderr)
         if policy.limits or policy.budgets:
             action = policy.guards[0] if policy.guards else "ACTION"
