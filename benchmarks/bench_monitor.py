@@ -252,6 +252,10 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=400)
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
+    if not (args.data / "nab").is_dir():
+        parser.exit(
+            message=f"left out: `{args.data}` holds no `nab`; name its folder by --data or RIPSTOP_DATA\n"
+        )
     figures = measure(args.data, args.draws)
     if args.json:
         print(json.dumps(figures))

@@ -1,12 +1,13 @@
 """How many messages does telemetry take, and how late does the ground learn that a threshold was crossed?
 
-    python benchmarks/bench_sampler.py --data FOLDER [--json]
+    python benchmarks/bench_sampler.py [--data FOLDER] [--json]
 
-FOLDER holds the Numenta Anomaly Benchmark. Four traces: a battery that drains through flights, and three real
-ones (a machine's temperature, a processor's load, taxi passengers), each sensed every second, linearly
-interpolated between its rows, with sensor noise of 0.2 % of the range. One threshold each: 30 % of charge, of
-the others the nine-tenths quantile; `crossings/h` is how often it is crossed, noise included: nobody that is
-not late sends fewer. Beside `ripstop.agent.sampler`, on the same readings:
+FOLDER holds `nab/data` (or RIPSTOP_DATA names it); without it the battery is left. Four traces: a battery
+that drains through flights, and three real ones (a machine's temperature, a processor's load, taxi
+passengers), each sensed every second, linearly interpolated between its rows, with sensor noise of 0.2 % of
+the range. One threshold each: 30 % of charge, of the others the nine-tenths quantile; `crossings/h` is how
+often it is crossed, noise included: nobody that is not late sends fewer. Beside
+`ripstop.agent.sampler`, on the same readings:
 
 - every reading: what it costs never to be late;
 - every tenth reading;
@@ -22,6 +23,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -69,7 +71,8 @@ def real(path: Path) -> np.ndarray:
 
 def traces(folder: Path, rng: np.random.Generator) -> Iterator[Trace]:
     found = {"battery": battery()}
-    found |= {name: real(folder / "data" / file) for name, file in REAL.items()}
+    if (folder / "nab").is_dir():
+        found |= {name: real(folder / "nab" / "data" / file) for name, file in REAL.items()}
     for name, clean in found.items():
         low, high = float(clean.min()), float(clean.max())
         noisy = clean + rng.normal(0.0, 0.002 * (high - low), len(clean))
@@ -146,7 +149,7 @@ def crossings(trace: Trace) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder of the Numenta Anomaly Benchmark")
+    parser.add_argument("--data", type=Path, default=Path(os.environ.get("RIPSTOP_DATA", "data")))
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
