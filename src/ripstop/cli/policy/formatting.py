@@ -103,7 +103,9 @@ def _write(path: Path, text: str) -> None:
     """
     try:
         place = path.resolve()  # a link stays one
-        write_whole(place, text.encode(), place.stat().st_mode & 0o777)
+        mode = place.stat().st_mode & 0o777
+        write_whole(place, text.encode(), mode)
+        place.chmod(mode)  # also what the umask takes from new files
     except OSError as error:
         reason = (error.strerror or "unwritable").lower()
         raise ConfigurationError(f"`{path}` cannot be written, {reason}", code="C0008") from None
