@@ -67,7 +67,7 @@ def test_an_empty_bundle_permits_nothing_by_default():
 
 
 @pytest.mark.parametrize(
-    "rule", [{"<": [{"var": "now"}, 5]}, {"once": [ROTOR, 5]}, {"!": [{"previous": ROTOR}]}]
+    "rule", [{"<": [{"var": "now"}, 5]}, {"once": [ROTOR, 5]}, {"!": [{"previous": {"var": "capabilities"}}]}]
 )
 def test_applicability_is_settled_once_so_it_knows_no_time(rule):
     findings = check(document(applies_to=rule)).findings
