@@ -171,8 +171,8 @@ class Unspeakable:
 def test_no_error_denies_a_failsafe_or_allows_anything_else(context):
     actions = {"go": {}, "back": {}, "land": {}}
     vocabulary = {"name": "v", "signals": {"a": {}}, "actions": actions, "failsafe": ["back", "land"]}
-    rule = {"ripstop": 1, "id": "x", "vocabulary": vocabulary, "guards": ["go"], "rule": {"<": [{"var": "a"}, 2]}}
-    vm = PolicyVM(rule)
+    rule = {"<": [{"var": "a"}, 2]}
+    vm = PolicyVM({"ripstop": 1, "id": "x", "vocabulary": vocabulary, "guards": ["go"], "rule": rule})
     found = {action: vm.decide(action, context) for action in actions}
     assert [str(decision.verdict.word) for decision in found.values()] == ["deny", "allow", "allow"]
     assert {decision.reasons[0].code for decision in found.values()} == {"error"}
