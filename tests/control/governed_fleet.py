@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 FLEET = "fleet"
 KEYS = FleetKeys.from_seed(1, FLEET)
 VOCABULARY = load_vocabulary(ROOT / "vocabularies" / "drone.yaml")
-POLICIES = check_policies(sorted((ROOT / "policies" / "drones").glob("*.yaml")))
+POLICIES = check_policies(sorted((ROOT / "policies" / "drones").glob("*.yaml"))).documents
 PICKUP = {"pickup_x_m": 2000.0, "pickup_y_m": 100.0, "drop_x_m": 2300.0, "drop_y_m": 900.0}
 
 

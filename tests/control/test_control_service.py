@@ -237,9 +237,13 @@ def test_a_commit_reaches_every_agent_and_a_broken_one_none(tmp_path):
             assert "E0301" in service.health()["refused"][0]
             assert b"ripstop_head_refused 1.0" in generate_latest(service.metrics.registry)
             lines = [line for line in text.splitlines() if not line.startswith("description:")]
-            commit(policies, "drones/admission.yaml", "\n".join([*lines, "description: newer"]) + "\n")
+            never = "applies_to: \"'rotor' in capabilities and not ('rotor' in capabilities)\""
+            commit(policies, "drones/admission.yaml", "\n".join([*lines, "description: newer", never]) + "\n")
             await until(lambda: {n.vm.release.counter for n in crew.nodes.values()} == {2})
             assert service.health()["refused"] == []
+            (lint,) = [lint for lint in service.health()["lints"] if "L0506" in lint]
+            assert lint.startswith("drones/admission.yaml:")
+            assert lint in named(service, "commit.linted")[0]["reason"]
             assert b"ripstop_head_refused 0.0" in generate_latest(service.metrics.registry)
             await service.rollback(1)
             await until(lambda: {n.vm.release.counter for n in crew.nodes.values()} == {3})

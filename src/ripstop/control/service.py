@@ -147,6 +147,7 @@ class ControlService:
         self._compiler = ThreadPoolExecutor(1, thread_name_prefix="kernels")
         self._ended = contextlib.AsyncExitStack()
         self._last_error = self._store_error = ""
+        self._lints: tuple[str, ...] = ()
         self._repeated = Seldom()
 
     # ---- life -----------------------------------------------------------------------------------------
@@ -270,6 +271,7 @@ class ControlService:
             "release": release.counter,
             "commit": release.commit,
             "refused": list(self.store.refused.reasons) if self.store.refused else [],
+            "lints": list(self.store.lints),
             "agents": len(self.node.registry),
             "incident": self.node.desk.incident_id,
             "last_error": self._last_error,
@@ -372,6 +374,10 @@ class ControlService:
             )
         elif isinstance(found, Issued):
             self._publish(found)
+        if self.store.lints != self._lints:
+            self._lints = self.store.lints
+            if self._lints:
+                self._reported(Report("commit.linted", {"reason": " | ".join(self._lints)}), now)
 
     def _publish(self, issued: Issued) -> None:
         self.driver.perform(self.node.publish(issued.release, issued.sealed, self.clock.now()))
