@@ -11,7 +11,7 @@ import contextlib
 import json
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ripstop.core.clock import Clock, Instant, SystemClock
@@ -30,12 +30,13 @@ from ripstop.links.permissions import enrol_subject
 from ripstop.links.server import NatsServer
 from ripstop.links.tasks import end
 
+from .audit.checkpoints import STREAM as CHECKPOINTS
+from .audit.checkpoints import VOCABULARY, LastCheckpoint, Notary, found_beside
 from .audit.epochs import LastEpoch
 from .audit.files import AuditFiles
 from .audit.segments import ChainHeads
 from .audit.trust import FILE as TRUST
 from .audit.trust import Trust
-from .audit.verify import VOCABULARY
 from .metrics import Metrics, MetricsServer
 from .mitigation.playbook import Playbook
 from .node import ControlNode, Fleet
@@ -80,7 +81,8 @@ class ServiceOptions:
 
     `data` is its folder. `policies` is a folder in a Git repository (or that becomes one). `devices` are let
     in at once. Port 0 takes any free one; `mqtt_devices` are let in at the MQTT port with passwords that are
-    made here. `database` is a SQLAlchemy URL, SQLite in the folder by default.
+    made here. `database` is a SQLAlchemy URL, SQLite in the folder by default. Every
+    `checkpoint_s` what is new in the record is signed.
     """
 
     data: Path
@@ -96,6 +98,7 @@ class ServiceOptions:
     admission_per_s: float = 2000.0
     database: str = ""
     poll_s: float = 1.0
+    checkpoint_s: float = 10.0
 
 
 def _kind(report: Report) -> str:
@@ -105,8 +108,8 @@ def _kind(report: Report) -> str:
 class IndexedDisk:
     """The audit files, with what goes into the catalogue noted on the way."""
 
-    def __init__(self, files: AuditFiles, records: Records) -> None:
-        self._files, self._records = files, records
+    def __init__(self, files: AuditFiles, records: Records, certify: Callable[[], object]) -> None:
+        self._files, self._records, self._certify = files, records, certify
 
     def append(self, stream: str, data: bytes) -> None:
         """Append a record to a stream."""
@@ -122,7 +125,8 @@ class IndexedDisk:
         """Keep everything."""
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Sign what the files hold, and let go of them."""
+        self._certify()
         self._files.close()
 
 
@@ -143,6 +147,7 @@ class ControlService:
             mqtt_devices=options.mqtt_devices,
         )  # fmt: skip
         self.is_prepared = asyncio.Event()
+        self._is_changed = asyncio.Event()  # beside the logs
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="control")
         self._compiler = ThreadPoolExecutor(1, thread_name_prefix="kernels")
         self._ended = contextlib.AsyncExitStack()
@@ -194,11 +199,18 @@ class ControlService:
             self.server, self.keys.trusted(), on_enrolled=self._enrolled, clock=self.clock
         )
         self.agents = {**self.desk.signing_keys, **{a: d.signing_key for a, d in options.devices.items()}}
-        trust = self._save_trust()
+        found = found_beside(data / "audit")
+        trust = self._trust()
         ring = trust.ground_keys()
         chains, epochs = ChainHeads(), LastEpoch(ring, fleet, data / "audit")
-        files = AuditFiles(data / "audit", {"segments": chains.read, "intents": epochs.read})
+        last = LastCheckpoint(ring, fleet)
+        readers = {"segments": chains.read, "intents": epochs.read, CHECKPOINTS: last.read}
+        files = AuditFiles(data / "audit", readers)
         self._ended.callback(files.close)
+        self.notary = Notary(files, self.keys.command, fleet, last.found(), trust.run)
+        for name in self.notary.shortfalls(found):
+            log.error("record.exchanged", file=name, reason="not as the last checkpoint has it")
+        self._save_beside()
         self.records = Records(options.database or f"sqlite:///{data / 'records.db'}")
         self._ended.callback(self.records.close)
         now = self.clock.now()
@@ -218,7 +230,7 @@ class ControlService:
             repository, shelf, self.keys.release, fleet, check_policies,
             stop_keys=(self.keys.stop.public,),
         )  # fmt: skip
-        self._disk = IndexedDisk(files, self.records)
+        self._disk = IndexedDisk(files, self.records, self._certify)
 
     async def _connect(self) -> None:
         self.link = NatsLink(self.server.address, self.server.login("control"))
@@ -242,6 +254,7 @@ class ControlService:
         await self._look()
         going_on = (
             ("store", self._watch_store()), ("records", self._keep_records()), ("kernels", self._prepare()),
+            ("checkpoints", self._keep_certified()),
         )  # fmt: skip
         for name, work in going_on:
             task = asyncio.create_task(work, name=f"control {name}")
@@ -284,7 +297,7 @@ class ControlService:
     def _enrolled(self, agent: str, signing_key: bytes) -> None:
         now = self.clock.now()
         self.agents[agent] = signing_key
-        self._save_trust()
+        self._save_beside()
         self.records.enrolled(agent, signing_key, now.wall_us)
         self.driver.perform(self.node.enrol(agent, signing_key, now))
         self._tell_size()
@@ -300,19 +313,28 @@ class ControlService:
         names = self.node.names
         self.driver.post(Message(names.of("gone", agent), b""))
 
-    def _save_trust(self) -> Trust:
-        """Write down whose signatures the logs hold, behind those of today those of earlier keys."""
-        trust = Trust(self.options.settings.fleet, self.keys.trusted(), self.agents)
+    def _trust(self, run: str = "") -> Trust:
+        """Tell whose signatures the logs hold, behind those of today those of earlier keys."""
+        trust = Trust(self.options.settings.fleet, self.keys.trusted(), self.agents, run)
         folder = self.options.data / "audit"
         if (folder / TRUST).exists():
             try:
                 trust = trust.behind(Trust.load(folder))
             except ConfigurationError as error:
                 log.warning("trust.lost", reason=error.message)
-        trust.save(folder)
+        return replace(trust, run=run or trust.run)
+
+    def _save_beside(self) -> None:
+        """Write down beside the logs what it takes to check them; the next checkpoint vouches for it."""
+        folder = self.options.data / "audit"
         text = json.dumps(self.options.vocabulary.to_json(), indent=1)
-        write_whole(folder / VOCABULARY, f"{text}\n".encode())
-        return trust
+        write_whole(folder / VOCABULARY, raw := f"{text}\n".encode())
+        self.notary.put(VOCABULARY, raw)
+        self.notary.put(TRUST, self._trust(self.notary.run).save(folder))
+        self._is_changed.set()
+
+    def _certify(self) -> bytes:
+        return self.notary.write(self.clock.now().wall_us)
 
     def _reported(self, report: Report, now: Instant) -> None:
         self.metrics.note(report)
@@ -344,6 +366,19 @@ class ControlService:
             self._failed("kernels", error)
         else:
             self.is_prepared.set()
+
+    async def _keep_certified(self) -> None:
+        """Sign again and again what is on file; receipts cite it."""
+        loop = asyncio.get_running_loop()
+        while True:
+            self._is_changed.clear()
+            try:
+                self.node.intake.checkpoint = await loop.run_in_executor(self._pool, self._certify)
+            except OSError as error:
+                self._failed("checkpoint", error)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self.options.checkpoint_s):
+                    await self._is_changed.wait()
 
     async def _watch_store(self) -> None:
         while True:

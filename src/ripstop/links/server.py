@@ -71,6 +71,18 @@ def hold(folder: Path) -> IO[str]:
     return lock
 
 
+def is_held(folder: Path) -> bool:
+    """Whether a control plane holds a server's folder; nothing there is written."""
+    try:
+        with (folder / "lock").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 class NatsServer:
     """A NATS server in a data folder, for one fleet.
 

@@ -43,6 +43,7 @@ class EnvelopeType(Enum):
     SEGMENT = "segment"
     STOP = "stop"
     LIFT = "lift"
+    CHECKPOINT = "checkpoint"
 
 
 # INVARIANT: a type is signed by exactly one role; an agent's key never commands.
@@ -54,6 +55,7 @@ ROLE_OF = {
     EnvelopeType.SEGMENT: Role.AGENT,
     EnvelopeType.STOP: Role.STOP,
     EnvelopeType.LIFT: Role.RELEASE,
+    EnvelopeType.CHECKPOINT: Role.COMMAND,
 }
 
 
