@@ -23,7 +23,7 @@ from ripstop.core.errors import ConfigurationError
 from ripstop.core.messages import Receipt
 from ripstop.core.wire.envelope import EnvelopeType, Keyring, open_envelope
 from ripstop.core.wire.record import unpack
-from ripstop.links.server import hold
+from ripstop.links.holding import hold
 
 LOGS = tuple(f"{stream}.log" for stream in STREAMS)
 FILES = (*LOGS, "trust.json", "vocabulary.json")

@@ -130,7 +130,7 @@ class AgentNode:
         return {
             self._names.tick: self._pulse.tick,
             self._names.bundle: self._governance.take_bundle,
-            self._names.stop: self.responder.take_token,
+            self._names.stop: self.responder.hear_token,
             self._names.of("receipt", self.settings.agent): self._chronicle.on_receipt,
             **{self._names.intent(scope): self._governance.take_intent for scope in self._authority.scopes},
         }

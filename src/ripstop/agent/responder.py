@@ -267,11 +267,19 @@ class Responder:
             self._latched(latch.id, reason, now, out)
         return latch.id
 
-    def take_token(self, data: bytes, now: Instant, out: list[Effect]) -> WireError | None:
+    def hear_token(self, data: bytes, now: Instant, out: list[Effect]) -> None:
+        """Take a token from the fleet's common subject, where those for other agents come as well."""
+        self.take_token(data, now, out, is_common=True)
+
+    def take_token(
+        self, data: bytes, now: Instant, out: list[Effect], *, is_common: bool = False
+    ) -> WireError | None:
         """Take a stop token, or a signature for lifting one; give why it was refused, if it was."""
         try:
             self._take(data, now, out)
         except WireError as error:
+            if is_common and error.code == "W0504":
+                return error
             fields: dict[str, Scalar] = {"code": error.code, "reason": error.message}
             self._chronicle.tell_seldom("stop.refused", fields, now, out)
             return error
@@ -289,7 +297,10 @@ class Responder:
             self._latched(latch.id, latch.reason, now, out)
 
     def _lift(self, data: bytes, now: Instant, out: list[Effect]) -> None:
-        latch, is_gone = self.switch.lift(data)
+        found = self.switch.lift(data)
+        if found is None:
+            return
+        latch, is_gone = found
         self._governance.save(now, out)
         fields: dict[str, Scalar] = {"id": latch.id, "signatures": len(latch.lifts) + is_gone}
         self._chronicle.tell("stop.lifted" if is_gone else "stop.lift_signed", fields, now, out)

@@ -21,6 +21,7 @@ from .dispatch import Dispatch
 from .evidence import EvidenceBook
 from .mitigation.relay import Relay
 from .registry import Registry
+from .stops import StopDesk
 from .telemetry.ingest import Telemetry
 from .telemetry.workload import check_workload
 
@@ -49,6 +50,7 @@ class Reception:
     intake: LedgerIntake
     assessor: Assessor
     relay: Relay | None
+    stops: StopDesk
     workloads: dict[str, Workload] = field(default_factory=dict)
     tick_due_us: int = 0
     allowance: Allowance = field(default_factory=Allowance)
@@ -122,6 +124,7 @@ class Reception:
         is_active = authority.is_active
         if is_back and is_active:  # others may follow: one tick echoes the beats of all
             out.append(SetTimer("tick", min(now.mono_us + _JOIN_TICK_US, self.tick_due_us)))
+        self.stops.is_due |= is_back
         if is_active and beat.position > authority.position:
             fields: dict[str, Scalar] = {
                 "agent": agent,

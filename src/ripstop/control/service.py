@@ -15,12 +15,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ripstop.core.clock import Clock, Instant, SystemClock
-from ripstop.core.errors import ConfigurationError, missing_extra
+from ripstop.core.errors import ConfigurationError, WireError, missing_extra
 from ripstop.core.files import write_whole
 from ripstop.core.messages import Admission
 from ripstop.core.node import Message, Report, Store
 from ripstop.core.seldom import Seldom
+from ripstop.core.subjects import Subjects
 from ripstop.core.vocabulary import Vocabulary
+from ripstop.core.wire.envelope import Keyring, Role
 from ripstop.core.wire.record import pack
 from ripstop.links.departures import Departures
 from ripstop.links.driver import NodeDriver
@@ -37,11 +39,14 @@ from .audit.files import AuditFiles
 from .audit.segments import ChainHeads
 from .audit.trust import FILE as TRUST
 from .audit.trust import Trust
+from .disk import IndexedDisk
 from .metrics import Metrics, MetricsServer
 from .mitigation.playbook import Playbook
 from .node import ControlNode, Fleet
 from .records import Records
 from .settings import ControlSettings
+from .stops import STREAM as STOPS
+from .stops import StopDesk, within
 from .store.check import check_policies
 from .store.git import PolicyRepository
 from .store.keys import FleetKeys
@@ -59,6 +64,7 @@ _QUIET = frozenset({"ack.received", "risk.surveyed", "peer.relayed"})
 _ALARMING = (
     "authority.lost", "ledger.forked", "ledger.lost", "mitigation.incomplete", "agent.duplicated",
     "commit.refused", "computation.failed", "fleet.partitioned", "message.refused", "segment.refused",
+    "stop.sent", "stop.refused",
 )  # fmt: skip
 # Agents choose the names of what they tell, and some are words of structlog's own.
 _OWN_WORDS = ("level", "timestamp", "exception", "exc_info", "stack_info", "self", "method_name", "times")
@@ -103,31 +109,6 @@ class ServiceOptions:
 
 def _kind(report: Report) -> str:
     return "/".join((report.name, *(str(report.fields.get(key, "")) for key in ("agent", "sender", "code"))))
-
-
-class IndexedDisk:
-    """The audit files, with what goes into the catalogue noted on the way."""
-
-    def __init__(self, files: AuditFiles, records: Records, certify: Callable[[], object]) -> None:
-        self._files, self._records, self._certify = files, records, certify
-
-    def append(self, stream: str, data: bytes) -> None:
-        """Append a record to a stream."""
-        self._files.append(stream, data)
-        if stream == "segments":
-            self._records.segment(data)
-
-    def sync(self) -> None:
-        """Bring everything appended to stable storage."""
-        self._files.sync()
-
-    def drop(self, stream: str, sequence: int) -> None:
-        """Keep everything."""
-
-    def close(self) -> None:
-        """Sign what the files hold, and let go of them."""
-        self._certify()
-        self._files.close()
 
 
 class ControlService:
@@ -204,7 +185,10 @@ class ControlService:
         ring = trust.ground_keys()
         chains, epochs = ChainHeads(), LastEpoch(ring, fleet, data / "audit")
         last = LastCheckpoint(ring, fleet)
-        readers = {"segments": chains.read, "intents": epochs.read, CHECKPOINTS: last.read}
+        stops = StopDesk(Subjects(fleet), Keyring.of(self.keys.trusted()))
+        readers = {
+            "segments": chains.read, "intents": epochs.read, CHECKPOINTS: last.read, STOPS: stops.restore,
+        }  # fmt: skip
         files = AuditFiles(data / "audit", readers)
         self._ended.callback(files.close)
         self.notary = Notary(files, self.keys.command, fleet, last.found(), trust.run)
@@ -221,20 +205,21 @@ class ControlService:
         unsigned = dict.fromkeys(self.server.mqtt_passwords, b"")
         self.node = ControlNode(
             options.settings, options.playbook, self.keys.command,
-            Fleet(options.vocabulary, {**unsigned, **self.agents}, chains.heads, epochs.epoch()),
+            Fleet(options.vocabulary, {**unsigned, **self.agents}, chains.heads, epochs.epoch(), stops),
         )  # fmt: skip
         repository = PolicyRepository(options.policies)
         self._ended.callback(repository.close)
         shelf = ReleaseShelf(data / "releases", trust.ground)
         self.store = PolicyStore(
             repository, shelf, self.keys.release, fleet, check_policies,
-            stop_keys=(self.keys.stop.public,),
+            stop_keys=tuple(key.public for key in self.keys.trusted() if key.role is Role.STOP),
         )  # fmt: skip
         self._disk = IndexedDisk(files, self.records, self._certify)
 
     async def _connect(self) -> None:
         self.link = NatsLink(self.server.address, self.server.login("control"))
         self.link.serve(enrol_subject(self.options.settings.fleet), self.desk.answer)
+        self.link.serve(self.node.names.operator, self._token_handed)
         self.driver = NodeDriver(self.node, self.link, clock=self.clock, disk=self._disk, executor=self._pool)
         self.driver.on_report = self._reported
         self.driver.on_failure = self._failed
@@ -303,6 +288,19 @@ class ControlService:
         self._tell_size()
         if self.on_enrolled is not None:
             self.on_enrolled(agent)
+
+    async def _token_handed(self, data: bytes) -> bytes:
+        """Take an operator's token, send it on, and answer when it is on file, in JSON."""
+        found, effects = self.node.take_token(data, self.clock.now())
+        self.driver.perform(effects)
+        if isinstance(found, WireError):
+            return json.dumps({"code": found.code, "refused": found.message}).encode()
+        await asyncio.get_running_loop().run_in_executor(self._pool, self._disk.sync)
+        known = self.node.registry
+        present = within(found.scope, known.present())
+        away = [agent for agent in within(found.scope, [m.id for m in known]) if agent not in present]
+        told = {"signatures": self.node.stops.signatures(found.id), "present": present, "away": away}
+        return json.dumps(told).encode()
 
     def _tell_size(self) -> None:
         """Tell agents how many they are, so that they do not all come back at once."""

@@ -234,9 +234,12 @@ class StopOrder:
     issued_us: int
 
 
+LIFT_SIGNATURES = 2
+
+
 @dataclass(frozen=True, slots=True)
 class StopLift:
-    """One signature for lifting a latch; it takes those of two release keys."""
+    """One signature for lifting a latch; it takes those of `LIFT_SIGNATURES` different release keys."""
 
     id: str
     reason: str

@@ -32,7 +32,9 @@ _HEAD = struct.Struct("<II32s")
 _MOST = 1 << 26
 Reader: TypeAlias = Callable[[bytes], object]
 _Taker: TypeAlias = Callable[[bytes, bytes], object]
-STREAMS = ("segments", "receipts", "intents", "bundles", "messages", "incidents", "forks", "checkpoints")
+STREAMS = (
+    "segments", "receipts", "intents", "bundles", "messages", "incidents", "forks", "checkpoints", "stops",
+)  # fmt: skip
 Heads: TypeAlias = Mapping[str, tuple[int, bytes]]
 
 

@@ -24,9 +24,11 @@ from ripstop.core.wire.bundle import open_bundle
 from ripstop.core.wire.chain import check_segment, genesis, link
 from ripstop.core.wire.envelope import EnvelopeType, Keyring, open_envelope
 from ripstop.core.wire.record import unpack
-from ripstop.links.server import is_held
+from ripstop.core.wire.token import open_token
+from ripstop.links.holding import is_held
 from ripstop.policy.loader import load_vocabulary
 
+from ..stops import STREAM as STOPS
 from ..store.releases import bundle_digest
 from .checkpoints import STREAM as CHECKPOINTS
 from .checkpoints import VOCABULARY, Binding, found_beside
@@ -142,8 +144,8 @@ def _logs(folder: Path, result: Verification) -> dict[str, LogScan]:
         except OSError as error:
             result.find("log.unreadable", path.name, (error.strerror or str(error)).lower())
     for stream in STREAMS:
-        if stream == CHECKPOINTS:
-            continue  # whether there must be some is told elsewhere
+        if stream in (CHECKPOINTS, STOPS):
+            continue  # whether they must be there is told by checkpoints
         path = folder / f"{stream}.log"
         if not path.is_symlink() and not (path.exists() and path.stat().st_size):
             result.find("log.missing", path.name, _MISSING.get(stream, _BEGUN))
@@ -184,6 +186,7 @@ class _Verifier:
         self._result.head = summary.hexdigest()
         self._each(logs, "bundles", self._bundle)
         self._each(logs, "intents", self._intent)
+        self._each(logs, STOPS, self._stop)
         self._each(logs, "receipts", self._receipt)
         self._each(logs, "segments", self._segment)
         self._each(logs, "forks", self._fork)
@@ -212,6 +215,9 @@ class _Verifier:
     def _intent(self, record: bytes, where: str) -> None:
         intent = unpack(Intent, self._opened(EnvelopeType.INTENT, record))
         self._mitigations.update(m.policy for m in intent.mitigations if m.policy)
+
+    def _stop(self, record: bytes, where: str) -> None:
+        open_token(self._trust.ground_keys(), self._trust.fleet, record)
 
     def _receipt(self, record: bytes, where: str) -> None:
         receipt = unpack(Receipt, self._opened(EnvelopeType.RECEIPT, record))
