@@ -35,6 +35,7 @@ from ripstop.core.wire.envelope import Ed25519Signer, Keyring
 from ripstop.core.wire.token import Token
 from ripstop.risk import StabilityReport
 
+from .allowance import LedgerAllowance
 from .assessor import Assessor
 from .audit.intake import ChainHead, LedgerIntake
 from .authority import Authority, Will
@@ -105,7 +106,7 @@ class ControlNode:
         self._late: set[str] = set()  # timers whose work has given way to a command
         self.reception = Reception(
             self.names, self.registry, self.telemetry, self.evidence, self.dispatch, self.intake,
-            self.assessor, self.relay, self.stops,
+            self.assessor, self.relay, self.stops, ledgers=LedgerAllowance(settings.ledger_bytes_s),
         )  # fmt: skip
         self.workloads = self.reception.workloads
         self._timers: dict[str, Callable[[Instant], list[Effect]]] = {

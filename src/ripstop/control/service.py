@@ -64,12 +64,14 @@ _QUIET = frozenset({"ack.received", "risk.surveyed", "peer.relayed"})
 _ALARMING = (
     "authority.lost", "ledger.forked", "ledger.lost", "mitigation.incomplete", "agent.duplicated",
     "commit.refused", "computation.failed", "fleet.partitioned", "message.refused", "segment.refused",
-    "stop.sent", "stop.refused",
+    "segment.delayed", "stop.sent", "stop.refused",
 )  # fmt: skip
 # Agents choose the names of what they tell, and some are words of structlog's own.
 _OWN_WORDS = ("level", "timestamp", "exception", "exc_info", "stack_info", "self", "method_name", "times")
 _RENAMED = {"event": "cue", **{word: f"{word}_" for word in _OWN_WORDS}}
-_REFUSALS = frozenset({"message.refused", "segment.refused", "peer.rejected", "agent.ahead"})
+_REFUSALS = frozenset(
+    {"message.refused", "segment.refused", "segment.delayed", "peer.rejected", "agent.ahead"}
+)
 OnReport = Callable[[Report, Instant], None]
 
 

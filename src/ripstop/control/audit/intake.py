@@ -82,6 +82,10 @@ class LedgerIntake:
             return [*self._send(agent, self._receipt(agent, known), epoch), Report("ledger.gapped", gap)]
         return self._append(agent, segment, known, data)
 
+    def put_off(self, agent: str) -> None:
+        """A segment was not taken for now: what follows it shows no loss, and is counted anew."""
+        self._asked.pop(agent, None)
+
     def _is_lost(self, agent: str, first: int) -> bool:
         """Whether what comes before a segment is not to be had any more; else it is to be asked for.
 
