@@ -158,7 +158,7 @@ def test_what_follows_the_last_checkpoint_is_a_finding_unless_it_is_still_being_
     with hold(data / "nats"):
         result = verify_run(data)
     assert result.is_sound
-    assert "1 records after the last checkpoint; a control plane is at work" in result.notes[0]
+    assert "1 record after the last checkpoint; a control plane is at work" in result.notes[0]
 
 
 def test_a_record_from_before_checkpoints_verifies_and_says_what_it_lacks(tmp_path):

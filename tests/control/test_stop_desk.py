@@ -198,7 +198,9 @@ def test_an_operator_stops_and_lifts_from_the_command_line_over_a_restart(tmp_pa
     keys = data / "keys"
     keys.mkdir(parents=True)
     assert main(["stop", "key", "ann", "--folder", str(tmp_path)]) == 0
-    (tmp_path / "release-ann.pub").rename(keys / "release-ann.pub")
+    assert main(["stop", "key", "sam", "--role", "stop", "--folder", str(tmp_path)]) == 0
+    for name in ("release-ann.pub", "stop-sam.pub"):
+        (tmp_path / name).rename(keys / name)
 
     async def order(service, *words):
         Invitation(service.server.address, "none").write(data)
@@ -221,7 +223,8 @@ def test_an_operator_stops_and_lifts_from_the_command_line_over_a_restart(tmp_pa
     async def scenario():
         async with running(tmp_path) as (service, crew):
             port = int(service.server.address.rpartition(":")[2])
-            code, said = await order(service, "sign", "rotor noise", "--agent", "d003", "--send")
+            sam = ("--key", str(tmp_path / "sam.key"))
+            code, said = await order(service, "sign", "rotor noise", "--agent", "d003", *sam, "--send")
             assert (code, said["answers"]) == (0, {"d003": "stopped"})
             code, said = await order(service, "sign", "smoke", "--name", "s1", "--send")
             assert code == 0

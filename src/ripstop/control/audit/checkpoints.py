@@ -249,7 +249,9 @@ class Binding:
             if stream == STREAM:
                 known += 1  # the last one itself
             if held > known or stream not in covered:
-                self._open("log.open", f"{stream}.log", f"{held - known} records after the last checkpoint")
+                more = held - known
+                text = f"{more} record{'' if more == 1 else 's'} after the last checkpoint"
+                self._open("log.open", f"{stream}.log", text)
 
     def _files(self, last: Checkpoint) -> None:
         for name in BESIDE:
