@@ -214,7 +214,7 @@ class _Sending:
         self._heard.clear()
         try:
             answer = json.loads(await self._link.request(self._to, token))
-        except RipstopError as error:
+        except (RipstopError, ValueError) as error:
             raise ConfigurationError(
                 "the ground does not answer",
                 code="C0501",

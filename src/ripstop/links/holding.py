@@ -45,12 +45,14 @@ def is_held(folder: Path) -> bool:
 def control_login(folder: Path) -> Login:
     """Give the ground's own login, for an operator's command beside it; `folder` is the data folder.
 
+    Its inbox is not that of the control plane: what answers there can answer nothing that the ground asks.
+
     Raises:
         ConfigurationError: C0306 where no server has kept one there.
     """
     try:
         held = json.loads((folder / "nats" / "secrets.json").read_text())
-        return Login("control", seed=str(held["control"]))
+        return Login("ground", seed=str(held["control"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigurationError(
             f"`{folder}` is not the data folder of a `ripstop up`", code="C0306",

@@ -88,8 +88,8 @@ def control_user(fleet: str, seed: str, bucket: str) -> User:
     api += [f"$JS.API.DIRECT.GET.KV_{bucket}.>", f"{writing_subject(bucket, seed)}.>"]
     # It answers enrolments and operators by name: a response permission would be lost in the reload that lets
     # the agent in.
-    publish = [*allowed, *api, "_INBOX.enrol.>", "_INBOX.control.>"]
-    permissions = _permissions(publish, [*allowed, "_INBOX.control.>"])
+    publish = [*allowed, *api, "_INBOX.enrol.>", "_INBOX.ground.>"]
+    permissions = _permissions(publish, [*allowed, "_INBOX.control.>", "_INBOX.ground.>"])
     return {"nkey": public_key(seed), "permissions": permissions}
 
 
