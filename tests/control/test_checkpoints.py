@@ -234,6 +234,7 @@ def test_a_checkpoint_covers_only_what_is_on_stable_storage(tmp_path, monkeypatc
 
     def and_meanwhile(handle):
         monkeypatch.setattr(os, "fdatasync", sync)
+        assert ground.files.heads()[STREAM][0] == 0, "nothing is signed before it is there"
         sync(handle)
         ground.files.append("messages", b"while it syncs")
 
