@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from ripstop.cli.root import Subparsers
     from ripstop.risk import Calibration
     from ripstop.risk.forecast import (
-        AdaptiveRadius,
         CrossingReport,
         Epoch,
         Evaluation,
+        Followed,
         Forecaster,
         Limit,
         Record,
@@ -192,7 +192,7 @@ def run_eval(args: argparse.Namespace) -> int:
     """Judge, and tell what comes next."""
     from dataclasses import replace
 
-    from ripstop.risk.forecast import Limit, evaluate, fit, followed, read_model, read_series, reliability
+    from ripstop.risk.forecast import Limit, evaluate, fit, followed, read_model, read_series
 
     trained = read_model(args.model) if args.model else None
     step_s = args.step if args.step is not None or trained is None else trained.step_s
@@ -203,23 +203,19 @@ def run_eval(args: argparse.Namespace) -> int:
         limit = Limit(_usual_limit(found), args.side or "above")
     scores = evaluate(model, found.histories, limit, confidence=args.confidence)
     until_now = _until_now(model, found)
-    radii = followed(model, until_now, confidence=args.confidence)
-    ahead = _ahead(model, found.names, until_now, limit, args.confidence, radii)
+    along = followed(model, until_now, limit, confidence=args.confidence)
+    ahead = _ahead(model, found.names, until_now, limit, args.confidence, along)
     ahead = replace(ahead, notes=ahead.notes + _drift(scores))
     if args.plot:
         first = ahead.ranking(1)[0]
-        rests_on = reliability(model, found.histories, limit)
-        _plot(model, until_now[first], found.names[first], ahead, rests_on, args.plot)
+        _plot(model, until_now[first], found.names[first], ahead, along.crossings, args.plot)
     if args.json:
         whole = {"scores": scores.to_json(), "forecast": ahead.to_json()}
         record = None if model.record is None else model.record.to_json()
-        adaptive = {"coverage": radii.coverage, "paths": int(radii.paths.sum())}
-        print_json(whole | {"adaptive": adaptive, "record": record})
+        print_json(whole | {"adaptive": along.to_json(), "record": record})
     else:
         _print_scores(scores, limit)
-        if radii.coverage is not None:
-            held = f"{100 * radii.coverage:.1f} % of {counted(int(radii.paths.sum()), 'path')}"
-            print(f"bands that adapt, as those of what comes next do, held {held}, one a horizon")
+        _print_followed(along)
         _print_ahead(ahead, args.top)
     return int(scores.network is not None and scores.network.mae >= scores.ar.mae)
 
@@ -231,14 +227,14 @@ def _usual_limit(found: SeriesFile) -> float:
 
 
 def _drift(scores: Evaluation) -> tuple[str, ...]:
-    """Say where errors have grown since calibration: the probabilities go by those, bands alone adapt."""
+    """Say where errors have grown since calibration: what comes next follows them."""
     from ripstop.risk.forecast.watch import TOLERANCE
 
     score = scores.network or scores.ar
     if 1.0 - score.coverage <= (1.0 - score.confidence) * (1.0 + TOLERANCE):
         return ()
     held = f"{100 * score.coverage:.1f} % of the held-out paths, not {100 * score.confidence:g} %"
-    return (f"bands of calibration held {held}: errors have grown since, so P(crosses) may be wrong",)
+    return (f"bands of calibration held {held}: errors have grown since; what comes next follows them",)
 
 
 def _until_now(model: Forecaster, found: SeriesFile) -> list[Floats]:
@@ -257,14 +253,14 @@ def _ahead(
     histories: list[Floats],
     limit: Limit,
     confidence: float,
-    radii: AdaptiveRadius,
+    along: Followed,
 ) -> CrossingReport:
     import numpy as np
 
     before = np.full(model.window, np.nan)
     newest = np.array([np.concatenate([before, history])[-model.window :] for history in histories])
     past = model.standardised(newest)
-    return model.answer(past, model.predict(past), limit, names, confidence, radii.radius())
+    return model.answer(past, model.predict(past), limit, names, confidence, along.adaptation.now(limit.side))
 
 
 def _plot(
@@ -315,6 +311,16 @@ def _print_table(title: str, scores: dict[str, Score]) -> None:
     ]
     print_table(title, header, rows)
     print(f"{first.windows} windows; {first.crossings} of {first.asked} that had not crossed did so")
+
+
+def _print_followed(along: Followed) -> None:
+    if along.coverage is None:
+        return
+    held = f"held {100 * along.coverage:.1f} % of {counted(along.paths, 'path')}"
+    print(f"adapting along them, a forecast a horizon, as what comes next does: bands {held}")
+    if along.crossings is not None and along.calibrated is not None:
+        briers = f"{along.crossings.brier:.3f}, by calibration alone {along.calibrated.brier:.3f}"
+        print(f"P(crosses) had a Brier score of {briers} ({along.crossings.count} that had not crossed)")
 
 
 def _print_ahead(ahead: CrossingReport, top: int) -> None:

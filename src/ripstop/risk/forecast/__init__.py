@@ -7,7 +7,7 @@ from ripstop.risk.forecast.conformal import AdaptiveRadius
 from ripstop.risk.forecast.crossing import CrossingReport, Limit
 from ripstop.risk.forecast.csvseries import SeriesFile, read_series
 from ripstop.risk.forecast.drift import Bet
-from ripstop.risk.forecast.evaluation import Evaluation, ahead_of, evaluate, followed, reliability
+from ripstop.risk.forecast.evaluation import Evaluation, Followed, ahead_of, evaluate, followed
 from ripstop.risk.forecast.failure import failure_probabilities
 from ripstop.risk.forecast.forecaster import Forecaster, fit, fit_each
 from ripstop.risk.forecast.onnxfile import read_model, write_model
@@ -23,6 +23,7 @@ __all__ = [
     "CrossingReport",
     "Epoch",
     "Evaluation",
+    "Followed",
     "Forecaster",
     "Limit",
     "Record",
@@ -40,7 +41,6 @@ __all__ = [
     "followed",
     "read_model",
     "read_series",
-    "reliability",
     "train",
     "write_model",
 ]
