@@ -213,6 +213,43 @@ def test_columns_times_and_gaps_are_read_as_documented(
     assert "0 columns `cold`, expected one" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("header", "line", "step_s"),
+    [
+        ("epoch,heat", lambda k, v: f"{1_772_323_200 + 60 * k},{v}", 60.0),
+        ("ts,heat", lambda k, v: f"{1_772_323_200_000 + 60_000 * k},{v}", 60.0),
+        ("timestamp,heat", lambda k, v: f"{(1_772_323_200 + 60 * k) * 1_000_000_000},{v}", 60.0),
+        ("t_us,heat", lambda k, v: f"{60_000_000 * k},{v}", 60.0),
+        ("t_s,heat", lambda k, v: f"{1_772_323_200_000 + 60 * k},{v}", 60.0),  # the name says it
+        (",heat", lambda k, v: f"{60 * k},{v}", 60.0),  # an index without a name
+        ("time;heat", lambda k, v: f"{60 * k};{str(v).replace('.', ',')}", 60.0),
+        ("time\theat", lambda k, v: f"{60 * k}\t{v}", 60.0),
+        ("# by a tool\n\ntime,heat", lambda k, v: f"{60 * k},{'N/A' if k % 97 == 5 else v}", 60.0),
+        ("heat", lambda _, v: f"{v}", 1.0),
+    ],
+)
+def test_files_as_tools_write_them_are_read(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    header: str,
+    line: Callable[[int, float], str],
+    step_s: float,
+) -> None:
+    path = tmp_path / "s.csv"
+    values = thermostat(2500, 3).tolist()
+    path.write_text("\n".join([header, *(line(k, v) for k, v in enumerate(values))]))
+    assert main(["forecast", "eval", str(path), *SMALL]) == 0
+    assert f"read heat: 2500 samples, {step_s:g} s apart\n" in capsys.readouterr().out
+
+
+def test_the_column_of_times_may_be_named(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write("s.csv", thermostat(2500, 1), header="when,heat")
+    assert main(["forecast", "eval", str(path), *SMALL, "--time", "when"]) == 0
+    assert "read heat: 2500 samples, 60 s apart" in capsys.readouterr().out
+    assert main(["forecast", "eval", str(path), "--time", "then"]) == 2
+    assert "0 columns `then`" in capsys.readouterr().err
+
+
 def test_a_setting_that_is_none_is_refused_with_its_code(
     heat: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

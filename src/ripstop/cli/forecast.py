@@ -35,8 +35,9 @@ _EPILOG = """examples:
   ripstop forecast eval examples/battery.csv --model battery.onnx --json
   ripstop forecast eval examples/battery.csv --limit 30 --side below --plot battery.png
 
-A file is CSV with a header: a column of times (t_s, time, timestamp ...) if there is one, and a column for
-each series of the metric. An empty cell is a missing sample.
+A file is CSV with a header: a column of times (t_s, time, timestamp, epoch ...; ISO 8601 or numbers) if there
+is one, and a column for each series of the metric. Commas, semicolons or tabs part cells; an empty one is a
+missing sample.
 
 exit codes: 0 fine, 1 eval: the model is no better than its AR on these series, 2 usage, 130 interrupted
 """
@@ -103,6 +104,7 @@ def _add_series(parser: argparse.ArgumentParser) -> None:
         "series", nargs="+", type=source, metavar="SERIES.csv", help="histories of one metric; - for stdin"
     )
     parser.add_argument("--column", nargs="+", metavar="NAME", help="columns to read (default: all)")
+    parser.add_argument("--time", metavar="NAME", help="the column of times (default: by its name)")
     parser.add_argument("--step", type=float, metavar="S", help="seconds between samples (default: as found)")
     parser.add_argument("--limit", type=float, help="the limit (default: the 90 %% quantile, or the model's)")
     parser.add_argument(
@@ -114,7 +116,7 @@ def run_train(args: argparse.Namespace) -> int:
     """Train, judge, and write the model."""
     from ripstop.risk.forecast import Training, read_series
 
-    found = read_series(args.series, columns=args.column, step_s=args.step)
+    found = read_series(args.series, columns=args.column, time=args.time, step_s=args.step)
     settings = Training(
         window=args.window,
         horizon=args.horizon,
@@ -123,6 +125,8 @@ def run_train(args: argparse.Namespace) -> int:
         epochs=args.epochs,
         seed=args.seed,
     )
+    if not args.json:
+        print(_told_read(found))
     checkpoint = Path(f"{args.out}.checkpoint")
     if args.fresh:
         checkpoint.unlink(missing_ok=True)
@@ -138,6 +142,18 @@ def run_train(args: argparse.Namespace) -> int:
         _print_record(record)
         print(f"wrote {args.out}")
     return 0
+
+
+def _told_read(found: SeriesFile) -> str:
+    """Say what was found in the files, since a column or a step may have been taken for something else."""
+    import numpy as np
+
+    longest = max(map(len, found.histories))
+    missing = sum(int(np.isnan(history).sum()) for history in found.histories)
+    gaps = f", {missing} in gaps too long to bridge" if missing else ""
+    names = ", ".join(map(printable, found.names[:3])) + (", ..." if len(found.names) > 3 else "")
+    size = f"{longest} samples" if len(found.names) == 1 else f"at most {longest} samples each"
+    return f"read {names}: {size}, {found.step_s:.6g} s apart{gaps}"
 
 
 def _train(args: argparse.Namespace, found: SeriesFile, settings: Training, checkpoint: Path) -> Record:
@@ -196,7 +212,7 @@ def run_eval(args: argparse.Namespace) -> int:
 
     trained = read_model(args.model) if args.model else None
     step_s = args.step if args.step is not None or trained is None else trained.step_s
-    found = read_series(args.series, columns=args.column, step_s=step_s)
+    found = read_series(args.series, columns=args.column, time=args.time, step_s=step_s)
     model = trained or fit(found.histories, window=args.window, horizon=args.horizon, step_s=found.step_s)
     limit = _limit(args, model.record)
     if limit is None:
@@ -214,6 +230,7 @@ def run_eval(args: argparse.Namespace) -> int:
         record = None if model.record is None else model.record.to_json()
         print_json(whole | {"adaptive": along.to_json(), "record": record})
     else:
+        print(_told_read(found))
         _print_scores(scores, limit)
         _print_followed(along)
         _print_ahead(ahead, args.top)

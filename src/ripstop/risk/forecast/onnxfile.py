@@ -3,12 +3,13 @@
 The graph is written by hand, since it is two operators, and so needs no exporter; ONNX Runtime serves it.
 The metadata hold the normalisation, the AR, the errors of calibration, the validation record, and one window
 with the forecast that the trained model gave for it: a file whose parts do not fit together is found on
-loading, not by its forecasts.
+loading, not by its forecasts. The last of the metadata is the digest of all bytes before it.
 """
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -27,7 +28,8 @@ from ripstop.risk.kinds import Kind, takes
 from ripstop.risk.textfile import checked_path, put_file
 
 KEY = "ripstop.forecast"
-FORMAT = 1
+DIGEST = "ripstop.digest"
+FORMAT = 2
 LARGEST = 1 << 26  # bytes
 BATCH = 1024  # windows that are run at once: their states stay in the cache
 OPSET, IR_VERSION = 17, 8  # what ONNX Runtime has read since 1.12
@@ -101,10 +103,26 @@ def write_model(model: Forecaster, weights: Weights, path: str | Path) -> None:
     checker.check_model(made)
     checked_path(path, "C0752")
     try:
-        put_file(path, made.SerializeToString(deterministic=True))
+        put_file(path, sealed(made.SerializeToString(deterministic=True)))
     except OSError as error:
         reason = (error.strerror or "cannot be written").lower()
         raise RiskInputError(f"the model `{path}` is not written: {reason}", code="C0752") from None
+
+
+def sealed(content: bytes) -> bytes:
+    """Add the digest of a serialised model to its metadata.
+
+    What is appended to a message of Protocol Buffers is one more element of its repeated fields, so the entry
+    is written by hand (`metadata_props` is field 14): who reads it needs no package `onnx`.
+    """
+    digest = hashlib.sha256(content).hexdigest()
+    entry = b"".join(
+        bytes([tag, len(text)]) + text.encode() for tag, text in ((0x0A, DIGEST), (0x12, digest))
+    )
+    return content + bytes([0x72, len(entry)]) + entry
+
+
+SEAL = len(sealed(b""))
 
 
 def _document(model: Forecaster) -> dict[str, object]:
@@ -188,11 +206,13 @@ def read_model(path: str | Path) -> Forecaster:
     except OSError as error:
         reason = (error.strerror or "cannot be read").lower()
         raise RiskInputError(f"the model `{path}` is not read: {reason}", code="C0752") from None
-    network = Network(content, str(path))
+    network = Network(content, str(path))  # first, since what is no model at all was not changed
     if KEY not in network.metadata:
         raise RiskInputError(
             f"the model `{path}` holds no forecast, expected one by `ripstop forecast train`", code="C0752"
         )
+    if content != sealed(content[:-SEAL]):
+        raise refused(f"the model `{path}` is not as it was written, by its digest")
     try:
         document = json.loads(network.metadata[KEY])
     except (ValueError, RecursionError):
