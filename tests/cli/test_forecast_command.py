@@ -242,6 +242,31 @@ def test_files_as_tools_write_them_are_read(
     assert f"read heat: 2500 samples, {step_s:g} s apart\n" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("out", "said"), [("none/m.onnx", "no such directory"), (".", "is a directory")])
+def test_a_place_that_takes_no_model_is_told_before_training(
+    heat: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], out: str, said: str
+) -> None:
+    needs("onnx")
+    assert main(["forecast", "train", str(heat), *SMALL, "--out", str(tmp_path / out)]) == 2
+    told = capsys.readouterr()
+    assert f"is not written: {said}" in told.err
+    assert told.out == ""
+    assert not list(tmp_path.rglob("*.checkpoint"))
+
+
+def test_a_model_that_errs_more_than_the_last_value_held_is_told(
+    write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    needs("onnx", "onnxruntime")
+    write_model(make_model(), drawn_weights(), tmp_path / "m.onnx")
+    other = write("other.csv", 5000 + np.random.default_rng(1).normal(0, 1, 900).cumsum(), header="t_s,a")
+    main(["forecast", "eval", str(other), "--model", str(tmp_path / "m.onnx")])
+    assert "the last value, held, errs less than the model: it is a model of" in capsys.readouterr().out
+    spikes = np.where(np.random.default_rng(2).random(2500) < 0.02, 90.0, 1.0)
+    main(["forecast", "eval", str(write("spikes.csv", spikes, header="t_s,a"))])
+    assert "errs less than the model: the past tells little" in capsys.readouterr().out
+
+
 def test_the_column_of_times_may_be_named(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
     path = write("s.csv", thermostat(2500, 1), header="when,heat")
     assert main(["forecast", "eval", str(path), *SMALL, "--time", "when"]) == 0

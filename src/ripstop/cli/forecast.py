@@ -114,8 +114,9 @@ def _add_series(parser: argparse.ArgumentParser) -> None:
 
 def run_train(args: argparse.Namespace) -> int:
     """Train, judge, and write the model."""
-    from ripstop.risk.forecast import Training, read_series
+    from ripstop.risk.forecast import Training, check_writable, read_series
 
+    check_writable(args.out)
     found = read_series(args.series, columns=args.column, time=args.time, step_s=args.step)
     settings = Training(
         window=args.window,
@@ -221,7 +222,7 @@ def run_eval(args: argparse.Namespace) -> int:
     until_now = _until_now(model, found)
     along = followed(model, until_now, limit, confidence=args.confidence)
     ahead = _ahead(model, found.names, until_now, limit, args.confidence, along)
-    ahead = replace(ahead, notes=ahead.notes + _drift(scores))
+    ahead = replace(ahead, notes=ahead.notes + _doubts(scores, model.record))
     if args.plot:
         first = ahead.ranking(1)[0]
         _plot(model, until_now[first], found.names[first], ahead, along.crossings, args.plot)
@@ -241,6 +242,17 @@ def _usual_limit(found: SeriesFile) -> float:
     import numpy as np
 
     return float(np.nanquantile(np.concatenate(found.histories), 0.9))
+
+
+def _doubts(scores: Evaluation, record: Record | None) -> tuple[str, ...]:
+    """Say what speaks against the model on these samples."""
+    answers = scores.network or scores.ar
+    if answers.mae <= scores.persistence.mae:
+        return _drift(scores)
+    why = "the past tells little of what comes"
+    if record is not None:
+        why = f"it is a model of `{printable(record.metric)}`: are these samples of that metric, as it was?"
+    return (f"the last value, held, errs less than the model: {why}", *_drift(scores))
 
 
 def _drift(scores: Evaluation) -> tuple[str, ...]:

@@ -147,20 +147,26 @@ def _draw_ahead(
 ) -> None:
     horizon, last = ahead.forecast.shape[1], len(history)
     first = max(int(ends[0]) - 2 * horizon, 0)
-    axes.plot(
-        (np.arange(first, last) + 1 - last) * ahead.step_s, history[first:], color="black", label="observed"
-    )
+    unit, unit_s = _unit((last - first) * ahead.step_s)
+    step = ahead.step_s / unit_s
+    axes.plot((np.arange(first, last) + 1 - last) * step, history[first:], color="black", label="observed")
     for k, end in enumerate(ends.tolist()):
-        t = (np.arange(end, end + horizon) + 1 - last) * ahead.step_s
+        t = (np.arange(end, end + horizon) + 1 - last) * step
         band = f"band, {100 * ahead.confidence:g} % of whole paths" if k == 0 else None
         axes.fill_between(t, ahead.low[k], ahead.high[k], color=_LINES[1][0], alpha=0.3, lw=0, label=band)
         forecast = f"forecast by {ahead.model}" if k == 0 else None
         axes.plot(t, ahead.forecast[k], color=_LINES[1][0], linestyle="--", label=forecast)
     axes.axhline(ahead.limit.value, color=_RISK, linewidth=1, label=f"limit: {ahead.limit.side} is bad")
     axes.axvline(0.0, color="0.7", linewidth=1)
-    axes.set(xlabel="time from now, s")
+    axes.set(xlabel=f"time from now, {unit}")
     axes.set_title(f"{_short(ahead.names[-1])}: each forecast, and what came", fontsize=10)
     axes.legend(fontsize=8)
+
+
+def _unit(span_s: float) -> tuple[str, float]:
+    """Give the largest unit of which a span holds several, and its seconds."""
+    units = (("days", 86_400.0), ("h", 3_600.0), ("min", 60.0))
+    return next((one for one in units if span_s >= 4 * one[1]), ("s", 1.0))
 
 
 def _draw_reliability(axes: Axes, calibration: Calibration) -> None:
@@ -173,7 +179,7 @@ def _draw_reliability(axes: Axes, calibration: Calibration) -> None:
     axes.text(0.99, 0.95, "as foretold", color=_QUIET, fontsize=9, ha="right", va="top", rotation=45)
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="predicted probability", ylabel="observed frequency")
     title = f"Reliability: Brier {calibration.brier:.3f}, skill {calibration.skill:.2f}"
-    axes.set_title(f"{title}\na dot a bin, with its interval and its number of predictions", fontsize=10)
+    axes.set_title(f"{title}\neach bin: interval, number of predictions", fontsize=10)
 
 
 def _save(figure: Figure, path: str | Path) -> None:

@@ -10,7 +10,7 @@ from ripstop.risk.forecast.drift import Bet
 from ripstop.risk.forecast.evaluation import Evaluation, Followed, ahead_of, evaluate, followed
 from ripstop.risk.forecast.failure import failure_probabilities
 from ripstop.risk.forecast.forecaster import Forecaster, fit, fit_each
-from ripstop.risk.forecast.onnxfile import read_model, write_model
+from ripstop.risk.forecast.onnxfile import check_writable, read_model, write_model
 from ripstop.risk.forecast.record import Record, Score
 from ripstop.risk.forecast.series import evenly
 from ripstop.risk.forecast.training import Epoch, Trained, Training, train
@@ -33,6 +33,7 @@ __all__ = [
     "Training",
     "Watch",
     "ahead_of",
+    "check_writable",
     "evaluate",
     "evenly",
     "failure_probabilities",

@@ -243,9 +243,9 @@ def gain_of(ar: Floats, network: Floats, block: NDArray[np.int64], seed: int) ->
 
 def verdict(gain: tuple[float, float, float], ar: Score, network: Score) -> tuple[bool, str]:
     """Decide whether the network is used, and say why or why not."""
-    value, low, high = gain
-    said = f"on held-out data it takes away {100 * value:.1f} % of the absolute error ({100 * low:.1f} .. "
-    said += f"{100 * high:.1f} %)"
+    _, low, _ = gain
+    shown = [f"{round(100 * share, 1) + 0.0:.1f}" for share in gain]  # no -0.0
+    said = f"on held-out data it takes away {shown[0]} % of the absolute error ({shown[1]} .. {shown[2]} %)"
     if not low > 0.0:
         return False, f"{said}, which may be nothing"
     if ar.auc is not None and network.auc is not None:

@@ -83,6 +83,27 @@ def _are_weights(value: object) -> bool:
     return isinstance(value, Mapping) and value.keys() == PARTS
 
 
+def check_writable(path: str | Path) -> None:
+    """See, before a model is trained for minutes, that it could be written.
+
+    Raises:
+        RiskInputError: C0752, for a place where no file can be.
+        ConfigurationError: C0001, without the package `onnx`.
+    """
+    try:
+        import onnx  # noqa: F401 - only whether it is there
+    except ModuleNotFoundError as error:
+        raise missing_extra("onnx", "train") from error
+    file = checked_path(path, "C0752")
+    reason = "is a directory" if file.is_dir() else "" if file.parent.is_dir() else "no such directory"
+    if reason:
+        raise _unwritten(path, reason)
+
+
+def _unwritten(path: str | Path, reason: str) -> RiskInputError:
+    return RiskInputError(f"the model `{path}` is not written: {reason}", code="C0752")
+
+
 @takes(
     model=Kind("a model that `train` made", _is_trained),
     weights=Kind("the weights that `train` gave", _are_weights),
@@ -105,8 +126,7 @@ def write_model(model: Forecaster, weights: Weights, path: str | Path) -> None:
     try:
         put_file(path, sealed(made.SerializeToString(deterministic=True)))
     except OSError as error:
-        reason = (error.strerror or "cannot be written").lower()
-        raise RiskInputError(f"the model `{path}` is not written: {reason}", code="C0752") from None
+        raise _unwritten(path, (error.strerror or "cannot be written").lower()) from None
 
 
 def sealed(content: bytes) -> bytes:
