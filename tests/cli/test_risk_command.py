@@ -116,11 +116,31 @@ def test_weights_are_learned_and_written(tmp_path: Path, capsys: pytest.CaptureF
     assert call("learn", str(log), "--out", str(out), "--plot", str(picture), "--json") == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["incidents"], found["edges"], found["held_out"]["count"]) == (40, 1, 10)
+    (weight,) = found["weights"]
+    assert (weight["source"], weight["target"], weight["attempts"]) == ("a", "b", 40)
+    assert weight["low"] < 0.5 < weight["high"] < 0.67  # Beta(20.5, 20.5)
+    assert weight["low"] > 0.34
     assert picture.stat().st_size > 1000
     assert call(str(out), "--why", "a", "b") == 0
     assert "learned  0.5" in capsys.readouterr().out
     assert call("learn", str(log), "--graph", str(out)) == 0
-    assert "Brier" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "Brier" in shown
+    assert "put to the test" in shown
+    assert "unexplained:" not in shown
+    assert call("learn", str(log), "--graph", str(out), "--window", "0.5") == 0
+    assert "unexplained: no neighbour had failed within --window before" in capsys.readouterr().out
+
+
+def test_a_ranking_says_whether_edges_lead_one_way(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "g.csv"
+    path.write_text("source,target,weight\na,b,0.5\nb,c,0.5\n")
+    picture = tmp_path / "g.png"
+    assert call(str(path), "--trials", "64", "--plot", str(picture)) == 0
+    assert "if the node fails: percolation, 3 nodes, 2 edges (one way), 64 trials" in capsys.readouterr().out
+    assert picture.stat().st_size > 1000
 
 
 def test_numbers_that_are_none_are_refused(graph: str) -> None:

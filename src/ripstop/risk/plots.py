@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 SHARES = tuple(k / 20 for k in range(20))
 MOST_DRAWN = 500  # nodes; a larger graph is a blot
 MOST_NAMED = 8  # nodes of the graph that bear their names, the riskiest
+MOST_ARROWS = 500  # beyond it a directed graph is drawn without
 # Okabe and Ito (2008), Color Universal Design: colours for all eyes; the dashes tell the lines apart in grey.
 _LINES = (
     ("#0072b2", "-"),
@@ -250,7 +251,11 @@ def _draw_graph(axes: Axes, report: RiskReport, graph: Graph) -> None:
     drawn: Any = graph.to_networkx().subgraph(shown)
     where = nx.spring_layout(drawn, seed=1, weight=None)
     risk = [report.of(node).probability for node in drawn]
-    nx.draw_networkx_edges(drawn, where, ax=axes, alpha=0.25, width=0.6, arrows=False)
+    pointed = graph.directed and drawn.number_of_edges() <= MOST_ARROWS  # each is a picture of its own
+    heads: dict[str, Any] = {"arrowsize": 8, "node_size": 60} if pointed else {}
+    nx.draw_networkx_edges(
+        drawn, where, ax=axes, alpha=0.5 if pointed else 0.25, width=0.6, arrows=pointed, **heads
+    )
     dots = nx.draw_networkx_nodes(
         drawn, where, ax=axes, node_color=risk, cmap="inferno_r", vmin=0.0, vmax=1.0, node_size=60
     )
