@@ -294,6 +294,11 @@ def test_an_incident_log_without_anything_to_predict_is_learned_from_all_the_sam
             call("learn", str(log), "--held-out", share)
 
 
+def test_a_target_that_holds_already_is_told_as_such(graph: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("whatif", graph, "--target", "1") == 0
+    assert "target 1 holds already: " in capsys.readouterr().out
+
+
 def test_trying_nothing_is_refused(graph: str) -> None:
     with pytest.raises(RiskInputError, match="nothing to try"):
         call("whatif", graph)

@@ -68,6 +68,16 @@ def test_batches_do_not_change_an_answer(model_file: Path) -> None:
     assert whole[2400] == pytest.approx(served.correct(windows[2400:2401])[0], abs=1e-6)
 
 
+def test_readings_beyond_single_precision_are_answered_or_not_known(
+    model_file: Path, windows: NDArray[np.float64], limit: Limit
+) -> None:
+    model = read_model(model_file)
+    wild = np.concatenate([windows, np.full((1, windows.shape[1]), 1e300)])
+    found, plain = model.forecast(wild, limit), model.forecast(windows, limit)
+    assert found.probability[:-1] == pytest.approx(plain.probability)
+    assert found.probability[-1] in (0.0, 1.0) or not found.is_known[-1]
+
+
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.3, 0.9, 0.999])
 def test_a_truncated_file_is_refused(model_file: Path, share: float) -> None:
     content = model_file.read_bytes()

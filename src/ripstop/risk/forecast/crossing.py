@@ -138,7 +138,8 @@ def passage(forecast: Floats, paths: Floats, limit: Limit, sizes: Floats | None 
         Shape (series, horizon): P(crossed by the end of each step).
     """
     sign = 1.0 if limit.side == "above" else -1.0
-    turned = np.ascontiguousarray(limit.signed(forecast), np.float32)
+    with np.errstate(over="ignore"):  # what is too large for single precision is infinite, on the right side
+        turned = np.ascontiguousarray(limit.signed(forecast), np.float32)
     counts = np.zeros((len(forecast), forecast.shape[1] + 1), np.int32)
     size = np.ones((1, paths.shape[1]), np.float32) if sizes is None else sizes.astype(np.float32)
     count_first_crossings(turned, np.ascontiguousarray(-sign * paths, np.float32), size, counts)

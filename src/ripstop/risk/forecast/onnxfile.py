@@ -201,7 +201,8 @@ class Network:
 
     def correct(self, past: Floats) -> Floats:
         """Give what to add to the AR's forecast, for standardised windows."""
-        windows = np.ascontiguousarray(past, np.float32)
+        with np.errstate(over="ignore"):  # what is too large for it gives no number, and is not known
+            windows = np.ascontiguousarray(past, np.float32)
         parts = [
             self._session.run(["correction"], {"window": windows[i : i + BATCH]})[0]
             for i in range(0, len(windows), BATCH)
