@@ -294,6 +294,22 @@ def test_an_incident_log_without_anything_to_predict_is_learned_from_all_the_sam
             call("learn", str(log), "--held-out", share)
 
 
+def test_a_scale_ends_where_probabilities_do() -> None:
+    pytest.importorskip("matplotlib", reason="pictures are drawn by matplotlib (extra `sim`)")
+    from ripstop.risk import Graph, Settings, assess
+    from ripstop.risk.plots import _span
+
+    for weight, least, most in ((0.9, 1.0, 1.0), (0.02, 0.03, 0.1), (0.0, 0.001, 0.01)):
+        report = assess(
+            Graph.from_edges("abc", [("a", "b"), ("b", "c")], [weight] * 2), theta=0.5, trials=1000
+        )
+        assert least <= _span(report) <= most
+    decided = assess(
+        Graph.from_edges("ab", [("a", "b")], [0.01]), trials=256, settings=Settings(threshold=0.6)
+    )
+    assert _span(decided) > 0.6
+
+
 def test_a_target_that_holds_already_is_told_as_such(graph: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert call("whatif", graph, "--target", "1") == 0
     assert "target 1 holds already: " in capsys.readouterr().out

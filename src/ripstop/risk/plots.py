@@ -218,11 +218,17 @@ def _draw_ranking(axes: Axes, report: RiskReport, top: int) -> None:
     axes.invert_yaxis()
     if report.threshold is not None:
         axes.axvline(report.threshold, color=_QUIET, linestyle="--", linewidth=1)
-    axes.set(xlim=(0, 1), xlabel=f"P(share lost > {report.theta:g})")
+    axes.set(xlim=(0, _span(report)), xlabel=f"P(share lost > {report.theta:g})")
     axes.grid(axis="x", color="0.9")
     axes.set_title(
         f"{len(lines)} of {len(report)} nodes, {100 * report.confidence:g} % intervals", fontsize=11
     )
+
+
+def _span(report: RiskReport) -> float:
+    """Give the end of a scale of probabilities: 1, or less where all lie far below."""
+    ends = [float(report.high.max(initial=0.0)), report.threshold or 0.0]
+    return min(1.0, max(1.25 * max(ends), 1e-3))
 
 
 def _draw_sizes(axes: Axes, report: RiskReport, graph: Graph, settings: Settings | None) -> None:
@@ -235,7 +241,7 @@ def _draw_sizes(axes: Axes, report: RiskReport, graph: Graph, settings: Settings
         axes.step(SHARES, sizes, where="post", color=colour, linestyle=dashes, label=_short(line.node))
     axes.axvline(report.theta, color=_QUIET, linewidth=1)
     axes.annotate(
-        f"\u03b8 = {report.theta:g}", (report.theta, 0.02), (4, 0), textcoords="offset points", color=_QUIET
+        f"\u03b8 = {report.theta:g}", (report.theta, 0.95), (4, 0), textcoords="offset points", color=_QUIET
     )
     axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="share lost x", ylabel="P(share lost > x)")
     axes.legend(fontsize=9, title="first to fail", title_fontsize=9)
@@ -257,7 +263,7 @@ def _draw_graph(axes: Axes, report: RiskReport, graph: Graph) -> None:
         drawn, where, ax=axes, alpha=0.5 if pointed else 0.25, width=0.6, arrows=pointed, **heads
     )
     dots = nx.draw_networkx_nodes(
-        drawn, where, ax=axes, node_color=risk, cmap="inferno_r", vmin=0.0, vmax=1.0, node_size=60
+        drawn, where, ax=axes, node_color=risk, cmap="inferno_r", vmin=0.0, vmax=_span(report), node_size=60
     )
     dots.set_edgecolor(_QUIET)  # the lightest would be lost on the paper
     for node in shown[:MOST_NAMED]:
