@@ -267,6 +267,26 @@ def test_a_model_that_errs_more_than_the_last_value_held_is_told(
     assert "errs less than the model: the past tells little" in capsys.readouterr().out
 
 
+def test_without_a_limit_a_tenth_of_what_is_fitted_on_lies_beyond_it(
+    heat: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen = thermostat(2500, 1)[: round(0.55 * 2500)]
+    for side, share in (("above", 0.9), ("below", 0.1)):
+        assert main(["forecast", "eval", str(heat), "--side", side, "--json"]) == 0
+        asked = json.loads(capsys.readouterr().out)["forecast"]["limit"]
+        assert asked == {"value": pytest.approx(np.quantile(seen, share)), "side": side}
+
+
+@pytest.mark.parametrize("option", ["--window", "--horizon", "--step"])
+def test_what_a_trained_model_brings_is_refused_beside_it(
+    heat: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    needs("onnx", "onnxruntime")
+    write_model(make_model(), drawn_weights(), tmp_path / "m.onnx")
+    assert main(["forecast", "eval", str(heat), "--model", str(tmp_path / "m.onnx"), option, "9"]) == 2
+    assert f"`--model` goes without `{option}`" in capsys.readouterr().err
+
+
 def test_the_column_of_times_may_be_named(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
     path = write("s.csv", thermostat(2500, 1), header="when,heat")
     assert main(["forecast", "eval", str(path), *SMALL, "--time", "when"]) == 0

@@ -88,8 +88,8 @@ def _add_eval(verbs: Subparsers) -> None:
     )
     _add_series(parser)
     parser.add_argument("--model", metavar="MODEL.onnx", help="a trained model (default: fit an AR)")
-    parser.add_argument("--window", type=int, default=60, help="samples in, of an AR (default 60)")
-    parser.add_argument("--horizon", type=int, default=30, help="samples ahead, of an AR (default 30)")
+    parser.add_argument("--window", type=int, help="samples in, of an AR (default 60)")
+    parser.add_argument("--horizon", type=int, help="samples ahead, of an AR (default 30)")
     parser.add_argument("--confidence", type=float, default=0.9, help="of each interval (default 0.9)")
     parser.add_argument("--plot", metavar="FILE", help="draw forecasts beside what came (png, svg, pdf)")
     add_top(parser, "series", default=10)
@@ -106,7 +106,9 @@ def _add_series(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--column", nargs="+", metavar="NAME", help="columns to read (default: all)")
     parser.add_argument("--time", metavar="NAME", help="the column of times (default: by its name)")
     parser.add_argument("--step", type=float, metavar="S", help="seconds between samples (default: as found)")
-    parser.add_argument("--limit", type=float, help="the limit (default: the 90 %% quantile, or the model's)")
+    parser.add_argument(
+        "--limit", type=float, help="the limit (default: the model's, or one that a tenth lies beyond)"
+    )
     parser.add_argument(
         "--side", choices=("above", "below"), help="where its bad side is (default above, or the model's)"
     )
@@ -165,7 +167,7 @@ def _train(args: argparse.Namespace, found: SeriesFile, settings: Training, chec
             found.histories,
             settings=settings,
             metric=args.metric or Path(args.series[0]).stem,
-            limit=_limit(args, None),
+            limit=_limit(args, found, None),
             checkpoint=checkpoint,
             progress=progress,
         )
@@ -175,13 +177,14 @@ def _train(args: argparse.Namespace, found: SeriesFile, settings: Training, chec
     return made.model.record
 
 
-def _limit(args: argparse.Namespace, record: Record | None) -> Limit | None:
-    from ripstop.risk.forecast import Limit
+def _limit(args: argparse.Namespace, found: SeriesFile, record: Record | None) -> Limit:
+    """Give the limit that was asked for, or the model's, or one that a tenth of the samples lies beyond."""
+    from ripstop.risk.forecast import Limit, usual_limit
 
-    value = args.limit if args.limit is not None or record is None else record.limit
-    if value is None:
-        return None
-    return Limit(value, args.side or ("above" if record is None else record.side))
+    side = args.side or ("above" if record is None else record.side)
+    if args.limit is None and record is not None and side == record.side:
+        return Limit(record.limit, side)
+    return usual_limit(found.histories, side) if args.limit is None else Limit(args.limit, side)
 
 
 @contextmanager
@@ -209,15 +212,16 @@ def run_eval(args: argparse.Namespace) -> int:
     """Judge, and tell what comes next."""
     from dataclasses import replace
 
-    from ripstop.risk.forecast import Limit, evaluate, fit, followed, read_model, read_series
+    from ripstop.risk.forecast import evaluate, fit, followed, read_model, read_series
 
     trained = read_model(args.model) if args.model else None
-    step_s = args.step if args.step is not None or trained is None else trained.step_s
+    if trained is not None:
+        _refuse_others(args)
+    step_s = args.step if trained is None else trained.step_s
     found = read_series(args.series, columns=args.column, time=args.time, step_s=step_s)
-    model = trained or fit(found.histories, window=args.window, horizon=args.horizon, step_s=found.step_s)
-    limit = _limit(args, model.record)
-    if limit is None:
-        limit = Limit(_usual_limit(found), args.side or "above")
+    spans = {name: getattr(args, name) for name in ("window", "horizon") if getattr(args, name) is not None}
+    model = trained or fit(found.histories, step_s=found.step_s, **spans)
+    limit = _limit(args, found, model.record)
     scores = evaluate(model, found.histories, limit, confidence=args.confidence)
     until_now = _until_now(model, found)
     along = followed(model, until_now, limit, confidence=args.confidence)
@@ -238,10 +242,15 @@ def run_eval(args: argparse.Namespace) -> int:
     return int(scores.network is not None and scores.network.mae >= scores.ar.mae)
 
 
-def _usual_limit(found: SeriesFile) -> float:
-    import numpy as np
+def _refuse_others(args: argparse.Namespace) -> None:
+    """Refuse what a trained model brings with it, rather than ignore it."""
+    from ripstop.risk import RiskInputError
 
-    return float(np.nanquantile(np.concatenate(found.histories), 0.9))
+    given = next((name for name in ("window", "horizon", "step") if getattr(args, name) is not None), None)
+    if given is not None:
+        raise RiskInputError(
+            f"`--model` goes without `--{given}`", code="C0715", hint="the model has its own: leave it away"
+        )
 
 
 def _doubts(scores: Evaluation, record: Record | None) -> tuple[str, ...]:

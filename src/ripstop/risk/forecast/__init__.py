@@ -7,7 +7,7 @@ from ripstop.risk.forecast.conformal import AdaptiveRadius
 from ripstop.risk.forecast.crossing import CrossingReport, Limit
 from ripstop.risk.forecast.csvseries import SeriesFile, read_series
 from ripstop.risk.forecast.drift import Bet
-from ripstop.risk.forecast.evaluation import Evaluation, Followed, ahead_of, evaluate, followed
+from ripstop.risk.forecast.evaluation import Evaluation, Followed, ahead_of, evaluate, followed, usual_limit
 from ripstop.risk.forecast.failure import failure_probabilities
 from ripstop.risk.forecast.forecaster import Forecaster, fit, fit_each
 from ripstop.risk.forecast.onnxfile import check_writable, read_model, write_model
@@ -43,5 +43,6 @@ __all__ = [
     "read_model",
     "read_series",
     "train",
+    "usual_limit",
     "write_model",
 ]

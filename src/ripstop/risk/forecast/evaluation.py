@@ -22,6 +22,7 @@ from ripstop.risk.settings import check_share, check_whole
 RESAMPLES = 2000
 PURPOSE = 0x666F7265  # "fore": keys the bootstrap's draws apart from other uses of the seed
 
+BEYOND = 0.1  # share of the samples, for a limit where none is given
 AUC_LOSS = 0.005
 """Area under the curve that a network may lose, since its interval is about as wide."""
 
@@ -168,6 +169,21 @@ def ahead_of(
     past = model.standardised(windows)
     named = tuple(range(count))
     return seen, model.answer(past, model.predict(past), limit, named, confidence, adapted)
+
+
+def usual_limit(histories: Sequence[ArrayLike] | ArrayLike, side: str = "above") -> Limit:
+    """Give a limit to judge by where none is known: what a tenth of the part that is fitted on lies beyond.
+
+    Raises:
+        RiskInputError: C0751 for histories, C0715 for the side.
+    """
+    rows = checked_histories(histories)
+    seen = np.concatenate([row[: round(PARTS[0] * len(row))] for row in rows])
+    seen = seen[np.isfinite(seen)]
+    share = BEYOND if side == "below" else 1.0 - BEYOND
+    if not len(seen):
+        raise RiskInputError("no history has a value in the part that is fitted on", code="C0751")
+    return Limit(float(np.quantile(seen, share)), side)
 
 
 def _windows(model: Forecaster, histories: Sequence[ArrayLike] | ArrayLike, part: int) -> Windows:
