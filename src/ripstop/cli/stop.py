@@ -173,6 +173,7 @@ def run_key(args: argparse.Namespace) -> int:
     private = args.folder / f"{check_id(args.name)}.key"
     public = args.folder / f"{role.value}-{args.name}.pub"
     try:
+        args.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_once(private, f"{seed.hex()}\n".encode(), PRIVATE)
         write_once(public, f"{signer.public.hex()}\n".encode())
     except OSError as error:
