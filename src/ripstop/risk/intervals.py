@@ -127,8 +127,8 @@ def decide(
 
 def standings(sides: NDArray[np.int8]) -> tuple[Standing, ...]:
     """Give the words for what `decide` found."""
-    words = {1: Standing.ABOVE, -1: Standing.BELOW, 0: Standing.UNDECIDED}
-    return tuple(words[int(side)] for side in sides)
+    words = np.array([Standing.UNDECIDED, Standing.ABOVE, Standing.BELOW], dtype=object)
+    return tuple(words[sides].tolist())
 
 
 def confidence_sequence(

@@ -79,6 +79,28 @@ def adjacency_both_ways(n: int, source: Indices, target: Indices) -> Adjacency:
 
 
 @kernel
+def nearness_order(near: Adjacency) -> Indices:
+    """Give each node its place in the order of a search in breadth: neighbours stand near each other."""
+    start, neighbour = near.start, near.neighbour
+    n = len(start) - 1
+    place, order = np.full(n, -1, np.int32), np.empty(n, np.int32)
+    found = 0
+    for origin in range(n):
+        if place[origin] < 0:
+            place[origin], order[found] = found, origin
+            passed, found = found, found + 1
+            while passed < found:
+                v = order[passed]
+                passed += 1
+                for i in range(start[v], start[v + 1]):
+                    u = neighbour[i]
+                    if place[u] < 0:
+                        place[u], order[found] = found, u
+                        found += 1
+    return place
+
+
+@kernel
 def thresholds_of(weight: NDArray[np.float64], key: Indices) -> Words:
     """Give the probability of each edge that `key` names times 2**64; all ones stand for certainty."""
     found = np.empty(len(key), np.uint64)
