@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from ripstop.risk.kernels.layout import (
     adjacency_of,
     by_source,
     nearness_order,
+    strengths_of,
     thresholds_of,
 )
 from ripstop.risk.kernels.shapes import Adjacency, Counts, Indices, Network
@@ -91,7 +92,7 @@ class Laid:
 
     layout: Layout
     network: Network
-    pivots: NDArray[np.int32]
+    pivots: Indices
     live: float
     methods: dict[tuple[int, bool], Methods] = field(default_factory=dict)
 
@@ -102,16 +103,19 @@ def laid_out(graph: Graph) -> Laid:
     Raises:
         RiskInputError: C0706, if nothing has any consequence.
     """
-    n, weight = len(graph.nodes), graph.weight
-    strength = np.bincount(graph.source, weight, n) + np.bincount(graph.target, weight, n)
-    pivots = graph.layout.place[_largest(strength, PIVOTS)]
-    return Laid(graph.layout, network_of(graph, graph.layout), pivots, float(weight.sum()))
+    layout, weight = graph.layout, np.array(graph.weight)
+    strength = strengths_of(len(graph.nodes), layout.source, layout.target, weight[layout.key])
+    network = network_of(graph, layout)
+    return Laid(layout, network, _largest(strength, PIVOTS), float(weight.sum()))
 
 
-def _largest(values: NDArray[Any], count: int) -> NDArray[np.intp]:
-    """Give the positions of the largest values, the largest first."""
-    among = np.argpartition(-values, min(count, len(values) - 1))[:count] if len(values) else np.arange(0)
-    return among[np.lexsort((among, -values[among]))]
+def _largest(values: NDArray[np.float64], count: int) -> Indices:
+    """Give the positions of the largest values, the largest first; the values are lost."""
+    found = np.zeros(min(count, len(values)), np.int32)
+    for i in range(len(found)):
+        found[i] = values.argmax()
+        values[found[i]] = -math.inf
+    return found
 
 
 def merged_edges(

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from ripstop.risk.kernels.jit import kernel
 from ripstop.risk.kernels.shapes import Adjacency, Counts, Indices, Unsigned, Words
 
+Floats = NDArray[np.float64]
+
 CERTAIN = np.uint64(0xFFFFFFFFFFFFFFFF)
 WHOLE = 18446744073709551616.0  # 2**64
 
@@ -101,7 +103,19 @@ def nearness_order(near: Adjacency) -> Indices:
 
 
 @kernel
-def thresholds_of(weight: NDArray[np.float64], key: Indices) -> Words:
+def strengths_of(
+    n: int, source: Indices, target: Indices, weight: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Give the sum of the weights that meet at each node."""
+    found = np.zeros(n)
+    for e in range(len(source)):
+        found[source[e]] += weight[e]
+        found[target[e]] += weight[e]
+    return found
+
+
+@kernel
+def thresholds_of(weight: Floats, key: Indices) -> Words:
     """Give the probability of each edge that `key` names times 2**64; all ones stand for certainty."""
     found = np.empty(len(key), np.uint64)
     for i in range(len(key)):
