@@ -1,7 +1,7 @@
 """Forecasts of crossings: how well they rank, how their bands hold, how fast they are, beside rivals.
 
     pip install statsmodels
-    python benchmarks/bench_forecast.py [--data FOLDER] [--series taxi,cpu] [--epochs 30]
+    python benchmarks/bench_forecast.py [--data FOLDER] [--series taxi,cpu] [--epochs 30] [--part adapting]
 
 FOLDER holds `nab/data` (or RIPSTOP_DATA names it); without it two generated series are left. Each series is
 cut once: the first three quarters are given to training (which cuts them again, to fit, select, calibrate and
@@ -11,6 +11,9 @@ is the 90 % quantile of what was fitted on, or 20 % of a battery. Rivals in the 
 straight line through the window (Prometheus' `predict_linear`), and statsmodels' AutoReg of order 60. All get
 their probability in the same way, from their own errors on the calibration part. "LSTM+AR" is the network
 whether or not it was promoted, "served" what `read_model` answers: the network where it was, else the AR.
+
+Adapting: probabilities by the AR alone, as calibrated and adapted to errors that were seen by then, for the
+limit above and for six more: quantiles .75, .9 and .97 of what is unseen, and the same from below.
 """
 
 from __future__ import annotations
@@ -27,7 +30,19 @@ from pathlib import Path
 import numpy as np
 
 from ripstop.core.errors import ConfigurationError
-from ripstop.risk.forecast import Forecaster, Limit, Training, Watch, fit_each, read_model, train, write_model
+from ripstop.risk.calibration import auc, brier
+from ripstop.risk.forecast import (
+    Forecaster,
+    Limit,
+    Training,
+    Watch,
+    fit,
+    fit_each,
+    read_model,
+    train,
+    write_model,
+)
+from ripstop.risk.forecast.adaptation import Adaptation, joined
 from ripstop.risk.forecast.autoregression import Autoregression, rolled
 from ripstop.risk.forecast.evaluation import score
 from ripstop.risk.forecast.forecaster import PATHS, errors_of
@@ -199,6 +214,46 @@ def adapted(model: Forecaster, case: Case) -> float:
     return watch.coverage or float("nan")
 
 
+def asked_of(case: Case, unseen: list[np.ndarray]) -> list[Limit]:
+    """The case's limit, and the quantiles of what is unseen on both sides."""
+    seen = np.concatenate([row[: round(0.55 * int(SEEN * len(row)))] for row in case.histories])
+    known = np.concatenate([row[WINDOW:] for row in unseen])
+    quantiles = [np.quantile(known, q) for q in (0.75, 0.9, 0.97, 0.25, 0.1, 0.03)]
+    sides = ["above"] * 3 + ["below"] * 3
+    more = [Limit(float(q), side) for q, side in zip(quantiles, sides, strict=True)]
+    return [case.limit or Limit(float(np.nanquantile(seen, 0.9))), *more]
+
+
+def foretold(model: Forecaster, row: np.ndarray, limit: Limit) -> np.ndarray:
+    """P(crosses) as calibrated and as adapted by then, and what came, for windows that had not crossed."""
+    views = np.lib.stride_tricks.sliding_window_view(row, WINDOW + HORIZON)
+    past, future = model.standardised(views[:, :WINDOW]), views[:, WINDOW:]
+    ahead = model.predict(past)
+    wrong = (future - model.mean[0]) / model.scale[0] - ahead
+    adaptation, going_by = Adaptation(model.errors, 1), []
+    for settled in range(0, len(views), HORIZON):
+        going_by.append(adaptation.now(limit.side))
+        adaptation.update(wrong[settled : settled + 1], going_by[-1].widths)
+    by = joined([going_by[k // HORIZON] for k in range(len(views))])
+    told = [model.answer(past, ahead, limit, tuple(range(len(past))), 0.9, a).probability for a in (None, by)]
+    crosses = (limit.signed(future) >= 0.0).any(axis=1)
+    return np.stack([*told, crosses])[:, limit.signed(views[:, WINDOW - 1]) < 0.0]
+
+
+def bench_adapting(cases: list[Case]) -> None:
+    print("P(crosses) as calibrated -> adapted: Brier score, area under the curve, mean of limits")
+    for case in cases:
+        model = fit([row[: int(SEEN * len(row))] for row in case.histories])
+        unseen = [row[int(SEEN * len(row)) - WINDOW :] for row in case.histories]
+        found = []
+        for limit in asked_of(case, unseen):
+            fixed, adapted, happened = np.concatenate([foretold(model, row, limit) for row in unseen], axis=1)
+            if 0 < happened.sum() < len(happened):
+                found.append([f(p, happened) for f in (brier, auc) for p in (fixed, adapted)])
+        old, new, before, after = np.mean(found, axis=0)
+        print(f"{case.name:13} {old:.4f} -> {new:.4f}   {before:.3f} -> {after:.3f}", flush=True)
+
+
 def bench_speed(series: int = 10_000, own: int = 1_000) -> None:
     rng = np.random.default_rng(3)
     print("serving, one core: probability, time and band of each series")
@@ -247,17 +302,19 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("RIPSTOP_DATA", "data")))
     parser.add_argument("--series", help="names, with commas between; all by default")
     parser.add_argument("--epochs", type=int, default=30)
-    parser.add_argument("--part", choices=("accuracy", "speed"), help="one of both")
+    parser.add_argument("--part", choices=("accuracy", "adapting", "speed"), help="one of them")
     args = parser.parse_args()
     cases = [battery(), working_days(), *recorded(args.data)]
     if args.series is not None:
         cases = [case for case in cases if case.name in args.series.split(",")]
-    if args.part != "speed":
+    if args.part in (None, "accuracy"):
         try:
             bench_accuracy(cases, args.epochs)
         except ConfigurationError as error:
             print(f"no training here: {error}")
-    if args.part != "accuracy":
+    if args.part in (None, "adapting"):
+        bench_adapting(cases)
+    if args.part in (None, "speed"):
         bench_speed()
 
 

@@ -147,3 +147,33 @@ def test_a_value_that_no_record_holds_reads_as_none_and_ends_no_ledger(tmp_path,
         agent.flush()
         assert agent.node.ledger_head[0] >= 3
         assert agent.act("go", lambda more: more, x=1, more=nested(3)) == nested(3)
+
+
+class Cursed(dict):
+    """A context whose reading fails with an error that nobody expects."""
+
+    def items(self):
+        raise IndexError("cursed")
+
+    get = __getitem__ = items
+
+
+class Unspeakable:
+    """An action's name that can be neither compared nor written."""
+
+    def __hash__(self):
+        raise RuntimeError("unspeakable")
+
+    __eq__ = __str__ = __repr__ = __hash__
+
+
+@pytest.mark.parametrize("context", [Cursed(a=1), 5, "a", [("a", 1)]])
+def test_no_error_denies_a_failsafe_or_allows_anything_else(context):
+    actions = {"go": {}, "back": {}, "land": {}}
+    vocabulary = {"name": "v", "signals": {"a": {}}, "actions": actions, "failsafe": ["back", "land"]}
+    rule = {"<": [{"var": "a"}, 2]}
+    vm = PolicyVM({"ripstop": 1, "id": "x", "vocabulary": vocabulary, "guards": ["go"], "rule": rule})
+    found = {action: vm.decide(action, context) for action in actions}
+    assert [str(decision.verdict.word) for decision in found.values()] == ["deny", "allow", "allow"]
+    assert {decision.reasons[0].code for decision in found.values()} == {"error"}
+    assert vm.decide(Unspeakable(), {"a": 1}).verdict is Verdict.DENY

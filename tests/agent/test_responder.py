@@ -407,3 +407,38 @@ def test_a_vocabulary_without_failsafes_only_holds():
     made.stop("smoke")
     assert made.order.actions == ()
     assert reasons(made) == ["agent/stop"]
+
+
+@pytest.mark.parametrize("seconds", [4, 6])
+def test_a_decision_after_a_pause_goes_by_what_time_has_brought_before_any_timer_runs(seconds):
+    clock = ManualClock(NOW_US)
+    made = make(None, Response("smoke", Rung.HOLD, after_s=5.0), clock=clock)
+    made.tell_condition("smoke", True)
+    clock.advance(seconds)
+    assert bool(made.decide("take_off")) is (seconds < 5)
+    assert bool(made.node.request("take_off", {}, clock.now())[0]) is (seconds < 5)
+
+
+def test_a_climb_that_a_decision_brought_forward_is_told_and_ordered_by_the_next_timer():
+    clock = ManualClock(NOW_US)
+    made = make(None, Response("smoke", Rung.RETURN, after_s=5.0), clock=clock)
+    made.tell_condition("smoke", True)
+    clock.advance(6)
+    assert not made.decide("take_off")
+    assert (made.rung, made.order.actions) == (Rung.RETURN, ())
+    made.tick()
+    assert made.order.actions == ("return_home", "land")
+    made.flush()
+    moved = [entry.body for entry in records(made) if entry.body.get("name") == "ladder.moved"]
+    assert [(body["fields"]["from"], body["fields"]["to"]) for body in moved] == [("clear", "return")]
+
+
+def test_a_decision_after_the_dwell_comes_down_before_any_timer_runs():
+    clock = ManualClock(NOW_US)
+    made = make(None, Response("smoke", Rung.HOLD), clock=clock)
+    made.tell_condition("smoke", True)
+    made.tell_condition("smoke", False)
+    clock.advance(29)
+    assert not made.decide("take_off")
+    clock.advance(2)
+    assert made.decide("take_off")

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,12 +18,15 @@ import pytest
 from ripstop.agent import Agent
 from ripstop.cli import main, output
 from ripstop.cli.root import COMMANDS, build_parser
+from ripstop.control.audit.trust import Trust
+from ripstop.control.store.keys import FleetKeys
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = ("policies", "vocabularies", "examples")
 # Commands that serve until they are told to end, or take minutes: their examples are parsed, not run.
 LONG = re.compile(
-    r"ripstop (up|agent|sidecar|demo|warmup|forecast train|risk worker)\b|--queue|battery\.onnx"
+    r"ripstop (up|agent|sidecar|demo|warmup|forecast train|risk worker)\b|--queue|battery\.onnx|--send$"
+    r"|stop send (?!.*--dry-run)"
 )
 # Commands whose answer is no JSON object, or whose --json names a file.
 NO_OBJECT = {"ripstop up", "ripstop agent", "ripstop sidecar", "ripstop demo drones", "ripstop ledger show"}
@@ -45,6 +49,9 @@ READERS = (
     "risk stability",
     "forecast eval",
     "forecast eval examples/battery.csv --model",
+    "stop show",
+    "stop send --agent folder",
+    "stop sign smoke --key",
     "ledger show",
     "ledger verify",
     "audit verify",
@@ -63,7 +70,12 @@ def parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser
                 yield from parsers(child)
 
 
-ALL = {each.prog: each for name in COMMANDS for each in parsers(build_parser([name])) if name in each.prog}
+ALL = {
+    each.prog: each
+    for name in COMMANDS
+    for each in parsers(build_parser([name]))
+    if each.prog.split()[1:2] == [name]
+}
 LEAVES = {name: each for name, each in ALL.items() if not each._subparsers}
 
 
@@ -130,11 +142,27 @@ def test_an_example_of_a_help_runs_as_printed(
             "drone-42", "policies/payload_limit.json", ledger="ripstop-agents/drone-42/ledger"
         ) as agent:
             agent.decide("take_off")
+    if "ripstop stop" in line:
+        prepare_stops(line)
+        capfd.readouterr()
     code = run(shlex.split(line.partition(" > ")[0])[1:])
     said = capfd.readouterr()
     fails = "ripstop audit" in line or "6e3c" in line  # they name a run and a head of somebody's own
     assert code in ((1, 2) if fails else (0, 1)), said.err
     assert "\x1b" not in said.out + said.err
+
+
+def prepare_stops(line: str) -> None:
+    """Lay down what the examples of `ripstop stop` speak of."""
+    data = Path("ripstop-data")
+    keys = FleetKeys.load(data / "keys")
+    Trust("fleet", keys.trusted()).save(data / "audit")
+    shutil.copy(data / "keys" / "stop.key", "stop.key")
+    assert run(["stop", "sign", "smoke", "--key", "stop.key", "--to", "stop.token"]) == 0
+    if "ripstop stop key" not in line:
+        assert run(["stop", "key", "ann"]) == 0
+    elif "--folder keys" in line:
+        Path("keys").mkdir()
 
 
 @pytest.mark.parametrize("name", sorted(ALL))

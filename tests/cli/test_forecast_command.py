@@ -88,7 +88,7 @@ def test_errors_that_have_grown_since_calibration_are_told(
     wild[-400:] += np.random.default_rng(1).normal(0.0, 3.0, 400)
     for values, told in ((thermostat(2500, 1), False), (wild, True)):
         assert main(["forecast", "eval", str(write("one.csv", values, header="t_s,heat")), *SMALL]) == 0
-        assert ("P(crosses) may be wrong" in capsys.readouterr().out) == told
+        assert ("errors have grown since" in capsys.readouterr().out) == told
 
 
 def test_forecasts_are_drawn_beside_what_came(heat: Path, write: Write, tmp_path: Path) -> None:
@@ -211,6 +211,88 @@ def test_columns_times_and_gaps_are_read_as_documented(
     assert json.loads(capsys.readouterr().out)["forecast"]["step_s"] == 1.0
     assert main(["forecast", "eval", str(path), "--column", "cold"]) == 2
     assert "0 columns `cold`, expected one" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("header", "line", "step_s"),
+    [
+        ("epoch,heat", lambda k, v: f"{1_772_323_200 + 60 * k},{v}", 60.0),
+        ("ts,heat", lambda k, v: f"{1_772_323_200_000 + 60_000 * k},{v}", 60.0),
+        ("timestamp,heat", lambda k, v: f"{(1_772_323_200 + 60 * k) * 1_000_000_000},{v}", 60.0),
+        ("t_us,heat", lambda k, v: f"{60_000_000 * k},{v}", 60.0),
+        ("t_s,heat", lambda k, v: f"{1_772_323_200_000 + 60 * k},{v}", 60.0),  # the name says it
+        (",heat", lambda k, v: f"{60 * k},{v}", 60.0),  # an index without a name
+        ("time;heat", lambda k, v: f"{60 * k};{str(v).replace('.', ',')}", 60.0),
+        ("time\theat", lambda k, v: f"{60 * k}\t{v}", 60.0),
+        ("# by a tool\n\ntime,heat", lambda k, v: f"{60 * k},{'N/A' if k % 97 == 5 else v}", 60.0),
+        ("heat", lambda _, v: f"{v}", 1.0),
+    ],
+)
+def test_files_as_tools_write_them_are_read(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    header: str,
+    line: Callable[[int, float], str],
+    step_s: float,
+) -> None:
+    path = tmp_path / "s.csv"
+    values = thermostat(2500, 3).tolist()
+    path.write_text("\n".join([header, *(line(k, v) for k, v in enumerate(values))]))
+    assert main(["forecast", "eval", str(path), *SMALL]) == 0
+    assert f"read heat: 2500 samples, {step_s:g} s apart\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("out", "said"), [("none/m.onnx", "no such directory"), (".", "is a directory")])
+def test_a_place_that_takes_no_model_is_told_before_training(
+    heat: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], out: str, said: str
+) -> None:
+    needs("onnx")
+    assert main(["forecast", "train", str(heat), *SMALL, "--out", str(tmp_path / out)]) == 2
+    told = capsys.readouterr()
+    assert f"is not written: {said}" in told.err
+    assert told.out == ""
+    assert not list(tmp_path.rglob("*.checkpoint"))
+
+
+def test_a_model_that_errs_more_than_the_last_value_held_is_told(
+    write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    needs("onnx", "onnxruntime")
+    write_model(make_model(), drawn_weights(), tmp_path / "m.onnx")
+    other = write("other.csv", 5000 + np.random.default_rng(1).normal(0, 1, 900).cumsum(), header="t_s,a")
+    main(["forecast", "eval", str(other), "--model", str(tmp_path / "m.onnx")])
+    assert "the last value, held, errs less than the model: it is a model of" in capsys.readouterr().out
+    spikes = np.where(np.random.default_rng(2).random(2500) < 0.02, 90.0, 1.0)
+    main(["forecast", "eval", str(write("spikes.csv", spikes, header="t_s,a"))])
+    assert "errs less than the model: the past tells little" in capsys.readouterr().out
+
+
+def test_without_a_limit_a_tenth_of_what_is_fitted_on_lies_beyond_it(
+    heat: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen = thermostat(2500, 1)[: round(0.55 * 2500)]
+    for side, share in (("above", 0.9), ("below", 0.1)):
+        assert main(["forecast", "eval", str(heat), "--side", side, "--json"]) == 0
+        asked = json.loads(capsys.readouterr().out)["forecast"]["limit"]
+        assert asked == {"value": pytest.approx(np.quantile(seen, share)), "side": side}
+
+
+@pytest.mark.parametrize("option", ["--window", "--horizon", "--step"])
+def test_what_a_trained_model_brings_is_refused_beside_it(
+    heat: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    needs("onnx", "onnxruntime")
+    write_model(make_model(), drawn_weights(), tmp_path / "m.onnx")
+    assert main(["forecast", "eval", str(heat), "--model", str(tmp_path / "m.onnx"), option, "9"]) == 2
+    assert f"`--model` goes without `{option}`" in capsys.readouterr().err
+
+
+def test_the_column_of_times_may_be_named(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write("s.csv", thermostat(2500, 1), header="when,heat")
+    assert main(["forecast", "eval", str(path), *SMALL, "--time", "when"]) == 0
+    assert "read heat: 2500 samples, 60 s apart" in capsys.readouterr().out
+    assert main(["forecast", "eval", str(path), "--time", "then"]) == 2
+    assert "0 columns `then`" in capsys.readouterr().err
 
 
 def test_a_setting_that_is_none_is_refused_with_its_code(

@@ -116,11 +116,31 @@ def test_weights_are_learned_and_written(tmp_path: Path, capsys: pytest.CaptureF
     assert call("learn", str(log), "--out", str(out), "--plot", str(picture), "--json") == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["incidents"], found["edges"], found["held_out"]["count"]) == (40, 1, 10)
+    (weight,) = found["weights"]
+    assert (weight["source"], weight["target"], weight["attempts"]) == ("a", "b", 40)
+    assert weight["low"] < 0.5 < weight["high"] < 0.67  # Beta(20.5, 20.5)
+    assert weight["low"] > 0.34
     assert picture.stat().st_size > 1000
     assert call(str(out), "--why", "a", "b") == 0
     assert "learned  0.5" in capsys.readouterr().out
     assert call("learn", str(log), "--graph", str(out)) == 0
-    assert "Brier" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "Brier" in shown
+    assert "put to the test" in shown
+    assert "unexplained:" not in shown
+    assert call("learn", str(log), "--graph", str(out), "--window", "0.5") == 0
+    assert "unexplained: no neighbour had failed within --window before" in capsys.readouterr().out
+
+
+def test_a_ranking_says_whether_edges_lead_one_way(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "g.csv"
+    path.write_text("source,target,weight\na,b,0.5\nb,c,0.5\n")
+    picture = tmp_path / "g.png"
+    assert call(str(path), "--trials", "64", "--plot", str(picture)) == 0
+    assert "if the node fails: percolation, 3 nodes, 2 edges (one way), 64 trials" in capsys.readouterr().out
+    assert picture.stat().st_size > 1000
 
 
 def test_numbers_that_are_none_are_refused(graph: str) -> None:
@@ -272,6 +292,27 @@ def test_an_incident_log_without_anything_to_predict_is_learned_from_all_the_sam
     for share in ("nan", "inf", "-1"):
         with pytest.raises(RiskInputError, match="`held out`"):
             call("learn", str(log), "--held-out", share)
+
+
+def test_a_scale_ends_where_probabilities_do() -> None:
+    pytest.importorskip("matplotlib", reason="pictures are drawn by matplotlib (extra `sim`)")
+    from ripstop.risk import Graph, Settings, assess
+    from ripstop.risk.plots import _span
+
+    for weight, least, most in ((0.9, 1.0, 1.0), (0.02, 0.03, 0.1), (0.0, 0.001, 0.01)):
+        report = assess(
+            Graph.from_edges("abc", [("a", "b"), ("b", "c")], [weight] * 2), theta=0.5, trials=1000
+        )
+        assert least <= _span(report) <= most
+    decided = assess(
+        Graph.from_edges("ab", [("a", "b")], [0.01]), trials=256, settings=Settings(threshold=0.6)
+    )
+    assert _span(decided) > 0.6
+
+
+def test_a_target_that_holds_already_is_told_as_such(graph: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("whatif", graph, "--target", "1") == 0
+    assert "target 1 holds already: " in capsys.readouterr().out
 
 
 def test_trying_nothing_is_refused(graph: str) -> None:

@@ -149,3 +149,41 @@ def test_the_guide_s_commands_answer_what_it_shows(tmp_path: Path) -> None:
             )
             wanted = re.escape(answer).replace(re.escape("..."), ".*")
             assert re.fullmatch(wanted, run.stdout), run.stdout
+
+
+def test_it_takes_stops_that_are_laid_into_an_agents_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for line in (
+        "key sam --role stop",
+        "key sly --role stop --folder elsewhere",
+        "sign smoke --key sam.key --to stop.token",
+        "sign smoke --key elsewhere/sly.key --to forged.token",
+        "sign smoke --key sam.key --fleet other --to other.token",
+    ):
+        (tmp_path / "elsewhere").mkdir(exist_ok=True)
+        assert main(["stop", *line.split()]) == 0
+    send = ["stop", "send", "--agent", str(tmp_path / "data" / "drone-42"), "--wait", "20"]
+    with running(tmp_path / "data", "--keys", str(tmp_path)) as told:
+        client = Client(told["socket"])
+        for refused, code in (("forged.token", "W0202"), ("other.token", "W0205")):
+            assert main([*send, refused]) == 1
+            assert code in capsys.readouterr().out
+        context = {"payload_kg": 0.1, "battery_percent": 90}
+        assert client.post("/v1/decide", action="accept_task", context=context)["verdict"] == "allow"
+        assert main([*send, "stop.token"]) == 0
+        decided = client.post("/v1/decide", action="accept_task", context=context)
+        assert (decided["verdict"], decided["reasons"][0]["policy"]) == ("deny", "agent/stop")
+    client.close()
+    with running(tmp_path / "data") as told:  # nobody's signature counts, and the latch holds
+        assert main([*send, "stop.token"]) == 1
+        client = Client(told["socket"])
+        decided = client.post("/v1/decide", action="accept_task", context=context)
+        assert decided["reasons"][0]["policy"] == "agent/stop"
+    client.close()
+
+
+def test_keys_that_are_not_there_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words(tmp_path, "--keys", str(tmp_path))) == 2
+    assert "C0231" in capsys.readouterr().out

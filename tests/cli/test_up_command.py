@@ -98,3 +98,20 @@ def test_people_read_the_same_url(tmp_path: Path) -> None:
             await listener.close()
 
     asyncio.run(run())
+
+
+def test_a_risk_s_level_is_told_as_such_beside_how_grave_its_event_is() -> None:
+    from ripstop.cli.up import _line, _severity
+
+    event = {"timestamp": "now", "level": "info", "event": "risk.assessed", "level_": "act", "low": 0.5}
+    told = dict(_severity(None, "info", event))
+    assert told == {
+        "timestamp": "now",
+        "severity": "info",
+        "event": "risk.assessed",
+        "level": "act",
+        "low": 0.5,
+    }
+    line = _line(None, "info", told)
+    assert line.startswith("now info ")
+    assert "level=act" in line

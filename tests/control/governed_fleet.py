@@ -10,7 +10,8 @@ from ripstop.agent.node import AgentNode
 from ripstop.agent.settings import NodeSettings
 from ripstop.agent.voice import Burden
 from ripstop.control import ControlNode, ControlSettings, Fleet, load_playbook
-from ripstop.control.audit.files import write_logs
+from ripstop.control.audit.checkpoints import Notary
+from ripstop.control.audit.files import AuditFiles, write_logs
 from ripstop.control.audit.trust import Trust
 from ripstop.control.store.check import check_policies
 from ripstop.control.store.keys import FleetKeys
@@ -25,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 FLEET = "fleet"
 KEYS = FleetKeys.from_seed(1, FLEET)
 VOCABULARY = load_vocabulary(ROOT / "vocabularies" / "drone.yaml")
-POLICIES = check_policies(sorted((ROOT / "policies" / "drones").glob("*.yaml")))
+POLICIES = check_policies(sorted((ROOT / "policies" / "drones").glob("*.yaml"))).documents
 PICKUP = {"pickup_x_m": 2000.0, "pickup_y_m": 100.0, "drop_x_m": 2300.0, "drop_y_m": 900.0}
 
 
@@ -98,9 +99,18 @@ class GovernedFleet:
     def named(self, name, node="control"):
         return [dict(report.fields) for who, report in self.reports if who == node and report.name == name]
 
-    def save(self, folder):
+    def save(self, folder, run=""):
+        """Write the record; with a run's name also a checkpoint, as the ground's shell does."""
         disk = self.network.disk("control")
         streams = ("segments", "receipts", "intents", "bundles", "messages", "incidents")
         write_logs(folder, {stream: disk.read(stream) for stream in streams})
-        Trust(FLEET, KEYS.trusted(), self.keys).save(folder)
-        (folder / "vocabulary.json").write_text(json.dumps(VOCABULARY.to_json()))
+        trust = Trust(FLEET, KEYS.trusted(), self.keys, run).save(folder)
+        words = json.dumps(VOCABULARY.to_json(), indent=1).encode()
+        (folder / "vocabulary.json").write_bytes(words)
+        if run:
+            files = AuditFiles(folder)
+            notary = Notary(files, KEYS.command, FLEET, run=run)
+            notary.put("trust.json", trust)
+            notary.put("vocabulary.json", words)
+            notary.write(self.timeline.now_us)
+            files.close()

@@ -4,8 +4,18 @@ from dataclasses import replace
 
 import pytest
 
+from control.governed_fleet import GovernedFleet
 from control.scripted_fleet import NAMES, drone, fail, make_world
-from ripstop.control.allowance import BURST_BYTES, MESSAGE_BYTES, RATE_BYTES_S, Allowance
+from ripstop.control import allowance as allowances
+from ripstop.control.allowance import (
+    BACKLOG_BYTES,
+    BURST_BYTES,
+    MESSAGE_BYTES,
+    RATE_BYTES_S,
+    Allowance,
+    LedgerAllowance,
+)
+from ripstop.control.audit.verify import verify_run
 from ripstop.control.reception import Reception
 from ripstop.core.errors import WireError
 from ripstop.core.messages import Item
@@ -105,3 +115,44 @@ def test_an_allowance_fills_again_with_time_and_never_beyond_its_size():
     allowance.spend("a", largest, 3_600_000_000)
     with pytest.raises(WireError):
         allowance.spend("a", 1, 3_600_000_000)
+
+
+def test_a_ledger_is_taken_at_its_pace_and_what_was_put_off_lets_nothing_shorter_pass():
+    ledgers = LedgerAllowance(1000)
+    assert ledgers.takes("a", BACKLOG_BYTES, 0), "a whole backlog at once"
+    assert not ledgers.takes("a", 1, 0)
+    assert ledgers.takes("b", 1, 0), "each has its own"
+    assert ledgers.takes("a", 5000, 1_000)
+    for second in range(1, 5):
+        assert not ledgers.takes("a", 1, second * 1_000_000)
+    assert ledgers.takes("a", 1, 5_100_000)
+
+
+def test_a_ledger_that_comes_too_fast_waits_at_its_agent_and_comes_whole(tmp_path, monkeypatch):
+    monkeypatch.setattr(allowances, "BACKLOG_BYTES", 3000)
+    fleet = GovernedFleet([drone(row, 3) for row in range(3)])
+    fleet.control.reception.ledgers = LedgerAllowance(150)
+    for _ in range(60):
+        fleet.request("d001", task_priority=5)
+        fleet.run(1)
+    delayed = fleet.named("segment.delayed")
+    assert {fields["agent"] for fields in delayed} == {"d001"}
+    assert fleet.agents["d001"]._chronicle.records.unreceipted > 0, "the agent keeps them"
+    monkeypatch.undo()
+    fleet.control.reception.ledgers = LedgerAllowance(100_000)
+    fleet.run(200)
+    assert fleet.agents["d001"]._chronicle.records.unreceipted == 0
+    assert fleet.named("ledger.lost") == []
+    fleet.save(tmp_path)
+    result = verify_run(tmp_path)
+    assert [finding for finding in result.findings if finding.code.startswith("ledger")] == []
+    assert result.counts["record.decision"] == 60
+
+
+def test_being_put_off_again_and_again_makes_no_segment_count_as_lost():
+    fleet = GovernedFleet([drone(row, 3) for row in range(3)])
+    fleet.run(4)
+    intake = fleet.control.intake
+    for _ in range(10):
+        assert not intake._is_lost("d001", 99)
+        intake.put_off("d001")

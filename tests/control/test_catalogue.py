@@ -18,7 +18,7 @@ from ripstop.core.wire.cbor import encode
 from ripstop.core.wire.chain import genesis
 from ripstop.core.wire.envelope import Ed25519Signer, EnvelopeType, Header, Role, seal
 from ripstop.core.wire.record import pack
-from ripstop.links.server import hold
+from ripstop.links.holding import hold
 
 KEY = Ed25519Signer(b"a" * 32, Role.AGENT)
 EVENTS = [

@@ -22,11 +22,15 @@ from ripstop.agent.node import AgentNode
 from ripstop.agent.settings import NodeSettings
 from ripstop.agent.voice import Burden
 from ripstop.control import ControlSettings, load_playbook
+from ripstop.control.audit.files import read_log
 from ripstop.control.audit.verify import verify_run
 from ripstop.control.service import ControlService, Device, ServiceOptions
 from ripstop.core.errors import ConfigurationError
+from ripstop.core.messages import Receipt
 from ripstop.core.node import Append, Report
+from ripstop.core.wire.cbor import decode
 from ripstop.core.wire.envelope import Ed25519Signer, Keyring, Role, open_envelope
+from ripstop.core.wire.record import unpack
 from ripstop.links.driver import NodeDriver
 from ripstop.links.enrolment import enrol
 from ripstop.links.nats import LinkSettings, Login, NatsLink
@@ -237,9 +241,13 @@ def test_a_commit_reaches_every_agent_and_a_broken_one_none(tmp_path):
             assert "E0301" in service.health()["refused"][0]
             assert b"ripstop_head_refused 1.0" in generate_latest(service.metrics.registry)
             lines = [line for line in text.splitlines() if not line.startswith("description:")]
-            commit(policies, "drones/admission.yaml", "\n".join([*lines, "description: newer"]) + "\n")
+            never = "applies_to: \"'rotor' in capabilities and not ('rotor' in capabilities)\""
+            commit(policies, "drones/admission.yaml", "\n".join([*lines, "description: newer", never]) + "\n")
             await until(lambda: {n.vm.release.counter for n in crew.nodes.values()} == {2})
             assert service.health()["refused"] == []
+            (lint,) = [lint for lint in service.health()["lints"] if "L0506" in lint]
+            assert lint.startswith("drones/admission.yaml:")
+            assert lint in named(service, "commit.linted")[0]["reason"]
             assert b"ripstop_head_refused 0.0" in generate_latest(service.metrics.registry)
             await service.rollback(1)
             await until(lambda: {n.vm.release.counter for n in crew.nodes.values()} == {3})
@@ -309,6 +317,36 @@ def test_the_record_verifies_after_the_grounds_keys_were_exchanged(tmp_path):
     result = verify_run(tmp_path / "data")
     assert [str(finding) for finding in result.findings] == []
     assert result.counts["segments"] > 0
+
+
+def test_the_files_of_a_record_are_bound_to_one_another_while_it_grows_and_over_restarts(tmp_path):
+    audit = tmp_path / "data" / "audit"
+
+    def cited():
+        return {read.checkpoint for read in receipts(audit)}
+
+    async def scenario():
+        async with running(tmp_path, checkpoint_s=0.2):
+            await until(lambda: len(cited()) > 2)
+            assert [str(finding) for finding in verify_run(tmp_path / "data").findings] == []
+        first = verify_run(tmp_path / "data")
+        assert (first.findings, first.notes) == ([], [])
+        (audit / "vocabulary.json").write_bytes((audit / "vocabulary.json").read_bytes() + b" ")
+        assert [finding.code for finding in verify_run(tmp_path / "data").findings] == ["file.exchanged"]
+        with capture_logs() as logs:
+            async with ControlService(options(tmp_path)):
+                pass
+        assert [log["file"] for log in logs if log["event"] == "record.exchanged"] == ["vocabulary.json"]
+        second = verify_run(tmp_path / "data")
+        assert (second.findings, second.notes) == ([], [])
+        assert second.counts["log.checkpoints"] > first.counts["log.checkpoints"]
+
+    asyncio.run(scenario())
+
+
+def receipts(folder):
+    for record in read_log(folder, "receipts").records:
+        yield unpack(Receipt, decode(decode(record[1:])[2])[8])
 
 
 def test_a_device_joins_by_a_token_and_is_heard(tmp_path):

@@ -280,7 +280,8 @@ def test_a_folder_within_a_repository_takes_its_own_policies_only(folder):
 def test_keys_are_made_once_and_kept_from_others(tmp_path):
     first = FleetKeys.load(tmp_path)
     assert FleetKeys.load(tmp_path).command.public == first.command.public
-    assert {p.stat().st_mode & 0o777 for p in tmp_path.iterdir()} == {0o600}
+    assert {p.stat().st_mode & 0o777 for p in tmp_path.glob("*.key")} == {0o600}
+    assert (tmp_path / "stop.pub").read_text().strip() == first.stop.public.hex()
     assert len({key.public for key in first.trusted()}) == 3
     (tmp_path / "command.key").chmod(0o644)
     with pytest.raises(ConfigurationError) as caught:

@@ -50,6 +50,15 @@ def test_a_branch_that_is_never_reached_is_named_where_it_stands(tmp_path):
     assert found == {"L0502": 25, "L0503": 35}
 
 
+def test_a_default_of_now_is_never_used_and_decides_nothing():
+    checked = check({"<": [{"var": ["now", 9]}, 2]})
+    assert [(each.code, each.message) for each in checked.findings] == [
+        ("L0503", "a default of `now` is never used")
+    ]
+    assert checked.policy.rule == {"<": [{"var": "now"}, 2]}
+    assert verdict(checked.policy, {}, 3_000_000) is Verdict.DENY
+
+
 @pytest.mark.parametrize(
     ("rule", "message"),
     [

@@ -114,6 +114,8 @@ WRONG = [
     (yaml("rule: >\n  payload_kg < 3  # light\n  and x"), "E0104", 7, 3, "`|`"),
     (("p.yaml", b"load < 3\n"), "E0305", 1, 1, "`.rule`"),
     (yaml("rule: &a true"), "E0109", 5, 7, "in quotes"),
+    (text('{"<": [{"val": ["near", -1]}, 2]}'), "E0205", 1, 8, "from 0"),
+    (text('{"exists": ""}'), "E0208", 1, 1, "name the signal"),
     (text("#" * 1_000_001), "E0103", 1, 1, "each in its own file"),
 ]
 

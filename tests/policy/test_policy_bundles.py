@@ -3,9 +3,10 @@
 import pytest
 
 from ripstop.core.errors import PolicyError
-from ripstop.policy import load, load_vocabulary, make_bundle
+from ripstop.policy import check, load, load_vocabulary, make_bundle
 
 FLEET = {"name": "fleet", "signals": {"x": {}}, "actions": {"go": {}}, "capabilities": ["rotor"]}
+ROTOR = {"in": ["rotor", {"var": "capabilities"}]}
 CHILD = {**FLEET, "name": "child", "lineage": ["child", "fleet"]}
 
 
@@ -33,7 +34,7 @@ def test_the_most_derived_vocabulary_is_the_bundle_s():
 
 
 def test_a_policy_that_does_not_apply_is_left_out_and_unknown_applies():
-    policy = load(document(applies_to={"in": ["rotor", {"var": "capabilities"}]}))
+    policy = load(document(applies_to=ROTOR))
     assert make_bundle([policy], capabilities=["rotor"]).policies == (policy,)
     assert make_bundle([policy], capabilities=[]).policies == ()
     assert make_bundle([policy]).policies == (policy,)
@@ -63,3 +64,28 @@ def test_an_empty_bundle_permits_nothing_by_default():
     decision = compile_policies([]).decide("anything", {})
     assert not decision
     assert [reason.code for reason in decision.reasons] == ["unguarded"]
+
+
+@pytest.mark.parametrize(
+    "rule", [{"<": [{"var": "now"}, 5]}, {"once": [ROTOR, 5]}, {"!": [{"previous": {"var": "capabilities"}}]}]
+)
+def test_applicability_is_settled_once_so_it_knows_no_time(rule):
+    findings = check(document(applies_to=rule)).findings
+    assert [finding.code for finding in findings if finding.severity.value == "error"][:1] == ["E0210"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "governs"),
+    [
+        (False, False),
+        (True, True),
+        ({"and": [ROTOR, {"!": [ROTOR]}]}, False),
+        ({"some": [{"var": "capabilities"}, {"==": [{"var": ""}, "rotr"]}]}, False),
+        ({"some": [{"var": "capabilities"}, {"==": [{"var": ""}, "rotor"]}]}, True),
+        ({"!": [ROTOR]}, True),
+        ({"throw": "unknown"}, True),  # what is unknown applies
+    ],
+)
+def test_a_policy_that_governs_nobody_is_told(rule, governs):
+    found = [finding.message for finding in check(document(applies_to=rule)).findings]
+    assert found == ([] if governs else ["`applies_to` is always false: the policy governs nobody"])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -164,6 +165,18 @@ def test_data_that_cannot_identify_is_refused() -> None:
         with pytest.raises(RiskInputError, match=said) as caught:
             identify(telemetry)
         assert caught.value.code == "C0744"
+
+
+def test_what_is_said_of_a_bus_or_line_goes_by_its_name() -> None:
+    whole = trace(TWO, 8)
+    named = replace(whole, buses=["north", "south"])
+    assert identify(named).model.buses == ("north", "south")
+    flat = np.ones_like(np.asarray(whole.power)) * np.array([1.0, -1.0])
+    with pytest.raises(RiskInputError, match=r"of (bus north|bus south|line north-south)"):
+        identify(replace(named, power=flat))
+    for wrong in (["north"], ["north", "north"]):
+        with pytest.raises(RiskInputError):
+            identify(replace(whole, buses=wrong))
 
 
 def test_a_wrong_question_is_refused() -> None:

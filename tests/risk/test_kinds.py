@@ -159,7 +159,7 @@ ASKED: dict[str, Callable[[Any], object]] = {
     "window": lambda odd: fit([SERIES], window=odd),
     "evaluated": lambda odd: evaluate(odd, [SERIES], LIMIT),
     "limit": lambda odd: evaluate(MODEL, [SERIES], odd),
-    "followed": lambda odd: followed(odd, [SERIES]),
+    "followed": lambda odd: followed(odd, [SERIES], LIMIT),
     "watch": lambda odd: Watch(odd, ["a"]),
     "watched": lambda odd: Watch(MODEL, ["a"]).forecast(odd),
     "observed": lambda odd: Watch(MODEL, ["a"]).observe(odd),

@@ -290,3 +290,21 @@ def test_kundurs_two_areas_swing_as_in_andes() -> None:
     assert np.abs(swings / theirs - 1.0)[1:].max() < 0.02
     reduced = np.sort([mode.frequency_hz for mode in margin(alone, [1, 0, 0, 0], share=[0, 1, 0, 0]).modes()])
     assert np.abs(reduced / theirs - 1.0).max() < 0.02
+
+
+def test_an_imbalance_is_told_with_the_frequency_that_it_leads_to() -> None:
+    given = swing_model([[0, 1]], [2.0], [0.1, 0.2], [0.3, 0.2], [1.0, -0.9]).named(["north", "south"])
+    (note,) = margin(given).notes
+    settles = 0.1 / 0.5 / (2 * np.pi)
+    assert note.startswith("the island of bus `north` is fed 0.1 p.u. more than it draws")
+    assert note.endswith(f"settles {settles:.3g} Hz above nominal")
+    less = swing_model([[0, 1]], [2.0], [0.1, 0.2], [0.3, 0.2], [1.0, -1.1])
+    assert "0.1 p.u. less than it draws" in margin(less).notes[0]
+    assert margin(two_machines()).notes == ()
+
+
+def test_what_grows_without_swinging_is_told() -> None:
+    creeping = swing_model([[0, 1]], [2.0], [0.1, 0.2], [-0.5, 0.04], [1.0, -1.0])
+    report = margin(creeping)
+    assert report.damping == -1.0
+    assert "a deviation grows without swinging" in report.notes

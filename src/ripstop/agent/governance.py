@@ -220,6 +220,11 @@ class Governance:
 
     def restrain_all(self, words: Mapping[Restraint, str], now: Instant, out: list[Effect]) -> None:
         """Do the same with several, and take note of which actions are exempt now."""
+        if self.put_on(words, now):
+            self.tell(now, out)
+
+    def put_on(self, words: Mapping[Restraint, str], now: Instant) -> bool:
+        """Put them in force; gives whether that is news, which the next `tell` puts on file."""
         before = (dict(self.restraints), self._exempted)
         self._exempted = self._exempt_at(now)
         for restraint, word in words.items():
@@ -227,8 +232,10 @@ class Governance:
                 self.restraints[restraint] = word
             else:
                 self.restraints.pop(restraint, None)
-        if before != (self.restraints, self._exempted):
-            self.refresh(now, out)
+        if before == (self.restraints, self._exempted):
+            return False
+        self.catch_up(now)
+        return True
 
     def _exempt_at(self, now: Instant) -> frozenset[str]:
         return frozenset(action for action, end_us in self.exempt.items() if now.mono_us < end_us)

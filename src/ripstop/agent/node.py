@@ -130,7 +130,7 @@ class AgentNode:
         return {
             self._names.tick: self._pulse.tick,
             self._names.bundle: self._governance.take_bundle,
-            self._names.stop: self.responder.take_token,
+            self._names.stop: self.responder.hear_token,
             self._names.of("receipt", self.settings.agent): self._chronicle.on_receipt,
             **{self._names.intent(scope): self._governance.take_intent for scope in self._authority.scopes},
         }
@@ -306,6 +306,8 @@ class AgentNode:
         """Decide without a trace: nothing is recorded, and nothing changes but what time itself has ended."""
         if self._governance.is_due(now.mono_us):
             self._governance.catch_up(now)
+        if self.responder.is_due(now.mono_us):
+            self.responder.catch_up(now)
         return self.vm.decide(action, context, self._clock.wall_us(now))
 
     def request(self, action: str, context: Mapping[str, Json], now: Instant) -> tuple[Decision, Effects]:
@@ -314,6 +316,8 @@ class AgentNode:
         now = self._begin(now, out)
         if self._governance.is_due(now.mono_us):
             self._governance.refresh(now, out)
+        if self.responder.is_due(now.mono_us):
+            self.responder.poll(now, out)
         decision = self.vm.decide(action, context, now.wall_us)
         self.vm.commit(decision)
         self._chronicle.decided(decision, self._veil, now, out)

@@ -29,6 +29,7 @@ from .vm import PolicyVM
 _RELEASE = "release"  # the release's age asks for the failsafe actions
 _POLL_US = 1_000_000
 _MOST_TAKEOVERS = 16
+_NEVER_US = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,8 @@ class Responder:
         responses = (*settings.ladder.responses, Response(_RELEASE, Rung.RETURN))
         self._ladder = Ladder(replace(settings.ladder, responses=responses))
         self._governance = governance
-        self._rung = Rung.CLEAR
+        self._rung = self._told = Rung.CLEAR
+        self._next_us = _NEVER_US
         self._deferred_us = 0
         self._deferral_us = round(settings.ladder.deferral_max_s * 1e6)
         self._is_polling = bool(settings.ladder.responses)
@@ -149,21 +151,34 @@ class Responder:
 
     def poll(self, now: Instant, out: list[Effect]) -> None:
         """Look at every condition, and go where they demand."""
-        for name, source in self._sources.items():
-            self._ladder.set(name, source(), now.mono_us)
-        for name, watch in self._watches.items():
-            self._ladder.set(name, watch.denies(now.wall_us), now.mono_us)
-        self._ladder.step(now.mono_us)
+        self._look(now)
         for takeover in [held for held in self.takeovers.values() if now.mono_us >= held.end_us]:
             del self.takeovers[takeover.action]
             fields: dict[str, Scalar] = {"action": takeover.action, "operator": takeover.operator}
             self._chronicle.tell("override.ended", fields, now, out)
         self._stand(now, out)
 
-    def _stand(self, now: Instant, out: list[Effect]) -> None:
-        """Put in force what the rung means now."""
-        before, cause = self._rung, self._ladder.cause
-        rung = self._ladder.rung
+    def is_due(self, now_us: int) -> bool:
+        """Whether time alone may have moved the ladder since it was looked at."""
+        return now_us >= self._next_us
+
+    def catch_up(self, now: Instant) -> None:
+        """Put in force what time has brought; it is told, and failsafes are ordered, by the next `poll`."""
+        self._look(now)
+        self._rung, cause = self._demanded(now)
+        self._governance.put_on(self._words(cause), now)
+        self._next_us = min(self._turns(now), default=_NEVER_US)
+
+    def _look(self, now: Instant) -> None:
+        for name, source in self._sources.items():
+            self._ladder.set(name, source(), now.mono_us)
+        for name, watch in self._watches.items():
+            self._ladder.set(name, watch.denies(now.wall_us), now.mono_us)
+        self._ladder.step(now.mono_us)
+
+    def _demanded(self, now: Instant) -> tuple[Rung, str]:
+        """Give the rung on which the agent has to stand now, and why."""
+        rung, cause = self._ladder.rung, self._ladder.cause
         is_deferred = now.mono_us < self._deferred_us
         if rung is Rung.RETURN and is_deferred:
             rung = Rung.HOLD
@@ -171,20 +186,28 @@ class Responder:
             self._deferral_us = round(self._rules.deferral_max_s * 1e6)
         if self.switch.is_stopped:
             rung, cause = Rung.STOP, self.switch.state.latches[-1].reason
-        self._rung = rung
-        if rung is not before:
-            fields: dict[str, Scalar] = {
-                "from": before.name.lower(), "to": rung.name.lower(), "cause": cause,
-            }  # fmt: skip
-            self._chronicle.tell("ladder.moved", fields, now, out)
-        self._governance.exempt = {action: held.end_us for action, held in self.takeovers.items()}
-        words = {
+        return rung, cause
+
+    def _words(self, cause: str) -> dict[Restraint, str]:
+        rung = self._rung
+        return {
             Restraint.LIMIT: "on" if rung >= Rung.LIMIT and self._rules.limits else "",
             Restraint.HOLD: cause or "on" if Rung.HOLD <= rung < Rung.STOP else "",
             Restraint.STOP: "on" if rung is Rung.STOP else "",
         }
-        self._governance.restrain_all(words, now, out)
-        self._give_order(rung, cause, now, out)
+
+    def _stand(self, now: Instant, out: list[Effect]) -> None:
+        """Put in force what the rung means now."""
+        self._rung, cause = self._demanded(now)
+        before, self._told = self._told, self._rung
+        if self._rung is not before:
+            fields: dict[str, Scalar] = {
+                "from": before.name.lower(), "to": self._rung.name.lower(), "cause": cause,
+            }  # fmt: skip
+            self._chronicle.tell("ladder.moved", fields, now, out)
+        self._governance.exempt = {action: held.end_us for action, held in self.takeovers.items()}
+        self._governance.restrain_all(self._words(cause), now, out)
+        self._give_order(self._rung, cause, now, out)
         self._wake(now, out)
 
     def _give_order(self, rung: Rung, cause: str, now: Instant, out: list[Effect]) -> None:
@@ -201,12 +224,17 @@ class Responder:
         fields: dict[str, Scalar] = {"actions": " ".join(actions), "rung": rung.name.lower(), "cause": cause}
         self._chronicle.tell("failsafe.ordered" if actions else "failsafe.ended", fields, now, out)
 
-    def _wake(self, now: Instant, out: list[Effect]) -> None:
-        ends = [takeover.end_us for takeover in self.takeovers.values()]
-        if self._deferred_us > now.mono_us:
-            ends.append(self._deferred_us)
+    def _turns(self, now: Instant) -> list[int]:
+        """Give when time alone may move the ladder."""
+        ends = [self._deferred_us] if self._deferred_us > now.mono_us else []
         if self._ladder.next_us is not None:
             ends.append(max(self._ladder.next_us, now.mono_us))
+        return ends
+
+    def _wake(self, now: Instant, out: list[Effect]) -> None:
+        ends = self._turns(now)
+        self._next_us = min(ends, default=_NEVER_US)
+        ends += [takeover.end_us for takeover in self.takeovers.values()]
         if self._is_polling:
             ends.append(now.mono_us + _POLL_US)
         if ends:
@@ -267,11 +295,19 @@ class Responder:
             self._latched(latch.id, reason, now, out)
         return latch.id
 
-    def take_token(self, data: bytes, now: Instant, out: list[Effect]) -> WireError | None:
+    def hear_token(self, data: bytes, now: Instant, out: list[Effect]) -> None:
+        """Take a token from the fleet's common subject, where those for other agents come as well."""
+        self.take_token(data, now, out, is_common=True)
+
+    def take_token(
+        self, data: bytes, now: Instant, out: list[Effect], *, is_common: bool = False
+    ) -> WireError | None:
         """Take a stop token, or a signature for lifting one; give why it was refused, if it was."""
         try:
             self._take(data, now, out)
         except WireError as error:
+            if is_common and error.code == "W0504":
+                return error
             fields: dict[str, Scalar] = {"code": error.code, "reason": error.message}
             self._chronicle.tell_seldom("stop.refused", fields, now, out)
             return error
@@ -289,7 +325,10 @@ class Responder:
             self._latched(latch.id, latch.reason, now, out)
 
     def _lift(self, data: bytes, now: Instant, out: list[Effect]) -> None:
-        latch, is_gone = self.switch.lift(data)
+        found = self.switch.lift(data)
+        if found is None:
+            return
+        latch, is_gone = found
         self._governance.save(now, out)
         fields: dict[str, Scalar] = {"id": latch.id, "signatures": len(latch.lifts) + is_gone}
         self._chronicle.tell("stop.lifted" if is_gone else "stop.lift_signed", fields, now, out)

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from ripstop.core.clock import Instant
 from ripstop.core.errors import WireError
-from ripstop.core.messages import StopLift, StopOrder
+from ripstop.core.messages import LIFT_SIGNATURES, StopLift, StopOrder
 from ripstop.core.wire.envelope import (
     Envelope,
     EnvelopeType,
@@ -29,7 +29,6 @@ from .settings import Latch, Lifted, Opener, SwitchState
 
 MOST_LATCHES = 16
 _REMEMBERED = 64
-_NEEDED = 2
 
 
 class StopSwitch:
@@ -106,8 +105,10 @@ class StopSwitch:
     def _hold(self, latch: Latch) -> None:
         self.state = replace(self.state, latches=(*self.state.latches, latch))
 
-    def lift(self, data: bytes) -> tuple[Latch, bool]:
+    def lift(self, data: bytes) -> tuple[Latch, bool] | None:
         """Take one release key's word that a latch may go; give the latch, and whether it is gone.
+
+        None where this says nothing new: the key has signed already, or the latch is gone.
 
         Raises:
             WireError: what opening an envelope raises, W0904 where no such latch is held.
@@ -115,11 +116,15 @@ class StopSwitch:
         envelope = self._opener()(EnvelopeType.LIFT, data)
         name = unpack(StopLift, envelope.body).id
         latch = next((latch for latch in self.state.latches if latch.id == name), None)
+        if latch is None and any(gone.id == name for gone in self.state.lifted):
+            return None
         if latch is None:
             raise WireError(f"no latch `{name[:64]}` is held", code="W0904")
+        if envelope.key_id in latch.lifts:
+            return None
         signed = tuple(sorted({*latch.lifts, envelope.key_id}))
         others = tuple(held for held in self.state.latches if held.id != name)
-        if len(signed) < _NEEDED:
+        if len(signed) < LIFT_SIGNATURES:
             latch = replace(latch, lifts=signed)
             self.state = replace(self.state, latches=(*others, latch))
             return latch, False

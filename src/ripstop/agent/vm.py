@@ -191,17 +191,29 @@ class PolicyVM:
         return digest(self._settled().to_json())
 
     def decide(self, action: str, context: Mapping[str, Json] | None = None, t_us: int = 0) -> Decision:
-        """Decide on an action; nothing changes, and bad input is denied, never raised."""
-        given = _plain(context or {})
+        """Decide on an action; nothing changes, and bad input is denied, never raised.
+
+        An error, whatever it is, denies as well, but no failsafe: what cannot be evaluated cannot keep an
+        agent from landing.
+        """
         try:
             return self._compiled.decide(
-                action, given, t_us, self._settled(), release=self.release.digest, intent=self._intent
+                action,
+                _plain(context or {}),
+                t_us,
+                self._settled(),
+                release=self.release.digest,
+                intent=self._intent,
             )
-        except (TypeError, ValueError, ArithmeticError, RecursionError) as error:
-            reason = Reason("", "error", f"it could not be evaluated: {type(error).__name__}")
-            return Decision(
-                str(action), Verdict.DENY, (), (reason,), (), t_us, self.release.digest, self._intent
-            )
+        except Exception as error:  # noqa: BLE001 (the answer to anything unforeseen is a decision)
+            return self._undecided(action, t_us, type(error).__name__)
+
+    def _undecided(self, action: str, t_us: int, error: str) -> Decision:
+        name = action if isinstance(action, str) else f"a {type(action).__name__}"
+        spec = self.vocabulary.actions.get(name)
+        verdict = Verdict.ALLOW if spec is not None and spec.is_failsafe else Verdict.DENY
+        reason = Reason("", "error", f"it could not be evaluated: {error}")
+        return Decision(name, verdict, (), (reason,), (), t_us, self.release.digest, self._intent)
 
     def commit(self, decision: Decision) -> bool:
         """Consume what an allowed action takes of the budgets, just before it; false where it may not."""

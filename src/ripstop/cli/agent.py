@@ -147,7 +147,10 @@ class _Flight:
 
     def _second(self, agent: Agent) -> None:
         """One second of flight: sense, tell the workload, sometimes ask for a delivery, or make one."""
+        from ripstop.agent.tokens import FOLDER, take_tokens
+
         drone = self.drone
+        take_tokens(agent, self.args.data / self.args.name / FOLDER)
         agent.observe(drone.readings())
         agent.carry(drone.burden(takes_work=agent.breaker_state.value == "closed"))
         drone.tick += 1

@@ -22,9 +22,9 @@ _EPILOG = """examples:
   ripstop audit verify ripstop-data --head 6e3c...
 
 RUN is the data folder of `ripstop up` or the folder of a run. Checked are the chains of all logs, the
-signatures of agents and ground, each agent's ledger against the receipts given for it, and each decision: it
-is made again from its record by the reference semantics. A head that was kept elsewhere (--head) shows what
-was cut off or exchanged as a whole.
+signatures of agents and ground, that all files are those of this run as the ground's checkpoints have them,
+each agent's ledger against the receipts given for it, and each decision: it is made again from its record by
+the reference semantics. A head that was kept elsewhere (--head) shows where all was exchanged together.
 
 exit codes: 0 everything holds, 1 findings, 2 usage or configuration
 """
@@ -48,7 +48,7 @@ def add_parser(subparsers: Subparsers) -> None:
     verify.add_argument("run", type=Path, metavar="RUN", help="the run's folder")
     verify.add_argument("--head", default="", metavar="HEX", help="the head that somebody else kept")
     add_top(verify, "findings")
-    add_json(verify, "counts, findings, head, sound")
+    add_json(verify, "counts, findings, head, notes, sound")
     verify.set_defaults(func=run)
     said = "make the catalogue of agents, incidents and decisions again from the logs"
     rebuild = add_command(verbs, "rebuild", said, _REBUILD)
@@ -112,6 +112,8 @@ def _print(result: Verification, top: int) -> None:
     if withheld:
         print(f"           {withheld} withhold personal values: the chain alone vouches for them")
     print(f"head       {result.head}")
+    for note in result.notes:
+        print(f"note       {note}")
     shown = result.findings[: top or None]
     for finding in shown:
         print(finding)

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from ripstop.cli.root import Subparsers
     from ripstop.risk import Calibration
     from ripstop.risk.forecast import (
-        AdaptiveRadius,
         CrossingReport,
         Epoch,
         Evaluation,
+        Followed,
         Forecaster,
         Limit,
         Record,
@@ -35,8 +35,9 @@ _EPILOG = """examples:
   ripstop forecast eval examples/battery.csv --model battery.onnx --json
   ripstop forecast eval examples/battery.csv --limit 30 --side below --plot battery.png
 
-A file is CSV with a header: a column of times (t_s, time, timestamp ...) if there is one, and a column for
-each series of the metric. An empty cell is a missing sample.
+A file is CSV with a header: a column of times (t_s, time, timestamp, epoch ...; ISO 8601 or numbers) if there
+is one, and a column for each series of the metric. Commas, semicolons or tabs part cells; an empty one is a
+missing sample.
 
 exit codes: 0 fine, 1 eval: the model is no better than its AR on these series, 2 usage, 130 interrupted
 """
@@ -87,8 +88,8 @@ def _add_eval(verbs: Subparsers) -> None:
     )
     _add_series(parser)
     parser.add_argument("--model", metavar="MODEL.onnx", help="a trained model (default: fit an AR)")
-    parser.add_argument("--window", type=int, default=60, help="samples in, of an AR (default 60)")
-    parser.add_argument("--horizon", type=int, default=30, help="samples ahead, of an AR (default 30)")
+    parser.add_argument("--window", type=int, help="samples in, of an AR (default 60)")
+    parser.add_argument("--horizon", type=int, help="samples ahead, of an AR (default 30)")
     parser.add_argument("--confidence", type=float, default=0.9, help="of each interval (default 0.9)")
     parser.add_argument("--plot", metavar="FILE", help="draw forecasts beside what came (png, svg, pdf)")
     add_top(parser, "series", default=10)
@@ -103,8 +104,11 @@ def _add_series(parser: argparse.ArgumentParser) -> None:
         "series", nargs="+", type=source, metavar="SERIES.csv", help="histories of one metric; - for stdin"
     )
     parser.add_argument("--column", nargs="+", metavar="NAME", help="columns to read (default: all)")
+    parser.add_argument("--time", metavar="NAME", help="the column of times (default: by its name)")
     parser.add_argument("--step", type=float, metavar="S", help="seconds between samples (default: as found)")
-    parser.add_argument("--limit", type=float, help="the limit (default: the 90 %% quantile, or the model's)")
+    parser.add_argument(
+        "--limit", type=float, help="the limit (default: the model's, or one that a tenth lies beyond)"
+    )
     parser.add_argument(
         "--side", choices=("above", "below"), help="where its bad side is (default above, or the model's)"
     )
@@ -112,9 +116,10 @@ def _add_series(parser: argparse.ArgumentParser) -> None:
 
 def run_train(args: argparse.Namespace) -> int:
     """Train, judge, and write the model."""
-    from ripstop.risk.forecast import Training, read_series
+    from ripstop.risk.forecast import Training, check_writable, read_series
 
-    found = read_series(args.series, columns=args.column, step_s=args.step)
+    check_writable(args.out)
+    found = read_series(args.series, columns=args.column, time=args.time, step_s=args.step)
     settings = Training(
         window=args.window,
         horizon=args.horizon,
@@ -123,6 +128,8 @@ def run_train(args: argparse.Namespace) -> int:
         epochs=args.epochs,
         seed=args.seed,
     )
+    if not args.json:
+        print(_told_read(found))
     checkpoint = Path(f"{args.out}.checkpoint")
     if args.fresh:
         checkpoint.unlink(missing_ok=True)
@@ -140,6 +147,18 @@ def run_train(args: argparse.Namespace) -> int:
     return 0
 
 
+def _told_read(found: SeriesFile) -> str:
+    """Say what was found in the files, since a column or a step may have been taken for something else."""
+    import numpy as np
+
+    longest = max(map(len, found.histories))
+    missing = sum(int(np.isnan(history).sum()) for history in found.histories)
+    gaps = f", {missing} in gaps too long to bridge" if missing else ""
+    names = ", ".join(map(printable, found.names[:3])) + (", ..." if len(found.names) > 3 else "")
+    size = f"{longest} samples" if len(found.names) == 1 else f"at most {longest} samples each"
+    return f"read {names}: {size}, {found.step_s:.6g} s apart{gaps}"
+
+
 def _train(args: argparse.Namespace, found: SeriesFile, settings: Training, checkpoint: Path) -> Record:
     from ripstop.risk.forecast import train, write_model
 
@@ -148,7 +167,7 @@ def _train(args: argparse.Namespace, found: SeriesFile, settings: Training, chec
             found.histories,
             settings=settings,
             metric=args.metric or Path(args.series[0]).stem,
-            limit=_limit(args, None),
+            limit=_limit(args, found, None),
             checkpoint=checkpoint,
             progress=progress,
         )
@@ -158,13 +177,14 @@ def _train(args: argparse.Namespace, found: SeriesFile, settings: Training, chec
     return made.model.record
 
 
-def _limit(args: argparse.Namespace, record: Record | None) -> Limit | None:
-    from ripstop.risk.forecast import Limit
+def _limit(args: argparse.Namespace, found: SeriesFile, record: Record | None) -> Limit:
+    """Give the limit that was asked for, or the model's, or one that a tenth of the samples lies beyond."""
+    from ripstop.risk.forecast import Limit, usual_limit
 
-    value = args.limit if args.limit is not None or record is None else record.limit
-    if value is None:
-        return None
-    return Limit(value, args.side or ("above" if record is None else record.side))
+    side = args.side or ("above" if record is None else record.side)
+    if args.limit is None and record is not None and side == record.side:
+        return Limit(record.limit, side)
+    return usual_limit(found.histories, side) if args.limit is None else Limit(args.limit, side)
 
 
 @contextmanager
@@ -192,53 +212,67 @@ def run_eval(args: argparse.Namespace) -> int:
     """Judge, and tell what comes next."""
     from dataclasses import replace
 
-    from ripstop.risk.forecast import Limit, evaluate, fit, followed, read_model, read_series, reliability
+    from ripstop.risk.forecast import evaluate, fit, followed, read_model, read_series
 
     trained = read_model(args.model) if args.model else None
-    step_s = args.step if args.step is not None or trained is None else trained.step_s
-    found = read_series(args.series, columns=args.column, step_s=step_s)
-    model = trained or fit(found.histories, window=args.window, horizon=args.horizon, step_s=found.step_s)
-    limit = _limit(args, model.record)
-    if limit is None:
-        limit = Limit(_usual_limit(found), args.side or "above")
+    if trained is not None:
+        _refuse_others(args)
+    step_s = args.step if trained is None else trained.step_s
+    found = read_series(args.series, columns=args.column, time=args.time, step_s=step_s)
+    spans = {name: getattr(args, name) for name in ("window", "horizon") if getattr(args, name) is not None}
+    model = trained or fit(found.histories, step_s=found.step_s, **spans)
+    limit = _limit(args, found, model.record)
     scores = evaluate(model, found.histories, limit, confidence=args.confidence)
     until_now = _until_now(model, found)
-    radii = followed(model, until_now, confidence=args.confidence)
-    ahead = _ahead(model, found.names, until_now, limit, args.confidence, radii)
-    ahead = replace(ahead, notes=ahead.notes + _drift(scores))
+    along = followed(model, until_now, limit, confidence=args.confidence)
+    ahead = _ahead(model, found.names, until_now, limit, args.confidence, along)
+    ahead = replace(ahead, notes=ahead.notes + _doubts(scores, model.record))
     if args.plot:
         first = ahead.ranking(1)[0]
-        rests_on = reliability(model, found.histories, limit)
-        _plot(model, until_now[first], found.names[first], ahead, rests_on, args.plot)
+        _plot(model, until_now[first], found.names[first], ahead, along.crossings, args.plot)
     if args.json:
         whole = {"scores": scores.to_json(), "forecast": ahead.to_json()}
         record = None if model.record is None else model.record.to_json()
-        adaptive = {"coverage": radii.coverage, "paths": int(radii.paths.sum())}
-        print_json(whole | {"adaptive": adaptive, "record": record})
+        print_json(whole | {"adaptive": along.to_json(), "record": record})
     else:
+        print(_told_read(found))
         _print_scores(scores, limit)
-        if radii.coverage is not None:
-            held = f"{100 * radii.coverage:.1f} % of {counted(int(radii.paths.sum()), 'path')}"
-            print(f"bands that adapt, as those of what comes next do, held {held}, one a horizon")
+        _print_followed(along)
         _print_ahead(ahead, args.top)
     return int(scores.network is not None and scores.network.mae >= scores.ar.mae)
 
 
-def _usual_limit(found: SeriesFile) -> float:
-    import numpy as np
+def _refuse_others(args: argparse.Namespace) -> None:
+    """Refuse what a trained model brings with it, rather than ignore it."""
+    from ripstop.risk import RiskInputError
 
-    return float(np.nanquantile(np.concatenate(found.histories), 0.9))
+    given = next((name for name in ("window", "horizon", "step") if getattr(args, name) is not None), None)
+    if given is not None:
+        raise RiskInputError(
+            f"`--model` goes without `--{given}`", code="C0715", hint="the model has its own: leave it away"
+        )
+
+
+def _doubts(scores: Evaluation, record: Record | None) -> tuple[str, ...]:
+    """Say what speaks against the model on these samples."""
+    answers = scores.network or scores.ar
+    if answers.mae <= scores.persistence.mae:
+        return _drift(scores)
+    why = "the past tells little of what comes"
+    if record is not None:
+        why = f"it is a model of `{printable(record.metric)}`: are these samples of that metric, as it was?"
+    return (f"the last value, held, errs less than the model: {why}", *_drift(scores))
 
 
 def _drift(scores: Evaluation) -> tuple[str, ...]:
-    """Say where errors have grown since calibration: the probabilities go by those, bands alone adapt."""
+    """Say where errors have grown since calibration: what comes next follows them."""
     from ripstop.risk.forecast.watch import TOLERANCE
 
     score = scores.network or scores.ar
     if 1.0 - score.coverage <= (1.0 - score.confidence) * (1.0 + TOLERANCE):
         return ()
     held = f"{100 * score.coverage:.1f} % of the held-out paths, not {100 * score.confidence:g} %"
-    return (f"bands of calibration held {held}: errors have grown since, so P(crosses) may be wrong",)
+    return (f"bands of calibration held {held}: errors have grown since; what comes next follows them",)
 
 
 def _until_now(model: Forecaster, found: SeriesFile) -> list[Floats]:
@@ -257,14 +291,14 @@ def _ahead(
     histories: list[Floats],
     limit: Limit,
     confidence: float,
-    radii: AdaptiveRadius,
+    along: Followed,
 ) -> CrossingReport:
     import numpy as np
 
     before = np.full(model.window, np.nan)
     newest = np.array([np.concatenate([before, history])[-model.window :] for history in histories])
     past = model.standardised(newest)
-    return model.answer(past, model.predict(past), limit, names, confidence, radii.radius())
+    return model.answer(past, model.predict(past), limit, names, confidence, along.adaptation.now(limit.side))
 
 
 def _plot(
@@ -315,6 +349,16 @@ def _print_table(title: str, scores: dict[str, Score]) -> None:
     ]
     print_table(title, header, rows)
     print(f"{first.windows} windows; {first.crossings} of {first.asked} that had not crossed did so")
+
+
+def _print_followed(along: Followed) -> None:
+    if along.coverage is None:
+        return
+    held = f"held {100 * along.coverage:.1f} % of {counted(along.paths, 'path')}"
+    print(f"adapting along them, a forecast a horizon, as what comes next does: bands {held}")
+    if along.crossings is not None and along.calibrated is not None:
+        briers = f"{along.crossings.brier:.3f}, by calibration alone {along.calibrated.brier:.3f}"
+        print(f"P(crosses) had a Brier score of {briers} ({along.crossings.count} that had not crossed)")
 
 
 def _print_ahead(ahead: CrossingReport, top: int) -> None:

@@ -181,7 +181,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json(report.to_json())
     else:
-        _print_ranking(report, args.top)
+        _print_ranking(report, graph, args.top)
     return 1 if any(s.value == "above" for s in report.standing or ()) else 0
 
 
@@ -254,7 +254,7 @@ def _print_rare(graph: Graph, args: argparse.Namespace) -> int:
     return 0
 
 
-def _print_ranking(report: RiskReport, top: int) -> None:
+def _print_ranking(report: RiskReport, graph: Graph, top: int) -> None:
     lines = report.ranking(top or None)
     percent = f"{100 * report.confidence:g} %"
     header = ["#", "node", f"P(share > {report.theta:g})", f"{percent} interval"]
@@ -270,6 +270,7 @@ def _print_ranking(report: RiskReport, top: int) -> None:
         header.append(f"against {report.threshold:g}")
         for row, line in zip(rows, lines, strict=True):
             row.append("" if line.standing is None else line.standing.value)
-    facts = f"{report.model}, {counted(len(report), 'node')}, {report.trials} trials, seed {report.seed}"
-    print_table(facts, header, rows)
+    links = f"{counted(len(graph.source), 'edge')} ({'one way' if graph.directed else 'both ways'})"
+    facts = f"{report.model}, {counted(len(report), 'node')}, {links}, {report.trials} trials"
+    print_table(f"if the node fails: {facts}, seed {report.seed}", header, rows)
     print_notes(report.notes, len(lines), len(report))

@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ripstop.cli.arguments import add_command, add_json, source
-from ripstop.cli.output import counted, print_json, print_notes
+from ripstop.cli.arguments import add_command, add_json, add_top, source
+from ripstop.cli.output import counted, print_json, print_notes, print_table, printable
 
 if TYPE_CHECKING:
     from ripstop.cli.root import Subparsers
-    from ripstop.risk import Calibration, Graph, Incident
+    from ripstop.risk import Calibration, Graph, Incident, Learned
 
 _EPILOG = """examples:
   ripstop risk learn examples/incidents.jsonl
@@ -50,7 +50,12 @@ def add_parser(verbs: Subparsers) -> None:
     )
     parser.add_argument("--out", metavar="FILE", help="write the learned graph (.json, .csv, .graphml)")
     parser.add_argument("--plot", metavar="FILE", help="draw the reliability diagram (png, svg, pdf)")
-    add_json(parser, "incidents, nodes, edges, unexplained, rounds, held_out: {count, brier, auc, ...}")
+    add_top(parser, "edges", default=10)
+    add_json(
+        parser,
+        "incidents, nodes, edges, unexplained, rounds, weights: [{source, target, weight, low, high, "
+        "attempts}], held_out: {count, brier, auc, ...}",
+    )
     parser.set_defaults(func=run)
 
 
@@ -63,6 +68,40 @@ def _checked(graph: Graph, held_out: Sequence[Incident], window: float) -> Calib
         if error.code != "C0715":
             raise
         return None  # there is nothing to compare
+
+
+def _weights(learned: Learned) -> list[dict[str, Any]]:
+    """List the learned weights with their intervals at 95 %, the heaviest first."""
+    from scipy.special import betaincinv
+
+    graph = learned.graph
+    low, high = (betaincinv(learned.alpha, learned.beta, at).tolist() for at in (0.025, 0.975))
+    columns = (graph.source.tolist(), graph.target.tolist(), graph.weight.tolist(), low, high)
+    names = ("source", "target", "weight", "low", "high", "attempts")
+    rows = [
+        dict(zip(names, (graph.nodes[a], graph.nodes[b], *rest), strict=True))
+        for a, b, *rest in zip(*columns, learned.attempts.tolist(), strict=True)
+    ]
+    return sorted(rows, key=lambda row: -float(row["weight"]))
+
+
+def _print_weights(weights: list[dict[str, Any]], top: int) -> None:
+    if not weights:
+        return
+    shown = weights[: top or None]
+    rows = [
+        [
+            printable(one["source"]),
+            printable(one["target"]),
+            f"{one['weight']:.3f}",
+            f"{one['low']:.3f} .. {one['high']:.3f}",
+            str(one["attempts"]),
+        ]
+        for one in shown
+    ]
+    title = "how likely a failure at one end causes one at the other"
+    print_table(title, ["from", "to", "weight", "95 % interval", "put to the test"], rows)
+    print_notes([], len(shown), len(weights))
 
 
 def run(args: argparse.Namespace) -> int:
@@ -94,13 +133,19 @@ def run(args: argparse.Namespace) -> int:
         "rounds": learned.rounds,
     }
     if args.json:
-        print_json(facts | {"held_out": None if checked is None else checked.to_json()})
+        print_json(
+            facts | {"weights": _weights(learned), "held_out": None if checked is None else checked.to_json()}
+        )
         return 0
     print(
         f"{counted(learned.incidents, 'incident')}, {counted(facts['nodes'], 'node')}, "
         f"{counted(facts['edges'], 'edge')}, {counted(learned.unexplained, 'failure')} unexplained, "
         f"{counted(learned.rounds, 'round')}"
     )
+    if learned.unexplained:
+        before = "before" if math.isinf(args.window) else "within --window before"
+        print_notes([f"unexplained: no neighbour had failed {before}; a cause outside, or a missing edge"])
+    _print_weights(_weights(learned), args.top)
     if held_out and checked is None:
         print_notes(["nothing held out could be predicted: no node that failed has a neighbour"])
     if checked is not None:

@@ -223,6 +223,8 @@ def _print_chosen(graph: Graph, chosen: Chosen, args: argparse.Namespace) -> Non
         print_json(_asked(args) | facts)
         return
     verdict = "reached" if chosen.reached else "not reached"
+    if chosen.reached and not chosen.measures:
+        verdict = "holds already"
     print(f"target {args.target:g} {verdict}: the largest upper end of an interval is {chosen.risk:.4f}")
     print(f"P(share > {args.theta:g}) at {100 * chosen.report.confidence:g} %, {_basis(graph, args)}")
     for measure in chosen.measures:

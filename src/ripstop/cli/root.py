@@ -56,6 +56,7 @@ COMMANDS = {
     "up": Command("ripstop.cli.up", "start the message server and the control plane", "control"),
     "agent": Command("ripstop.cli.agent", "run a sample agent that joins a control plane", "nats"),
     "sidecar": Command("ripstop.cli.sidecar", "serve agents to programs in any language, over HTTP", ""),
+    "stop": Command("ripstop.cli.stop", "sign, show and send stops, and what lifts them", "nats"),
     "ledger": Command("ripstop.cli.ledger", "read and verify an agent's ledger", ""),
     "audit": Command("ripstop.cli.audit", "verify what a run recorded", "control"),
     "demo": Command("ripstop.cli.demo", "run a demonstration and write its report", "demo"),

@@ -23,13 +23,15 @@ _EPILOG = """examples:
   ripstop sidecar drone-42 --policy policies/payload_limit.json
   ripstop sidecar drone-1 drone-2 --policy policies/drones/admission.yaml --durable
   ripstop sidecar drone-42 --policy policies/payload_limit.json --port 8642 --json
+  ripstop sidecar drone-42 --policy policies/payload_limit.json --keys ripstop-data/keys
   curl --unix-socket ripstop-agents/sidecar.sock http://localhost/v1/decide \\
     -d '{"action": "accept_task", "context": {"battery_percent": 80, "payload_kg": 0.5}}'
 
 Several names make a gateway. The socket has mode 0600. The port is one of 127.0.0.1 and takes only requests
 that bear the token, which is drawn and written to the token file where there is none. Each agent's ledger
-lies in DIR/NAME/ledger; a second sidecar on one is refused. Ctrl-C or SIGTERM ends it: what came in is
-answered, the ledgers are synced, the socket is removed.
+lies in DIR/NAME/ledger; a second sidecar on one is refused. With --keys, tokens that `ripstop stop send
+--agent DIR/NAME` lays into DIR/NAME are taken. Ctrl-C or SIGTERM ends it: what came in is answered, the
+ledgers are synced, the socket is removed.
 
 exit codes: 0 ended, 1 a policy does not load, 2 usage or configuration
 """
@@ -71,6 +73,13 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--call-s", type=float, default=300.0, metavar="S", help="how long an outcome is waited for (300)"
     )
+    parser.add_argument(
+        "--keys",
+        type=Path,
+        metavar="DIR",
+        help="with the fleet's `stop*.pub` and `release*.pub`",
+    )
+    parser.add_argument("--fleet", default="fleet", help="whose stops count (default fleet)")
     parser.add_argument("--json", action="store_true", help="print events as JSON lines")
     parser.set_defaults(func=run)
 
@@ -84,6 +93,7 @@ def run(args: argparse.Namespace) -> int:
         args.port,
         args.token_file or args.data / "sidecar.token",
         call_s=args.call_s,
+        tokens=args.data,
     )
     with ExitStack() as opened:
         agents = []
@@ -110,18 +120,25 @@ def _close(agent: Agent) -> None:
 
 def _agents(args: argparse.Namespace) -> Iterator[Agent]:
     """Open the agents, one after the other."""
-    from ripstop.agent import Agent, BreakerSettings, NodeSettings
+    from ripstop.agent import Agent, BreakerSettings, NodeSettings, Store
     from ripstop.policy import load, load_vocabulary
 
     vocabulary = None if args.vocabulary is None else load_vocabulary(args.vocabulary)
     policies = [load(path, vocabulary) for path in args.policy]
+    trust = None
+    if args.keys is not None:
+        from ripstop.core.wire.envelope import Role
+        from ripstop.core.wire.keyfile import read_keyring
+
+        trust = read_keyring(args.keys, (Role.STOP, Role.RELEASE))
     for name in args.names:
         settings = NodeSettings(
             name,
+            args.fleet,
             durable=args.durable,
             call_breaker=BreakerSettings(slow_call_duration_s=args.slow_s),
         )
-        ledger = args.data / name / "ledger"
+        ledger = Store(args.data / name / "ledger", trust)
         yield Agent(name, policies, vocabulary=vocabulary, ledger=ledger, settings=settings)
 
 

@@ -136,6 +136,7 @@ def _configure_logging(*, as_json: bool) -> None:
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
+            _severity,
             structlog.processors.TimeStamper(fmt="iso" if as_json else "%Y-%m-%d %H:%M:%SZ", utc=True),
             structlog.processors.format_exc_info,
             structlog.processors.JSONRenderer() if as_json else _line,
@@ -145,11 +146,19 @@ def _configure_logging(*, as_json: bool) -> None:
     )
 
 
+def _severity(logger: object, method: str, event: MutableMapping[str, object]) -> MutableMapping[str, object]:
+    """Tell how grave an event is as `severity`, so that a risk may have its `level`."""
+    event["severity"] = event.pop("level")
+    if "level_" in event:
+        event["level"] = event.pop("level_")
+    return event
+
+
 def _line(logger: object, method: str, event: MutableMapping[str, object]) -> str:
     """Lay one event out for people: when, how grave, what, its fields; a traceback on lines of its own."""
-    at, level, name = event.pop("timestamp"), event.pop("level"), event.pop("event")
+    at, severity, name = (event.pop(key) for key in ("timestamp", "severity", "event"))
     trace = f"\n{event.pop('exception')}" if "exception" in event else ""
-    return f"{at} {level:7} {name:24} {words(event)}".rstrip() + trace
+    return f"{at} {severity:7} {name:24} {words(event)}".rstrip() + trace
 
 
 async def _serve(options: ServiceOptions, *, as_json: bool) -> bool:

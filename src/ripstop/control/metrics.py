@@ -108,6 +108,8 @@ class Metrics:
                 self._unmitigated.set(_number(fields["targets"]) - _number(fields["applied"]))
             case "peer.relayed" | "peer.refused" | "peer.rejected":
                 self._peers.labels(report.name.partition(".")[2]).inc()
+            case "segment.delayed":
+                self._segments.labels("delayed").inc()
             case "message.refused" | "segment.refused":
                 self._refused.labels(str(fields["code"])).inc()
 

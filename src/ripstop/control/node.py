@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from ripstop.core.clock import Instant
+from ripstop.core.errors import WireError
 from ripstop.core.intent import Release
 from ripstop.core.node import (
     Append,
@@ -30,9 +31,11 @@ from ripstop.core.node import (
 from ripstop.core.subjects import Subjects
 from ripstop.core.vocabulary import Vocabulary
 from ripstop.core.wire.cbor import encode
-from ripstop.core.wire.envelope import Ed25519Signer
+from ripstop.core.wire.envelope import Ed25519Signer, Keyring
+from ripstop.core.wire.token import Token
 from ripstop.risk import StabilityReport
 
+from .allowance import LedgerAllowance
 from .assessor import Assessor
 from .audit.intake import ChainHead, LedgerIntake
 from .authority import Authority, Will
@@ -48,20 +51,27 @@ from .mitigation.relay import Relay
 from .reception import Reception
 from .registry import Presence, Registry
 from .settings import ControlSettings
+from .stops import StopDesk
 from .telemetry.ingest import Telemetry
 
 _GIVES_WAY = 5  # a tick waits for this part of the time between two
-_LOGGED = ("incident.", "mitigation.", "intent.", "release.", "approval.", "authority.", "ledger.", "lift.")
+_LOGGED = (
+    "incident.", "mitigation.", "intent.", "release.", "approval.", "authority.", "ledger.", "lift.", "stop.",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """Whom a control plane governs: the agents' public keys, and how far ledgers and epochs are on file."""
+    """Whom a control plane governs: the agents' public keys, and how far ledgers and epochs are on file.
+
+    `stops` is what stands of stops; without it no token is taken.
+    """
 
     vocabulary: Vocabulary
     agents: Mapping[str, bytes] = field(default_factory=dict)
     heads: Mapping[str, ChainHead] = field(default_factory=dict)
     used_epoch: int = 0
+    stops: StopDesk | None = None
 
 
 class ControlNode:
@@ -89,13 +99,14 @@ class ControlNode:
         self.relay = Relay(star.hub, self.names, playbook.handover) if star else None
         self.intake = LedgerIntake(self.names, signer, dict(fleet.heads))
         self.intake.trust(fleet.agents)
+        self.stops = fleet.stops or StopDesk(self.names, Keyring({}))
         self._has_begun = False
         self._to_issue: Purpose | None = None  # what was taken over waits for the first tick
         self._blind_until_us = 0
         self._late: set[str] = set()  # timers whose work has given way to a command
         self.reception = Reception(
             self.names, self.registry, self.telemetry, self.evidence, self.dispatch, self.intake,
-            self.assessor, self.relay,
+            self.assessor, self.relay, self.stops, ledgers=LedgerAllowance(settings.ledger_bytes_s),
         )  # fmt: skip
         self.workloads = self.reception.workloads
         self._timers: dict[str, Callable[[Instant], list[Effect]]] = {
@@ -191,7 +202,7 @@ class ControlNode:
         self._return_tokens(now)
         again = self._tick_in(tick_us, now)
         first = self._issue(self._to_issue, now) if self._to_issue is not None else self.dispatch.tick(now)
-        return [*first, *self.registry.sweep(now.mono_us), again]
+        return [*first, *self.stops.standing(), *self.registry.sweep(now.mono_us), again]
 
     def _tick_in(self, wait_us: int, now: Instant) -> SetTimer:
         self.reception.tick_due_us = due_us = now.mono_us + wait_us
@@ -381,6 +392,15 @@ class ControlNode:
         self.intake.trust({agent: public})
         told = Report("agent.enrolled", {"agent": agent, "key": public[:8].hex()})
         return (told, self._logged(told, now))
+
+    def take_token(self, data: bytes, now: Instant) -> tuple[Token | WireError, Effects]:
+        """Take a stop, or a signature that lifts one, from an operator; gives what it says, or why not."""
+        try:
+            token, out = self.stops.take(data, lambda agent: self.registry.get(agent) is not None)
+        except WireError as error:
+            refused = Report("stop.refused", {"code": error.code, "reason": error.message})
+            return error, (refused, self._logged(refused, now))
+        return token, (*out, *(self._logged(e, now) for e in out if isinstance(e, Report)))
 
     def margin_found(self, report: StabilityReport, now: Instant, read_us: int | None = None) -> Effects:
         """Take a report of the stability margin; the fleet is assessed at once where that is news.

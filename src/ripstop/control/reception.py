@@ -14,13 +14,14 @@ from ripstop.core.subjects import Subjects
 from ripstop.core.wire.cbor import encode
 from ripstop.core.wire.record import unpack
 
-from .allowance import Allowance
+from .allowance import LEDGER_BYTES_S, Allowance, LedgerAllowance
 from .assessor import Assessor
 from .audit.intake import LedgerIntake
 from .dispatch import Dispatch
 from .evidence import EvidenceBook
 from .mitigation.relay import Relay
 from .registry import Registry
+from .stops import StopDesk
 from .telemetry.ingest import Telemetry
 from .telemetry.workload import check_workload
 
@@ -49,9 +50,11 @@ class Reception:
     intake: LedgerIntake
     assessor: Assessor
     relay: Relay | None
+    stops: StopDesk
     workloads: dict[str, Workload] = field(default_factory=dict)
     tick_due_us: int = 0
     allowance: Allowance = field(default_factory=Allowance)
+    ledgers: LedgerAllowance = field(default_factory=lambda: LedgerAllowance(LEDGER_BYTES_S))
     _routes: dict[str, tuple[str, str]] = field(default_factory=dict)
     _prefix: str = field(init=False)
     _topics: dict[str, Callable[[str, bytes, Instant], list[Effect]]] = field(init=False)
@@ -109,7 +112,7 @@ class Reception:
             raise WireError(f"agent `{agent[:64]}` is not enrolled", code="W0207")
 
     def _check_amount(self, topic: str, agent: str, data: bytes, now: Instant) -> None:
-        if topic == "segment":  # what it acknowledged an agent must be able to hand over
+        if topic == "segment":  # what it acknowledged an agent must be able to hand over, in time
             return
         self.allowance.spend(agent, len(data), now.mono_us)
         if len(data) > _LONGEST.get(topic, len(data)):
@@ -122,6 +125,7 @@ class Reception:
         is_active = authority.is_active
         if is_back and is_active:  # others may follow: one tick echoes the beats of all
             out.append(SetTimer("tick", min(now.mono_us + _JOIN_TICK_US, self.tick_due_us)))
+        self.stops.is_due |= is_back
         if is_active and beat.position > authority.position:
             fields: dict[str, Scalar] = {
                 "agent": agent,
@@ -165,6 +169,14 @@ class Reception:
         return self.dispatch.answered(agent, ack.position, (ack.status, ack.reason, "ack"), now)
 
     def _segment(self, agent: str, data: bytes, now: Instant) -> list[Effect]:
+        if not self.ledgers.takes(agent, len(data), now.mono_us):
+            self.intake.put_off(agent)
+            told: dict[str, Scalar] = {
+                "agent": agent,
+                "size": len(data),
+                "most_bytes_s": self.ledgers.rate_bytes_s,
+            }
+            return [Report("segment.delayed", told)]
         return self.intake.take(agent, data, self.dispatch.authority.position.epoch)
 
     def _gone(self, agent: str, data: bytes, now: Instant) -> list[Effect]:

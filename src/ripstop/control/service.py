@@ -11,16 +11,18 @@ import contextlib
 import json
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ripstop.core.clock import Clock, Instant, SystemClock
-from ripstop.core.errors import ConfigurationError, missing_extra
+from ripstop.core.errors import ConfigurationError, WireError, missing_extra
 from ripstop.core.files import write_whole
 from ripstop.core.messages import Admission
 from ripstop.core.node import Message, Report, Store
 from ripstop.core.seldom import Seldom
+from ripstop.core.subjects import Subjects
 from ripstop.core.vocabulary import Vocabulary
+from ripstop.core.wire.envelope import Keyring, Role
 from ripstop.core.wire.record import pack
 from ripstop.links.departures import Departures
 from ripstop.links.driver import NodeDriver
@@ -30,17 +32,21 @@ from ripstop.links.permissions import enrol_subject
 from ripstop.links.server import NatsServer
 from ripstop.links.tasks import end
 
+from .audit.checkpoints import STREAM as CHECKPOINTS
+from .audit.checkpoints import VOCABULARY, LastCheckpoint, Notary, found_beside
 from .audit.epochs import LastEpoch
 from .audit.files import AuditFiles
 from .audit.segments import ChainHeads
 from .audit.trust import FILE as TRUST
 from .audit.trust import Trust
-from .audit.verify import VOCABULARY
+from .disk import IndexedDisk
 from .metrics import Metrics, MetricsServer
 from .mitigation.playbook import Playbook
 from .node import ControlNode, Fleet
 from .records import Records
 from .settings import ControlSettings
+from .stops import STREAM as STOPS
+from .stops import StopDesk, within
 from .store.check import check_policies
 from .store.git import PolicyRepository
 from .store.keys import FleetKeys
@@ -58,11 +64,14 @@ _QUIET = frozenset({"ack.received", "risk.surveyed", "peer.relayed"})
 _ALARMING = (
     "authority.lost", "ledger.forked", "ledger.lost", "mitigation.incomplete", "agent.duplicated",
     "commit.refused", "computation.failed", "fleet.partitioned", "message.refused", "segment.refused",
+    "segment.delayed", "stop.sent", "stop.refused",
 )  # fmt: skip
 # Agents choose the names of what they tell, and some are words of structlog's own.
 _OWN_WORDS = ("level", "timestamp", "exception", "exc_info", "stack_info", "self", "method_name", "times")
 _RENAMED = {"event": "cue", **{word: f"{word}_" for word in _OWN_WORDS}}
-_REFUSALS = frozenset({"message.refused", "segment.refused", "peer.rejected", "agent.ahead"})
+_REFUSALS = frozenset(
+    {"message.refused", "segment.refused", "segment.delayed", "peer.rejected", "agent.ahead"}
+)
 OnReport = Callable[[Report, Instant], None]
 
 
@@ -80,7 +89,8 @@ class ServiceOptions:
 
     `data` is its folder. `policies` is a folder in a Git repository (or that becomes one). `devices` are let
     in at once. Port 0 takes any free one; `mqtt_devices` are let in at the MQTT port with passwords that are
-    made here. `database` is a SQLAlchemy URL, SQLite in the folder by default.
+    made here. `database` is a SQLAlchemy URL, SQLite in the folder by default. Every
+    `checkpoint_s` what is new in the record is signed.
     """
 
     data: Path
@@ -96,34 +106,11 @@ class ServiceOptions:
     admission_per_s: float = 2000.0
     database: str = ""
     poll_s: float = 1.0
+    checkpoint_s: float = 10.0
 
 
 def _kind(report: Report) -> str:
     return "/".join((report.name, *(str(report.fields.get(key, "")) for key in ("agent", "sender", "code"))))
-
-
-class IndexedDisk:
-    """The audit files, with what goes into the catalogue noted on the way."""
-
-    def __init__(self, files: AuditFiles, records: Records) -> None:
-        self._files, self._records = files, records
-
-    def append(self, stream: str, data: bytes) -> None:
-        """Append a record to a stream."""
-        self._files.append(stream, data)
-        if stream == "segments":
-            self._records.segment(data)
-
-    def sync(self) -> None:
-        """Bring everything appended to stable storage."""
-        self._files.sync()
-
-    def drop(self, stream: str, sequence: int) -> None:
-        """Keep everything."""
-
-    def close(self) -> None:
-        """Let go of the files."""
-        self._files.close()
 
 
 class ControlService:
@@ -143,10 +130,12 @@ class ControlService:
             mqtt_devices=options.mqtt_devices,
         )  # fmt: skip
         self.is_prepared = asyncio.Event()
+        self._is_changed = asyncio.Event()  # beside the logs
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="control")
         self._compiler = ThreadPoolExecutor(1, thread_name_prefix="kernels")
         self._ended = contextlib.AsyncExitStack()
         self._last_error = self._store_error = ""
+        self._lints: tuple[str, ...] = ()
         self._repeated = Seldom()
 
     # ---- life -----------------------------------------------------------------------------------------
@@ -194,11 +183,21 @@ class ControlService:
             self.server, self.keys.trusted(), on_enrolled=self._enrolled, clock=self.clock
         )
         self.agents = {**self.desk.signing_keys, **{a: d.signing_key for a, d in options.devices.items()}}
-        trust = self._save_trust()
+        found = found_beside(data / "audit")
+        trust = self._trust()
         ring = trust.ground_keys()
         chains, epochs = ChainHeads(), LastEpoch(ring, fleet, data / "audit")
-        files = AuditFiles(data / "audit", {"segments": chains.read, "intents": epochs.read})
+        last = LastCheckpoint(ring, fleet)
+        stops = StopDesk(Subjects(fleet), Keyring.of(self.keys.trusted()))
+        readers = {
+            "segments": chains.read, "intents": epochs.read, CHECKPOINTS: last.read, STOPS: stops.restore,
+        }  # fmt: skip
+        files = AuditFiles(data / "audit", readers)
         self._ended.callback(files.close)
+        self.notary = Notary(files, self.keys.command, fleet, last.found(), trust.run)
+        for name in self.notary.shortfalls(found):
+            log.error("record.exchanged", file=name, reason="not as the last checkpoint has it")
+        self._save_beside()
         self.records = Records(options.database or f"sqlite:///{data / 'records.db'}")
         self._ended.callback(self.records.close)
         now = self.clock.now()
@@ -209,20 +208,21 @@ class ControlService:
         unsigned = dict.fromkeys(self.server.mqtt_passwords, b"")
         self.node = ControlNode(
             options.settings, options.playbook, self.keys.command,
-            Fleet(options.vocabulary, {**unsigned, **self.agents}, chains.heads, epochs.epoch()),
+            Fleet(options.vocabulary, {**unsigned, **self.agents}, chains.heads, epochs.epoch(), stops),
         )  # fmt: skip
         repository = PolicyRepository(options.policies)
         self._ended.callback(repository.close)
         shelf = ReleaseShelf(data / "releases", trust.ground)
         self.store = PolicyStore(
             repository, shelf, self.keys.release, fleet, check_policies,
-            stop_keys=(self.keys.stop.public,),
+            stop_keys=tuple(key.public for key in self.keys.trusted() if key.role is Role.STOP),
         )  # fmt: skip
-        self._disk = IndexedDisk(files, self.records)
+        self._disk = IndexedDisk(files, self.records, self._certify)
 
     async def _connect(self) -> None:
         self.link = NatsLink(self.server.address, self.server.login("control"))
         self.link.serve(enrol_subject(self.options.settings.fleet), self.desk.answer)
+        self.link.serve(self.node.names.operator, self._token_handed)
         self.driver = NodeDriver(self.node, self.link, clock=self.clock, disk=self._disk, executor=self._pool)
         self.driver.on_report = self._reported
         self.driver.on_failure = self._failed
@@ -242,6 +242,7 @@ class ControlService:
         await self._look()
         going_on = (
             ("store", self._watch_store()), ("records", self._keep_records()), ("kernels", self._prepare()),
+            ("checkpoints", self._keep_certified()),
         )  # fmt: skip
         for name, work in going_on:
             task = asyncio.create_task(work, name=f"control {name}")
@@ -270,6 +271,7 @@ class ControlService:
             "release": release.counter,
             "commit": release.commit,
             "refused": list(self.store.refused.reasons) if self.store.refused else [],
+            "lints": list(self.store.lints),
             "agents": len(self.node.registry),
             "incident": self.node.desk.incident_id,
             "last_error": self._last_error,
@@ -284,12 +286,25 @@ class ControlService:
     def _enrolled(self, agent: str, signing_key: bytes) -> None:
         now = self.clock.now()
         self.agents[agent] = signing_key
-        self._save_trust()
+        self._save_beside()
         self.records.enrolled(agent, signing_key, now.wall_us)
         self.driver.perform(self.node.enrol(agent, signing_key, now))
         self._tell_size()
         if self.on_enrolled is not None:
             self.on_enrolled(agent)
+
+    async def _token_handed(self, data: bytes) -> bytes:
+        """Take an operator's token, send it on, and answer when it is on file, in JSON."""
+        found, effects = self.node.take_token(data, self.clock.now())
+        self.driver.perform(effects)
+        if isinstance(found, WireError):
+            return json.dumps({"code": found.code, "refused": found.message}).encode()
+        await asyncio.get_running_loop().run_in_executor(self._pool, self._disk.sync)
+        known = self.node.registry
+        present = within(found.scope, known.present())
+        away = [agent for agent in within(found.scope, [m.id for m in known]) if agent not in present]
+        told = {"signatures": self.node.stops.signatures(found.id), "present": present, "away": away}
+        return json.dumps(told).encode()
 
     def _tell_size(self) -> None:
         """Tell agents how many they are, so that they do not all come back at once."""
@@ -300,19 +315,28 @@ class ControlService:
         names = self.node.names
         self.driver.post(Message(names.of("gone", agent), b""))
 
-    def _save_trust(self) -> Trust:
-        """Write down whose signatures the logs hold, behind those of today those of earlier keys."""
-        trust = Trust(self.options.settings.fleet, self.keys.trusted(), self.agents)
+    def _trust(self, run: str = "") -> Trust:
+        """Tell whose signatures the logs hold, behind those of today those of earlier keys."""
+        trust = Trust(self.options.settings.fleet, self.keys.trusted(), self.agents, run)
         folder = self.options.data / "audit"
         if (folder / TRUST).exists():
             try:
                 trust = trust.behind(Trust.load(folder))
             except ConfigurationError as error:
                 log.warning("trust.lost", reason=error.message)
-        trust.save(folder)
+        return replace(trust, run=run or trust.run)
+
+    def _save_beside(self) -> None:
+        """Write down beside the logs what it takes to check them; the next checkpoint vouches for it."""
+        folder = self.options.data / "audit"
         text = json.dumps(self.options.vocabulary.to_json(), indent=1)
-        write_whole(folder / VOCABULARY, f"{text}\n".encode())
-        return trust
+        write_whole(folder / VOCABULARY, raw := f"{text}\n".encode())
+        self.notary.put(VOCABULARY, raw)
+        self.notary.put(TRUST, self._trust(self.notary.run).save(folder))
+        self._is_changed.set()
+
+    def _certify(self) -> bytes:
+        return self.notary.write(self.clock.now().wall_us)
 
     def _reported(self, report: Report, now: Instant) -> None:
         self.metrics.note(report)
@@ -345,6 +369,19 @@ class ControlService:
         else:
             self.is_prepared.set()
 
+    async def _keep_certified(self) -> None:
+        """Sign again and again what is on file; receipts cite it."""
+        loop = asyncio.get_running_loop()
+        while True:
+            self._is_changed.clear()
+            try:
+                self.node.intake.checkpoint = await loop.run_in_executor(self._pool, self._certify)
+            except OSError as error:
+                self._failed("checkpoint", error)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self.options.checkpoint_s):
+                    await self._is_changed.wait()
+
     async def _watch_store(self) -> None:
         while True:
             await asyncio.sleep(self.options.poll_s)
@@ -372,6 +409,10 @@ class ControlService:
             )
         elif isinstance(found, Issued):
             self._publish(found)
+        if self.store.lints != self._lints:
+            self._lints = self.store.lints
+            if self._lints:
+                self._reported(Report("commit.linted", {"reason": " | ".join(self._lints)}), now)
 
     def _publish(self, issued: Issued) -> None:
         self.driver.perform(self.node.publish(issued.release, issued.sealed, self.clock.now()))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ripstop.core.errors import ConfigurationError
 from ripstop.core.subjects import check_id
 
+from .allowance import LEDGER_BYTES_S
 from .mitigation.playbook import Playbook
 
 
@@ -18,6 +19,7 @@ class ControlSettings:
     The fleet is assessed every `incident_s` at first, when something is wrong; where nothing changes the
     interval stretches by half each time, up to `calm_s`. Every `survey_s` all agents are ranked by
     percolation (0: never). An alarm of an agent's monitor counts as evidence for `alarm_s`.
+    Of one agent's ledger at most `ledger_bytes_s` are taken, on average; the rest waits at the agent.
     `assess_cost_s`, `plan_cost_s` and `identify_cost_s` are what virtual time charges for a computation.
     """
 
@@ -32,6 +34,7 @@ class ControlSettings:
     assess_cost_s: float = 0.05
     plan_cost_s: float = 0.1
     identify_cost_s: float = 0.3
+    ledger_bytes_s: int = LEDGER_BYTES_S
     seed: int = 0
 
     def check(self, playbook: Playbook) -> None:
@@ -39,10 +42,12 @@ class ControlSettings:
 
         Raises:
             ConfigurationError: C0101 for a fleet's name that is no id, C0211 for beats or ticks without a
-                time between them, C0210 for a lease that would be over before the beats and ticks that renew
-                it have made their round.
+                time between them or ledgers of which nothing would be taken, C0210 for a lease that would be
+                over before the beats and ticks that renew it have made their round.
         """
         check_id(self.fleet)
+        if self.ledger_bytes_s < 1:
+            raise ConfigurationError("`ledger_bytes_s` must be 1 or more", code="C0211")
         for name in ("beat_s", "tick_s"):
             if not 0.0 < getattr(self, name) < math.inf:
                 raise ConfigurationError(f"`{name}` must be a number of seconds above 0", code="C0211")

@@ -148,7 +148,10 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """The ground's promise that it holds an agent's records up to `last`; signed in its envelope."""
+    """The ground's promise that it holds an agent's records up to `last`; signed in its envelope.
+
+    `checkpoint` is the link of the last `Checkpoint` before it, empty where there was none.
+    """
 
     agent: str
     incarnation: int
@@ -156,6 +159,29 @@ class Receipt:
     last: int
     head: bytes
     checkpoint: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StreamHead:
+    """How far a log of the ground's record is: its number of records, and the link of the last one."""
+
+    stream: str
+    count: int
+    head: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What of the ground's record is on stable storage; signed in its envelope, it binds all files together.
+
+    `run` names the record. `streams` are its logs, the earlier checkpoints among them; `files` are SHA-256
+    digests of what lies beside the logs, by file name.
+    """
+
+    run: str
+    t_us: int
+    streams: tuple[StreamHead, ...]
+    files: dict[str, bytes]
 
 
 class SafeMode(Enum):
@@ -208,9 +234,12 @@ class StopOrder:
     issued_us: int
 
 
+LIFT_SIGNATURES = 2
+
+
 @dataclass(frozen=True, slots=True)
 class StopLift:
-    """One signature for lifting a latch; it takes those of two release keys."""
+    """One signature for lifting a latch; it takes those of `LIFT_SIGNATURES` different release keys."""
 
     id: str
     reason: str

@@ -80,6 +80,11 @@ class Subjects:
         return f"ripstop.{self.fleet}.stop"
 
     @property
+    def operator(self) -> str:
+        """Where an operator hands tokens to the ground, and is answered."""
+        return f"ripstop.{self.fleet}.operator"
+
+    @property
     def epoch_key(self) -> str:
         """The durable key by which epochs are issued (compare-and-set)."""
         return f"{self.fleet}.epoch"

@@ -65,7 +65,7 @@ class Documents:
 
     def texts(self) -> tuple[str, ...]:
         """Check every policy of the folder, and give them as a release carries them."""
-        return check_policies(sorted(p for p in self.policies.iterdir() if p.suffix in SUFFIXES))
+        return check_policies(sorted(p for p in self.policies.iterdir() if p.suffix in SUFFIXES)).documents
 
 
 @dataclass(slots=True)

@@ -86,9 +86,10 @@ def control_user(fleet: str, seed: str, bucket: str) -> User:
     allowed = [f"ripstop.{fleet}.>"]
     api = [f"$JS.API.STREAM.{verb}.KV_{bucket}" for verb in ("CREATE", "UPDATE")]
     api += [f"$JS.API.DIRECT.GET.KV_{bucket}.>", f"{writing_subject(bucket, seed)}.>"]
-    # It answers enrolments by name: a response permission would be lost in the reload that lets the agent in.
-    publish = [*allowed, *api, "_INBOX.enrol.>"]
-    permissions = _permissions(publish, [*allowed, "_INBOX.control.>"])
+    # It answers enrolments and operators by name: a response permission would be lost in the reload that lets
+    # the agent in.
+    publish = [*allowed, *api, "_INBOX.enrol.>", "_INBOX.ground.>"]
+    permissions = _permissions(publish, [*allowed, "_INBOX.control.>", "_INBOX.ground.>"])
     return {"nkey": public_key(seed), "permissions": permissions}
 
 

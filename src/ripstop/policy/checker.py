@@ -161,6 +161,10 @@ class Checker:
 
     def read(self, node: Node, level: int, steps: tuple[Step, ...]) -> Expr:
         """Resolve a read: `level` climbs as `val` does, 0 is the innermost scope."""
+        behind = next((step for step in steps if isinstance(step, int) and step < 0), None)
+        if behind is not None:
+            self.findings.error("E0205", f"nothing lies at {behind}", node, "positions count from 0")
+            return self.nothing(node)
         depth, to_iterator = divmod(level, 2)
         if depth > len(self.frames) or (to_iterator and depth >= len(self.frames)):
             self.findings.error("E0205", f"nothing lies {level} levels up", node)
@@ -187,10 +191,11 @@ class Checker:
         return found if found is not None and len(steps) == 1 else ANY
 
     def _signal(self, node: Node, steps: tuple[Step, ...]) -> Expr:
-        if not steps:
+        name = str(steps[0]) if steps else ""
+        if not name:
             self.findings.error("E0208", "a policy reads signals by their names", node, "name the signal")
             return self.nothing(node)
-        name = str(steps[0])
+        steps = (name, *steps[1:])  # `{"var": 1}` reads what is called "1"
         if self.is_inside_window and (steps == ("now",) or name in self.names.parameters):
             what = "`now`" if steps == ("now",) else f"the parameter `{name}`"
             hint = "compare it outside the temporal operator"

@@ -17,13 +17,13 @@ max_staleness: {age_s: 86400, mode: deny}  # without word from the ground; or ke
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 
 from ripstop.core.canonical import Json, digest
 from ripstop.core.decision import Limit
 from ripstop.core.messages import SafeMode
 from ripstop.core.value import dataclass
 from ripstop.core.vocabulary import OPEN, Vocabulary
+from ripstop.policy.applicability import read_applies_to
 from ripstop.policy.budgets import Budget, key_of_budget, read_budgets
 from ripstop.policy.checker import Checker, Names
 from ripstop.policy.diagnostics import Finding, Findings, nearest, one_of
@@ -190,7 +190,7 @@ def read_document(node: Node, vocabulary: Vocabulary, findings: Findings) -> Pol
         _note_windows(rule, findings)
     limits, whens = _limits(parts)
     budgets = read_budgets(fields.entries.get("budgets"), _costs(parts), findings)
-    applies_to = _applies_to(parts)
+    applies_to = read_applies_to(fields.entries.get("applies_to"), vocabulary, findings)
     on_unknown = _on_unknown(fields)
     max_staleness = _max_staleness(fields, tier)
     effect, description = (
@@ -384,27 +384,6 @@ def _check_limited(parts: _Parts, name: str, node: Node) -> None:
         parts.findings.error(
             "E0309", f"the last failsafe `{last[0]}` is always permitted", node, "do not guard it"
         )
-
-
-def _applies_to(parts: _Parts) -> Json:
-    node = parts.fields.entries.get("applies_to")
-    if node is None:
-        return None
-    known: Mapping[str, Type] = {"capabilities": Type(Kind.LIST, item=Kind.STRING)}
-    expr = Checker(Names(known, "`applies_to`"), parts.findings, RULES, Builder()).expression(node)
-    declared = parts.vocabulary.capabilities
-    for part in expr.walk():
-        if (
-            part.op == "in"
-            and part.args[0].op == "const"
-            and part.args[1].op == "read"
-            and not parts.vocabulary.is_open
-        ):
-            word = part.args[0].value
-            if word not in declared:
-                hint = nearest(str(word), declared)
-                parts.findings.error("E0304", f"unknown capability `{shown(str(word))}`", part, hint)
-    return rule_of(expr)
 
 
 def _on_unknown(fields: Fields) -> OnUnknown:

@@ -151,4 +151,6 @@ def _steps(expr: Expr, depth: int) -> list[Json]:
 
 
 def _name(expr: Expr) -> str:
+    if expr.op == "now":
+        return "now"
     return ".".join(map(str, expr.path[1:] if expr.op == "element" else expr.path))

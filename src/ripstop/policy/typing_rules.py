@@ -296,6 +296,9 @@ def _variable(checker: Checker, application: Application) -> Expr:
     if len(application.nodes) == 1 or read.op == "const":
         return read
     default = checker.expression(application.nodes[1])
+    if read.op == "now":
+        checker.findings.lint("L0503", "a default of `now` is never used", default, "`now` is always known")
+        return read
     kind = joined(checker, application, (read, default))
     return checker.builder.make(read.op, (default,), kind, path=read.path, place=application.node.place)
 

@@ -198,7 +198,11 @@ def answer_within(job: Job, budget: Budget, *, clock: Clock | None = None) -> Ri
             what was counted.
     """
     if math.isfinite(budget.seconds) and clock is None:
-        raise RiskInputError("the budget has seconds, but there is no clock to read them from", code="C0715")
+        raise RiskInputError(
+            "the budget has seconds, but there is no clock to read them from",
+            code="C0715",
+            hint="give `clock=SystemClock()`, of `ripstop.core.clock`",
+        )
     job = replace(job, theta=check_theta(job.theta), seed=check_seed(job.seed))
     how = job.settings
     if how.threshold is not None:

@@ -16,7 +16,7 @@ References:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, replace
 from itertools import combinations
 
@@ -27,7 +27,7 @@ from scipy.optimize import least_squares
 from scipy.special import stdtrit
 
 from ripstop.risk.errors import RiskInputError
-from ripstop.risk.inputs import as_array, as_number, as_numbers
+from ripstop.risk.inputs import as_array, as_number, as_numbers, checked_names
 from ripstop.risk.kinds import Kind, takes
 from ripstop.risk.settings import check_share
 from ripstop.risk.subspace import Swings, measured_swings
@@ -49,14 +49,16 @@ class Telemetry:
     Attributes:
         t_s: times, s, shape (samples,).
         power: what each bus feeds in, p.u., shape (samples, buses).
-        frequency_hz, angle_rad: shape (samples, buses), one of them at least. Angles that are left out are
-            integrated from the frequencies, frequencies differentiated from the angles.
+        frequency_hz, angle_rad: shape (samples, buses), one of them at least. Angles left out are integrated
+            from the frequencies, frequencies differentiated from the angles.
+        buses: their names; 0, 1, ... by default.
     """
 
     t_s: ArrayLike
     power: ArrayLike
     frequency_hz: ArrayLike | None = None
     angle_rad: ArrayLike | None = None
+    buses: Iterable[Hashable] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,6 +125,7 @@ class _Problem:
     ends: Ints
     machine: NDArray[np.bool_]
     has_angles: bool
+    buses: tuple[Hashable, ...]
 
     @property
     def sizes(self) -> tuple[int, int, int]:
@@ -138,12 +141,12 @@ class _Problem:
         return inertia, damping, k, offset
 
     def names(self) -> list[str]:
-        n, heavy, light = len(self.machine), np.flatnonzero(self.machine), np.flatnonzero(~self.machine)
+        bus, heavy, light = self.buses, np.flatnonzero(self.machine), np.flatnonzero(~self.machine)
         return [
-            *(f"inertia of bus {i}" for i in heavy),
-            *(f"damping of bus {i}" for i in (*heavy, *light)),
-            *(f"stiffness of line {i}-{j}" for i, j in self.ends),
-            *(f"offset of bus {i}" for i in range(n)),
+            *(f"inertia of bus {bus[i]}" for i in heavy),
+            *(f"damping of bus {bus[i]}" for i in (*heavy, *light)),
+            *(f"stiffness of line {bus[i]}-{bus[j]}" for i, j in self.ends),
+            *(f"offset of bus {name}" for name in bus),
         ]
 
     def between(self, first: int, last: int) -> _Problem:
@@ -212,20 +215,15 @@ class _Problem:
         inertia, damping, k, _ = self.read(unknown)
         stiff = np.maximum(k, 0.0)
         plain = swing_model(self.ends, stiff, inertia, damping, self.power.mean(axis=0))
-        if self.has_angles:
-            at: Floats | None = self.angle.mean(axis=0)
-        else:
-            try:
-                at = plain.solve_tangents(plain.balanced_power())
-            except RiskInputError:  # off balance, and nothing in the island is damped
-                at = None
-        if at is None:
+        try:
+            at = self.angle.mean(axis=0) if self.has_angles else plain.solve_tangents(plain.balanced_power())
+        except RiskInputError:  # off balance, and nothing in the island is damped
+            at = None
+        across = None if at is None else np.cos(at[plain.source] - at[plain.target])
+        if at is None or across is None or (across <= 0).any():
             return None
-        across = np.cos(at[plain.source] - at[plain.target])
-        if (across <= 0).any():
-            return None
-        strong = replace(plain, stiffness=stiff / across).at(at)
-        return replace(strong, buses=like.buses, reserve=like.reserve) if like is not None else strong
+        strong = replace(plain, stiffness=stiff / across, buses=self.buses).at(at)
+        return replace(strong, reserve=like.reserve) if like is not None else strong
 
 
 @takes(telemetry=Kind("telemetry", Telemetry))
@@ -309,9 +307,8 @@ def _problem(telemetry: Telemetry, ends: ArrayLike | None, machines: ArrayLike |
     if len(uneven):
         raise RiskInputError(
             f"after {time[uneven[0]]:g} s comes a step of {step[uneven[0]]:g} s, expected {usual:g} s",
-            code="C0743",
-            hint="identify on the longest stretch without gaps, or resample",
-        )
+            code="C0743", hint="identify on the longest stretch without gaps, or resample",
+        )  # fmt: skip
     if telemetry.frequency_hz is None and telemetry.angle_rad is None:
         raise RiskInputError("expected frequencies or angles, got neither", code="C0743")
     if telemetry.frequency_hz is not None:
@@ -328,7 +325,10 @@ def _problem(telemetry: Telemetry, ends: ArrayLike | None, machines: ArrayLike |
     if heavy.shape != (n,) or heavy.dtype != np.bool_:
         raise RiskInputError(f"`machines` are not {n} truths", code="C0742")
     pairs = line_ends(list(combinations(range(n), 2)) if ends is None else ends, n)
-    return _Problem(usual, angle, speed, power, pairs, heavy, telemetry.angle_rad is not None)
+    named = checked_names(range(n) if telemetry.buses is None else telemetry.buses)
+    if len(named) != n:
+        raise RiskInputError(f"{len(named)} names for {n} buses", code="C0742")
+    return _Problem(usual, angle, speed, power, pairs, heavy, telemetry.angle_rad is not None, named)
 
 
 def _fitted(problem: _Problem, start: Floats | None = None) -> _Fit:
@@ -337,9 +337,8 @@ def _fitted(problem: _Problem, start: Floats | None = None) -> _Fit:
     if len(problem.power) * n < FEWEST * unknowns:
         raise RiskInputError(
             f"{len(problem.power)} samples of {n} buses are too few for {unknowns} unknowns",
-            code="C0744",
-            hint=f"give {FEWEST * unknowns // n + 1} samples or more",
-        )
+            code="C0744", hint=f"give {FEWEST * unknowns // n + 1} samples or more",
+        )  # fmt: skip
     if not np.ptp(problem.speed, axis=0).any() and not np.ptp(problem.power, axis=0).any():
         raise RiskInputError(
             "the telemetry is constant, so it cannot identify the model",

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 SHARES = tuple(k / 20 for k in range(20))
 MOST_DRAWN = 500  # nodes; a larger graph is a blot
 MOST_NAMED = 8  # nodes of the graph that bear their names, the riskiest
+MOST_ARROWS = 500  # beyond it a directed graph is drawn without
 # Okabe and Ito (2008), Color Universal Design: colours for all eyes; the dashes tell the lines apart in grey.
 _LINES = (
     ("#0072b2", "-"),
@@ -147,20 +148,26 @@ def _draw_ahead(
 ) -> None:
     horizon, last = ahead.forecast.shape[1], len(history)
     first = max(int(ends[0]) - 2 * horizon, 0)
-    axes.plot(
-        (np.arange(first, last) + 1 - last) * ahead.step_s, history[first:], color="black", label="observed"
-    )
+    unit, unit_s = _unit((last - first) * ahead.step_s)
+    step = ahead.step_s / unit_s
+    axes.plot((np.arange(first, last) + 1 - last) * step, history[first:], color="black", label="observed")
     for k, end in enumerate(ends.tolist()):
-        t = (np.arange(end, end + horizon) + 1 - last) * ahead.step_s
+        t = (np.arange(end, end + horizon) + 1 - last) * step
         band = f"band, {100 * ahead.confidence:g} % of whole paths" if k == 0 else None
         axes.fill_between(t, ahead.low[k], ahead.high[k], color=_LINES[1][0], alpha=0.3, lw=0, label=band)
         forecast = f"forecast by {ahead.model}" if k == 0 else None
         axes.plot(t, ahead.forecast[k], color=_LINES[1][0], linestyle="--", label=forecast)
     axes.axhline(ahead.limit.value, color=_RISK, linewidth=1, label=f"limit: {ahead.limit.side} is bad")
     axes.axvline(0.0, color="0.7", linewidth=1)
-    axes.set(xlabel="time from now, s")
+    axes.set(xlabel=f"time from now, {unit}")
     axes.set_title(f"{_short(ahead.names[-1])}: each forecast, and what came", fontsize=10)
     axes.legend(fontsize=8)
+
+
+def _unit(span_s: float) -> tuple[str, float]:
+    """Give the largest unit of which a span holds several, and its seconds."""
+    units = (("days", 86_400.0), ("h", 3_600.0), ("min", 60.0))
+    return next((one for one in units if span_s >= 4 * one[1]), ("s", 1.0))
 
 
 def _draw_reliability(axes: Axes, calibration: Calibration) -> None:
@@ -173,7 +180,7 @@ def _draw_reliability(axes: Axes, calibration: Calibration) -> None:
     axes.text(0.99, 0.95, "as foretold", color=_QUIET, fontsize=9, ha="right", va="top", rotation=45)
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="predicted probability", ylabel="observed frequency")
     title = f"Reliability: Brier {calibration.brier:.3f}, skill {calibration.skill:.2f}"
-    axes.set_title(f"{title}\na dot a bin, with its interval and its number of predictions", fontsize=10)
+    axes.set_title(f"{title}\neach bin: interval, number of predictions", fontsize=10)
 
 
 def _save(figure: Figure, path: str | Path) -> None:
@@ -211,11 +218,17 @@ def _draw_ranking(axes: Axes, report: RiskReport, top: int) -> None:
     axes.invert_yaxis()
     if report.threshold is not None:
         axes.axvline(report.threshold, color=_QUIET, linestyle="--", linewidth=1)
-    axes.set(xlim=(0, 1), xlabel=f"P(share lost > {report.theta:g})")
+    axes.set(xlim=(0, _span(report)), xlabel=f"P(share lost > {report.theta:g})")
     axes.grid(axis="x", color="0.9")
     axes.set_title(
         f"{len(lines)} of {len(report)} nodes, {100 * report.confidence:g} % intervals", fontsize=11
     )
+
+
+def _span(report: RiskReport) -> float:
+    """Give the end of a scale of probabilities: 1, or less where all lie far below."""
+    ends = [float(report.high.max(initial=0.0)), report.threshold or 0.0]
+    return min(1.0, max(1.25 * max(ends), 1e-3))
 
 
 def _draw_sizes(axes: Axes, report: RiskReport, graph: Graph, settings: Settings | None) -> None:
@@ -228,7 +241,7 @@ def _draw_sizes(axes: Axes, report: RiskReport, graph: Graph, settings: Settings
         axes.step(SHARES, sizes, where="post", color=colour, linestyle=dashes, label=_short(line.node))
     axes.axvline(report.theta, color=_QUIET, linewidth=1)
     axes.annotate(
-        f"\u03b8 = {report.theta:g}", (report.theta, 0.02), (4, 0), textcoords="offset points", color=_QUIET
+        f"\u03b8 = {report.theta:g}", (report.theta, 0.95), (4, 0), textcoords="offset points", color=_QUIET
     )
     axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="share lost x", ylabel="P(share lost > x)")
     axes.legend(fontsize=9, title="first to fail", title_fontsize=9)
@@ -244,9 +257,13 @@ def _draw_graph(axes: Axes, report: RiskReport, graph: Graph) -> None:
     drawn: Any = graph.to_networkx().subgraph(shown)
     where = nx.spring_layout(drawn, seed=1, weight=None)
     risk = [report.of(node).probability for node in drawn]
-    nx.draw_networkx_edges(drawn, where, ax=axes, alpha=0.25, width=0.6, arrows=False)
+    pointed = graph.directed and drawn.number_of_edges() <= MOST_ARROWS  # each is a picture of its own
+    heads: dict[str, Any] = {"arrowsize": 8, "node_size": 60} if pointed else {}
+    nx.draw_networkx_edges(
+        drawn, where, ax=axes, alpha=0.5 if pointed else 0.25, width=0.6, arrows=pointed, **heads
+    )
     dots = nx.draw_networkx_nodes(
-        drawn, where, ax=axes, node_color=risk, cmap="inferno_r", vmin=0.0, vmax=1.0, node_size=60
+        drawn, where, ax=axes, node_color=risk, cmap="inferno_r", vmin=0.0, vmax=_span(report), node_size=60
     )
     dots.set_edgecolor(_QUIET)  # the lightest would be lost on the paper
     for node in shown[:MOST_NAMED]:

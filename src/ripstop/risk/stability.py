@@ -300,11 +300,37 @@ def _notes(model: SwingModel, eigenvalues: Complexes | None) -> tuple[str, ...]:
     count = int(model.islands.max(initial=-1)) + 1
     if count > 1:
         notes.append(f"the network has {count} islands, each of which balances itself")
+    notes += _imbalances(model)
     if eigenvalues is None:
         notes.append("there is no operating point: the lines cannot carry what is fed in")
     elif not len(eigenvalues):
         notes.append("nothing swings: no bus has inertia, or each is alone")
+    elif _creeps(eigenvalues):
+        notes.append("a deviation grows without swinging")
     return tuple(notes)
+
+
+def _creeps(eigenvalues: Complexes) -> bool:
+    at_rest = AT_REST * np.abs(eigenvalues).max()
+    return bool(((eigenvalues.real > at_rest) & (np.abs(eigenvalues.imag) <= at_rest)).any())
+
+
+def _imbalances(model: SwingModel) -> list[str]:
+    """Say where injections do not add up, and at what frequency damping makes up for it."""
+    if model.angles is not None:
+        return []
+    label, notes = model.islands, []
+    excess, droop = np.bincount(label, model.power), np.bincount(label, model.damping)
+    least = CLOSE * max(1.0, float(np.abs(model.power).max(initial=0.0)))
+    for island in np.flatnonzero((np.abs(excess) > least) & (droop > 0.0)).tolist():
+        bus, over = model.buses[int(np.flatnonzero(label == island)[0])], float(excess[island])
+        away_hz = abs(over) / float(droop[island]) / (2.0 * math.pi)
+        sides = ("more", "above") if over > 0 else ("less", "below")
+        notes.append(
+            f"the island of bus `{bus}` is fed {abs(over):g} p.u. {sides[0]} than it draws: its frequency "
+            f"settles {away_hz:.3g} Hz {sides[1]} nominal"
+        )
+    return notes
 
 
 def _bounds(

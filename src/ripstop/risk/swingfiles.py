@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -68,14 +67,13 @@ def swing_from_json(document: object, confidence: float = 0.95) -> SwingModel | 
     reserve = [bus.get("reserve", math.inf) for bus in buses]
     ends, stiffness = _lines(whole.get("lines"), place, width=2 if measured else 3)
     if measured:
-        found = identify(
+        return identify(
             _telemetry(whole["telemetry"], place),
             ends,
             machines=[bus.get("machine", True) for bus in buses],
             reserve=reserve,
             confidence=confidence,
         )
-        return replace(found, model=found.model.named(place))
     inertia, damping, power = ([bus.get(key, 0.0) for bus in buses] for key in GIVEN[1:4])
     return swing_model(ends or [], stiffness, inertia, damping, power, reserve).named(place)
 
@@ -114,7 +112,7 @@ def _telemetry(given: object, place: Mapping[object, int]) -> Telemetry:
                     f"bus `{bus}` has no `{name}` for each of {len(times)} times", code="C0743"
                 )
     turned = {name: [list(row) for row in zip(*values, strict=True)] for name, values in columns.items()}
-    return Telemetry(times, **turned)
+    return Telemetry(times, **turned, buses=place)
 
 
 def _object(what: str, given: object, keys: tuple[str, ...]) -> Mapping[str, Any]:

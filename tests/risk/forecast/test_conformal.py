@@ -83,9 +83,9 @@ def test_bands_that_follow_a_history_hold_their_promise_where_fixed_ones_do_not(
     rows = [np.cumsum(rng.normal(0.0, size)) * 0.1 + np.sin(np.arange(12_000) / 30) for _ in range(4)]
     model = fit(rows, window=20, horizon=10)
     assert evaluate(model, rows, Limit(10.0)).ar.coverage < 0.7
-    radii = followed(model, rows)
-    assert radii.paths.tolist() == [210] * 4
-    assert radii.coverage == pytest.approx(0.9, abs=0.05)
+    along = followed(model, rows, Limit(10.0))
+    assert along.adaptation.radius.paths.tolist() == [210] * 4
+    assert along.coverage == pytest.approx(0.9, abs=0.05)
 
 
 def test_a_history_too_short_or_full_of_holes_leaves_its_band_as_it_was() -> None:
@@ -93,6 +93,6 @@ def test_a_history_too_short_or_full_of_holes_leaves_its_band_as_it_was() -> Non
     whole = rng.normal(size=4000)
     model = fit([whole], window=20, horizon=10)
     holes = np.where(np.arange(4000) % 40 < 20, np.nan, whole)
-    radii = followed(model, [whole[:15], holes, whole])
-    assert radii.paths.tolist()[0] == 0 < radii.paths.tolist()[2]
-    assert radii.radius()[0] == AdaptiveRadius(model.errors.scores, 1).radius()[0]
+    radius = followed(model, [whole[:15], holes, whole], Limit(1.0)).adaptation.radius
+    assert radius.paths.tolist()[0] == 0 < radius.paths.tolist()[2]
+    assert radius.radius()[0] == AdaptiveRadius(model.errors.scores, 1).radius()[0]

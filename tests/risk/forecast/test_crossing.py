@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from ripstop.risk import RiskInputError
-from ripstop.risk.forecast import Forecaster, Limit, ahead_of, fit, followed, reliability
+from ripstop.risk.forecast import Forecaster, Limit, ahead_of, fit, followed
 from ripstop.risk.forecast.crossing import first_step, passage
 
 
@@ -129,7 +129,7 @@ def test_bands_of_earlier_forecasts_are_those_that_were_told_then() -> None:
     _, ahead = ahead_of(model, history, limit)
     wide = (ahead.high - ahead.low)[:, -1]
     past = model.standardised(history[-20:])
-    told = followed(model, history).radius()
+    told = followed(model, history, limit).adaptation.now("above")
     now = model.answer(past, model.predict(past), limit, (0,), 0.9, told)
     assert wide[-1] == pytest.approx((now.high - now.low)[0, -1])
     fixed = model.forecast(history, limit)
@@ -150,7 +150,7 @@ def test_earlier_forecasts_see_no_more_than_they_say_and_a_short_history_is_not_
     for end, path in zip(ends.tolist(), ahead.forecast, strict=True):
         assert path == pytest.approx(model.forecast(history[:end], limit).forecast[0])
     assert not ahead_of(model, history[:5], limit)[1].is_known.any()
-    found = reliability(model, history, limit)
-    assert found is not None
-    assert found.count <= 900 * 0.175 / 10 + 1  # one window in a horizon
-    assert reliability(model, history, Limit(-9.0)) is None
+    along = followed(model, history, limit)
+    assert along.crossings is not None
+    assert along.crossings.count <= 900 * 0.175 / 10 + 1  # one window in a horizon
+    assert followed(model, history, Limit(-9.0)).crossings is None

@@ -21,6 +21,7 @@ from types import TracebackType
 
 import ripstop
 from ripstop.agent.agent import Agent
+from ripstop.agent.tokens import FOLDER, take_tokens
 from ripstop.core.canonical import Json
 from ripstop.core.errors import ConfigurationError
 from ripstop.core.value import dataclass
@@ -41,13 +42,15 @@ _IDLE_S = 1.0
 class SidecarSettings:
     """Where to listen: `socket`, a path; `port` of 127.0.0.1 (0: a free one) with its `token_file`; or both.
 
-    `call_s` is how long the outcome of an allowed action is waited for, in seconds.
+    `call_s` is how long the outcome of an allowed action is waited for, in seconds. `tokens` is a folder in
+    which each agent has one of its own, named like it: tokens are taken from `NAME/tokens` there.
     """
 
     socket: Path | None = None
     port: int | None = None
     token_file: Path | None = None
     call_s: float = 300.0
+    tokens: Path | None = None
     bounds: Bounds = field(default_factory=Bounds)
 
     def __post_init__(self) -> None:
@@ -162,11 +165,16 @@ class Sidecar:
             for api in self._apis.values():
                 try:
                     if self._worker is None:
-                        api.tick()
+                        self._let_pass(api)
                     else:
-                        await loop.run_in_executor(self._worker, api.tick)
+                        await loop.run_in_executor(self._worker, self._let_pass, api)
                 except Exception as error:  # the other agents' time must pass all the same
                     log.exception("tick.failed", extra={"agent": api.agent.name, "reason": str(error)})
+
+    def _let_pass(self, api: AgentApi) -> None:
+        api.tick()
+        if self.settings.tokens is not None:
+            take_tokens(api.agent, self.settings.tokens / api.agent.name / FOLDER)
 
     # ---- requests ---------------------------------------------------------------------------------------
 

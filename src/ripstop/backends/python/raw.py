@@ -113,7 +113,7 @@ def _class_as_constant(function: ast.FunctionDef) -> type | None:
     chosen: str | None = None
     for node in ast.walk(function):
         match node:
-            case ast.Compare(ast.Attribute(attr="__class__"), comparators=[ast.Name(id=asked)]):
+            case ast.Compare(ast.Attribute(attr="__class__"), [ast.Is() | ast.IsNot()], [ast.Name(id=asked)]):
                 chosen = chosen or asked
                 if asked == chosen:
                     node.comparators = [ast.Constant(...)]

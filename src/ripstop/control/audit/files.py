@@ -24,13 +24,18 @@ from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
 from ripstop.core.errors import ConfigurationError
+from ripstop.core.files import sync_path
 from ripstop.core.wire.chain import genesis, link
 
 MAGIC = b"RSLOG1\n\x00"
 _HEAD = struct.Struct("<II32s")
 _MOST = 1 << 26
 Reader: TypeAlias = Callable[[bytes], object]
-STREAMS = ("segments", "receipts", "intents", "bundles", "messages", "incidents", "forks")
+_Taker: TypeAlias = Callable[[bytes, bytes], object]
+STREAMS = (
+    "segments", "receipts", "intents", "bundles", "messages", "incidents", "forks", "checkpoints", "stops",
+)  # fmt: skip
+Heads: TypeAlias = Mapping[str, tuple[int, bytes]]
 
 
 class AuditError(ConfigurationError):
@@ -53,19 +58,33 @@ class Damage:
 
 @dataclass(frozen=True, slots=True)
 class LogScan:
-    """A log as read: its sound records, the last link, where they end, and what follows that is not sound."""
+    """A log as read: its sound records, where they end, and what follows that is not sound.
+
+    `links[n]` is the link after `n` records.
+    """
 
     records: tuple[bytes, ...]
-    head: bytes
+    links: tuple[bytes, ...]
     end: int
     damage: Damage | None
+
+    @property
+    def head(self) -> bytes:
+        """Give the last link."""
+        return self.links[-1]
 
 
 def scan(stream: str, raw: bytes) -> LogScan:
     """Read a log's bytes as far as they are sound."""
     records: list[bytes] = []
-    end = _walk(stream, io.BytesIO(raw), records.append)
-    return LogScan(tuple(records), end.head, end.size, end.damage)
+    links = [genesis(stream)]
+
+    def take(record: bytes, linked: bytes) -> None:
+        records.append(record)
+        links.append(linked)
+
+    end = _walk(stream, io.BytesIO(raw), take)
+    return LogScan(tuple(records), tuple(links), end.size, end.damage)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +97,8 @@ class _End:
     damage: Damage | None = None
 
 
-def _walk(stream: str, file: BinaryIO, take: Reader) -> _End:
-    """Hand on record after record as far as they are sound; one at a time is in memory."""
+def _walk(stream: str, file: BinaryIO, take: _Taker) -> _End:
+    """Hand on record after record with its link as far as they are sound; one at a time is in memory."""
     head, number, at = genesis(stream), 0, len(MAGIC)
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
@@ -105,7 +124,7 @@ def _walk(stream: str, file: BinaryIO, take: Reader) -> _End:
             return damaged("checksum does not fit", is_torn=end == size)
         if linked != link(head, number + 1, payload):
             return damaged("chain broken")
-        take(payload)
+        take(payload, linked)
         head, number, at = linked, number + 1, end
     return _End(at, number, head)
 
@@ -116,7 +135,7 @@ class _Log:
     size: int
     number: int
     head: bytes
-    is_dirty: bool = False
+    is_dirty: bool = True  # what is found may still be in the system's memory alone
 
 
 class AuditFiles:
@@ -141,12 +160,14 @@ class AuditFiles:
         self._readers = dict(readers or {})
         self._logs: dict[str, _Log] = {}
         self._lock = threading.Lock()
+        self._syncing = threading.Lock()
         self._failure: OSError | None = None
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         # all are begun, so that one that is missing later is seen
         try:
             for stream in sorted({path.stem for path in folder.glob("*.log")}.union(STREAMS)):
                 self._logs[stream] = self._open(stream)
+            sync_path(folder)
         except BaseException:  # a reader's refusal, too
             self.close()
             raise
@@ -158,7 +179,8 @@ class AuditFiles:
         path = self._path(stream)
         try:
             with path.open("a+b") as log_file:
-                found = _walk(stream, log_file, self._readers.get(stream, lambda _: None))
+                read = self._readers.get(stream)
+                found = _walk(stream, log_file, lambda record, _: read(record) if read else None)
             if found.damage is not None and not found.damage.is_torn:
                 raise AuditError(
                     f"log `{path.name}` is damaged at byte {found.damage.offset}: {found.damage.reason}",
@@ -199,27 +221,30 @@ class AuditFiles:
             log.number += 1
             log.head, log.is_dirty = head, True
 
-    def sync(self) -> None:
-        """Bring everything appended to stable storage.
+    def sync(self) -> Heads:
+        """Bring everything appended to stable storage; gives what then stands there, as `heads` does.
 
         Raises:
             OSError: an append or an earlier sync has failed.
         """
-        with self._lock:
-            if self._failure is not None:
-                raise self._failure
-            handles = [os.dup(log.file.fileno()) for log in self._logs.values() if log.is_dirty]
-            for log in self._logs.values():
-                log.is_dirty = False
-        try:
-            for handle in handles:
-                os.fdatasync(handle)
-        except OSError as error:
-            self._failure = error
-            raise
-        finally:
-            for handle in handles:
-                os.close(handle)
+        with self._syncing:  # what another thread is still syncing is not on stable storage yet
+            with self._lock:
+                if self._failure is not None:
+                    raise self._failure
+                handles = [os.dup(log.file.fileno()) for log in self._logs.values() if log.is_dirty]
+                heads = self._heads()
+                for log in self._logs.values():
+                    log.is_dirty = False
+            try:
+                for handle in handles:
+                    os.fdatasync(handle)
+            except OSError as error:
+                self._failure = error
+                raise
+            finally:
+                for handle in handles:
+                    os.close(handle)
+        return heads
 
     def drop(self, stream: str, sequence: int) -> None:
         """Keep everything: the ground forgets nothing."""
@@ -231,10 +256,13 @@ class AuditFiles:
                 log.file.close()
             self._logs.clear()
 
-    def heads(self) -> dict[str, tuple[int, bytes]]:
+    def heads(self) -> Heads:
         """Give each stream's number of records and last link: what a checkpoint commits to."""
         with self._lock:
-            return {stream: (log.number, log.head) for stream, log in sorted(self._logs.items())}
+            return self._heads()
+
+    def _heads(self) -> Heads:
+        return {stream: (log.number, log.head) for stream, log in sorted(self._logs.items())}
 
 
 def _write_whole(file: BinaryIO, raw: bytes) -> None:
@@ -251,7 +279,7 @@ def read_through(folder: Path, stream: str, take: Reader) -> Damage | None:
     path = folder / f"{stream}.log"
     try:
         with path.open("rb") as file:
-            return _walk(stream, file, take).damage
+            return _walk(stream, file, lambda record, _: take(record)).damage
     except FileNotFoundError:
         return None
     except OSError as error:

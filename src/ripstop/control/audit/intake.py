@@ -43,13 +43,17 @@ class ChainHead:
 
 @dataclass(slots=True)
 class LedgerIntake:
-    """Holds the head of every agent's chain; `heads` is what the files held at the start."""
+    """Holds the head of every agent's chain; `heads` is what the files held at the start.
+
+    `checkpoint` is the link of the record's last checkpoint: receipts cite it.
+    """
 
     subjects: Subjects
     signer: Signer
     heads: dict[str, ChainHead] = field(default_factory=dict)
     accepted: int = 0
     repeated: int = 0
+    checkpoint: bytes = b""
     _keyrings: dict[str, Keyring] = field(default_factory=dict)
     _waiting: dict[int, tuple[str, Receipt]] = field(default_factory=dict)
     _sequence: int = 0
@@ -75,8 +79,12 @@ class LedgerIntake:
             return self._again(agent, segment, known, data)
         if segment.first > known.last + 1 and not self._is_lost(agent, segment.first):
             gap: dict[str, Scalar] = {"agent": agent, "expected": known.last + 1, "got": segment.first}
-            return [*self._send(agent, _receipt(agent, known), epoch), Report("ledger.gapped", gap)]
+            return [*self._send(agent, self._receipt(agent, known), epoch), Report("ledger.gapped", gap)]
         return self._append(agent, segment, known, data)
+
+    def put_off(self, agent: str) -> None:
+        """A segment was not taken for now: what follows it shows no loss, and is counted anew."""
+        self._asked.pop(agent, None)
 
     def _is_lost(self, agent: str, first: int) -> bool:
         """Whether what comes before a segment is not to be had any more; else it is to be asked for.
@@ -111,7 +119,7 @@ class LedgerIntake:
             return self._fork(agent, segment, data)
         self.repeated += 1
         self._sequence += 1
-        self._waiting[self._sequence] = (agent, _receipt(agent, known))
+        self._waiting[self._sequence] = (agent, self._receipt(agent, known))
         return [Sync(self._sequence)]
 
     def _fork(self, agent: str, segment: Segment, data: bytes) -> list[Effect]:
@@ -134,13 +142,16 @@ class LedgerIntake:
         self.heads[agent] = head
         self.accepted += 1
         self._sequence += 1
-        self._waiting[self._sequence] = (agent, _receipt(agent, head))
+        self._waiting[self._sequence] = (agent, self._receipt(agent, head))
         told: list[Effect] = []
         if is_gap:
             told.append(Report("ledger.lost", {"agent": agent, "after": known.last, "before": segment.first}))
         elif not known.last and segment.incarnation > 1:
             told.append(Report("ledger.restarted", {"agent": agent, "incarnation": segment.incarnation}))
         return [*told, Append("segments", encode([agent, data])), Sync(self._sequence)]
+
+    def _receipt(self, agent: str, head: ChainHead) -> Receipt:
+        return Receipt(agent, head.incarnation, head.first, head.last, head.head, self.checkpoint)
 
     def synced(self, sequence: int, epoch: int) -> list[Effect]:
         """Everything up to `sequence` is on stable storage: the receipts may go."""
@@ -155,8 +166,3 @@ class LedgerIntake:
 
 def _refused(agent: str, error: WireError) -> Report:
     return Report("segment.refused", {"agent": agent, "code": error.code, "reason": error.message})
-
-
-def _receipt(agent: str, head: ChainHead) -> Receipt:
-    """The checkpoint stays empty until there is a Merkle log to take it from."""
-    return Receipt(agent, head.incarnation, head.first, head.last, head.head, b"")

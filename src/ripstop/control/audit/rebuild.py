@@ -17,7 +17,7 @@ from ripstop.core.errors import ConfigurationError, WireError
 from ripstop.core.files import sync_path
 from ripstop.core.node import Report, Scalar
 from ripstop.core.wire.cbor import decode
-from ripstop.links.server import hold
+from ripstop.links.holding import hold
 
 from ..records import Records
 from .files import read_through

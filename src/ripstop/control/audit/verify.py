@@ -24,15 +24,20 @@ from ripstop.core.wire.bundle import open_bundle
 from ripstop.core.wire.chain import check_segment, genesis, link
 from ripstop.core.wire.envelope import EnvelopeType, Keyring, open_envelope
 from ripstop.core.wire.record import unpack
+from ripstop.core.wire.token import open_token
+from ripstop.links.holding import is_held
 from ripstop.policy.loader import load_vocabulary
 
+from ..stops import STREAM as STOPS
 from ..store.releases import bundle_digest
+from .checkpoints import STREAM as CHECKPOINTS
+from .checkpoints import VOCABULARY, Binding, found_beside
 from .files import STREAMS, LogScan, scan
 from .redecide import Redecider
 from .segments import owner_of
 from .trust import FILE, Trust
 
-VOCABULARY = "vocabulary.json"
+_SERVER = "nats"
 _BEGUN = "every run has this log, if only its first bytes"
 _MISSING = {"forks": "it was removed, unless the run is from before forked ledgers were kept: such have none"}
 _Take = Callable[[bytes, str], None]
@@ -57,6 +62,7 @@ class Verification:
     folder: Path
     counts: Counter[str] = field(default_factory=Counter)
     findings: list[Finding] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     head: str = ""
 
     @property
@@ -68,6 +74,10 @@ class Verification:
         """Note a finding."""
         self.findings.append(Finding(code, where, text))
 
+    def note(self, text: str) -> None:
+        """Note what cannot be told."""
+        self.notes.append(text)
+
     def to_json(self) -> dict[str, object]:
         """Give everything as plain JSON values."""
         return {
@@ -76,6 +86,7 @@ class Verification:
             "head": self.head,
             "counts": dict(sorted(self.counts.items())),
             "findings": [{"code": f.code, "where": f.where, "text": f.text} for f in self.findings],
+            "notes": self.notes,
         }
 
 
@@ -105,7 +116,12 @@ def verify_run(run: Path, *, expected_head: str = "") -> Verification:
     """
     folder = audit_folder(run)
     result = Verification(folder)
-    _Verifier(Trust.load(folder), _vocabulary(folder, result), result).verify(_logs(folder, result))
+    is_running = is_held(folder.parent / _SERVER)
+    beside, trust = found_beside(folder), Trust.load(folder)
+    verifier = _Verifier(trust, _vocabulary(folder, result), result)
+    logs = _logs(folder, result)
+    verifier.verify(logs)
+    Binding(trust, logs, beside, is_running, result).check(verifier.cited)
     if expected_head and expected_head != result.head:
         result.find("head.differs", "run", f"expected head `{expected_head}`, got `{result.head}`")
     return result
@@ -128,6 +144,8 @@ def _logs(folder: Path, result: Verification) -> dict[str, LogScan]:
         except OSError as error:
             result.find("log.unreadable", path.name, (error.strerror or str(error)).lower())
     for stream in STREAMS:
+        if stream in (CHECKPOINTS, STOPS):
+            continue  # whether they must be there is told by checkpoints
         path = folder / f"{stream}.log"
         if not path.is_symlink() and not (path.exists() and path.stat().st_size):
             result.find("log.missing", path.name, _MISSING.get(stream, _BEGUN))
@@ -155,6 +173,7 @@ class _Verifier:
         self._unmet: dict[str, set[tuple[int, int]]] = {}
         self._chains: dict[str, _Chain] = {}
         self._keys: dict[str, Keyring] = {}
+        self.cited: list[bytes] = []
 
     def verify(self, logs: Mapping[str, LogScan]) -> None:
         summary = hashlib.sha256()
@@ -167,6 +186,7 @@ class _Verifier:
         self._result.head = summary.hexdigest()
         self._each(logs, "bundles", self._bundle)
         self._each(logs, "intents", self._intent)
+        self._each(logs, STOPS, self._stop)
         self._each(logs, "receipts", self._receipt)
         self._each(logs, "segments", self._segment)
         self._each(logs, "forks", self._fork)
@@ -196,8 +216,12 @@ class _Verifier:
         intent = unpack(Intent, self._opened(EnvelopeType.INTENT, record))
         self._mitigations.update(m.policy for m in intent.mitigations if m.policy)
 
+    def _stop(self, record: bytes, where: str) -> None:
+        open_token(self._trust.ground_keys(), self._trust.fleet, record)
+
     def _receipt(self, record: bytes, where: str) -> None:
         receipt = unpack(Receipt, self._opened(EnvelopeType.RECEIPT, record))
+        self.cited.append(receipt.checkpoint)
         if receipt.last:
             key = (receipt.incarnation, receipt.last)
             self._receipts.setdefault(receipt.agent, {})[key] = receipt.head

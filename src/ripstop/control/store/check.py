@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from ripstop.core.canonical import canonical_json
@@ -15,20 +16,30 @@ from ripstop.policy.loader import check
 _TIERS = ("safety", "business")
 
 
-def check_policies(paths: Sequence[Path]) -> tuple[str, ...]:
-    """Give the policies' documents in canonical JSON, vocabularies resolved, safety first, then by id.
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """Policies that hold: documents in canonical JSON, and what is allowed in them but looks wrong."""
+
+    documents: tuple[str, ...]
+    lints: tuple[str, ...] = ()
+
+
+def check_policies(paths: Sequence[Path]) -> Checked:
+    """Check policies; their documents have the vocabularies resolved, and stand safety first, then by id.
 
     Raises:
         PolicyRejectedError: with every finding of every file, E0312 for an id that stands twice among them.
         PolicyError: E0313 for vocabularies that do not fit together.
     """
     findings: list[Finding] = []
+    lints: list[Finding] = []
     places: dict[str, Path] = {}
     policies: list[Policy] = []
     for path in paths:
         checked = check(path)
         if checked.policy is not None:
             policies.append(checked.policy)
+            lints += checked.policy.lints
             first = places.setdefault(checked.policy.id, path)
             if first != path:
                 findings.append(_twice(checked.policy.id, first, path))
@@ -38,7 +49,8 @@ def check_policies(paths: Sequence[Path]) -> tuple[str, ...]:
         raise PolicyRejectedError(findings)
     make_bundle(policies)
     policies.sort(key=lambda policy: (_TIERS.index(policy.tier), policy.id))
-    return tuple(canonical_json(policy.to_json()).decode() for policy in policies)
+    documents = tuple(canonical_json(policy.to_json()).decode() for policy in policies)
+    return Checked(documents, tuple(map(str, lints)))
 
 
 def _twice(policy: str, first: Path, second: Path) -> Finding:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ripstop.core.chance import stream
-from ripstop.core.errors import ConfigurationError
-from ripstop.core.files import PRIVATE, write_once
+from ripstop.core.files import PRIVATE, write_once, write_whole
 from ripstop.core.wire.envelope import Ed25519Signer, Role, TrustedKey
+from ripstop.core.wire.keyfile import read_key, read_signer
 
 _ROLES = (Role.COMMAND, Role.RELEASE, Role.STOP)
 
@@ -45,36 +45,28 @@ class FleetKeys:
     def load(cls, folder: Path) -> FleetKeys:
         """Read the keys of a folder; what is missing is made. Those of others are in `<role>-<name>.pub`.
 
+        The public halves of its own stand beside them, in `<role>.pub`.
+
         Raises:
             ConfigurationError: C0231 where a key file is not 32 bytes in hexadecimal, or a private one is
                 open to others.
         """
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        command, release, stop = (Ed25519Signer(_seed(folder / f"{role.value}.key"), role) for role in _ROLES)
+        command, release, stop = (_made(folder / f"{role.value}.key", role) for role in _ROLES)
         others = (
-            TrustedKey(_key(path), role)
+            TrustedKey(read_key(path), role)
             for role in _ROLES
             for path in sorted(folder.glob(f"{role.value}-*.pub"))
         )
         return cls(command, release, stop, tuple(others))
 
 
-def _seed(path: Path) -> bytes:
+def _made(path: Path, role: Role) -> Ed25519Signer:
     if not path.exists():
         with suppress(FileExistsError):  # somebody else made it just now
             write_once(path, f"{secrets.token_hex(32)}\n".encode(), PRIVATE)
-    if path.stat().st_mode & 0o077:
-        raise ConfigurationError(
-            f"key file `{path}` can be read by others", code="C0231", hint=f"chmod 600 {path}"
-        )
-    return _key(path)
-
-
-def _key(path: Path) -> bytes:
-    try:
-        key = bytes.fromhex(path.read_text().strip())
-    except ValueError:
-        key = b""
-    if len(key) != 32:
-        raise ConfigurationError(f"key file `{path}` does not hold 32 bytes in hexadecimal", code="C0231")
-    return key
+    signer = read_signer(path, role)
+    public, raw = path.with_suffix(".pub"), f"{signer.public.hex()}\n".encode()
+    if not public.exists() or public.read_bytes() != raw:
+        write_whole(public, raw)
+    return signer

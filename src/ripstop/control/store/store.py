@@ -18,6 +18,7 @@ from ripstop.core.messages import Bundle
 from ripstop.core.wire.bundle import open_bundle
 from ripstop.core.wire.envelope import Ed25519Signer, Keyring, TrustedKey, open_envelope
 
+from .check import Checked
 from .git import PolicyRepository, Snapshot, UnreadableError
 from .releases import Issued, ReleaseShelf, Terms, bundle_digest, issue
 
@@ -37,9 +38,8 @@ class Unchanged:
     commit: str
 
 
-# Checks policy files and gives their documents in canonical JSON with the vocabularies resolved, safety
-# policies first; raises `RipstopError` with what does not hold.
-Checker = Callable[[Sequence[Path]], tuple[str, ...]]
+# Checks policy files; raises `RipstopError` with what does not hold.
+Checker = Callable[[Sequence[Path]], Checked]
 
 
 class PolicyStore:
@@ -61,6 +61,7 @@ class PolicyStore:
         self._refused: Refused | None = None  # the commit seen last
         self._unreadable: Refused | None = None  # HEAD, while it cannot be read: it was not seen yet
         self._renew_us = 0
+        self.lints: tuple[str, ...] = ()  # of the commit that was found to hold last
 
     def current(self) -> Issued | None:
         """Give the release in force with its bytes, as it was issued."""
@@ -96,10 +97,11 @@ class PolicyStore:
         # within our own folder: vocabularies are looked for further up, too, and others may write into /tmp
         with tempfile.TemporaryDirectory(prefix="ripstop-commit-", dir=self.shelf.folder) as folder:
             try:
-                policies = self._checked(self.repository.read(head), Path(folder))
+                checked = self._checked(self.repository.read(head), Path(folder))
             except RipstopError as error:
-                refused = Refused(head, tuple(r.replace(f"{folder}/", "") for r in _reasons(error)))
+                refused = Refused(head, _within(folder, _reasons(error)))
                 return self._refuse(refused, is_readable=not isinstance(error, UnreadableError))
+        policies, self.lints = checked.documents, _within(folder, checked.lints)
         self._seen, self._refused, self._unreadable = head, None, None
         last = self.shelf.last
         if last is not None and bundle_digest(policies) == last.digest:
@@ -123,7 +125,7 @@ class PolicyStore:
             return False
         return current.bundle.stop_keys == self._stop_keys
 
-    def _checked(self, snapshot: Snapshot, folder: Path) -> tuple[str, ...]:
+    def _checked(self, snapshot: Snapshot, folder: Path) -> Checked:
         if not snapshot.policies:
             raise ConfigurationError("the commit holds no policy", code="C0239")
         snapshot.write(folder)
@@ -163,3 +165,8 @@ class PolicyStore:
 def _reasons(error: RipstopError) -> tuple[str, ...]:
     findings = getattr(error, "findings", None)
     return tuple(str(finding) for finding in findings) if findings else (str(error),)
+
+
+def _within(folder: str, texts: Sequence[str]) -> tuple[str, ...]:
+    """Name files as the repository does."""
+    return tuple(text.replace(f"{folder}/", "") for text in texts)

@@ -61,7 +61,8 @@ def latest_stretch(telemetry: Telemetry, rule: IdentifyRule) -> Stretch:
         return Stretch(None, missing=f"no `{rule.reserve}` of some bus")
     if kept.start == kept.stop:
         return Stretch(None, missing="no stretch without holes")
-    swings = Swings(time[kept], even["power"] / rule.base_power, even.get("frequency"), even.get("angle"))
+    power = even["power"] / rule.base_power
+    swings = Swings(time[kept], power, even.get("frequency"), even.get("angle"), rule.buses)
     return Stretch(swings, round(time[kept.stop - 1] * 1e6), reserve)
 
 

@@ -7,10 +7,10 @@ from ripstop.risk.forecast.conformal import AdaptiveRadius
 from ripstop.risk.forecast.crossing import CrossingReport, Limit
 from ripstop.risk.forecast.csvseries import SeriesFile, read_series
 from ripstop.risk.forecast.drift import Bet
-from ripstop.risk.forecast.evaluation import Evaluation, ahead_of, evaluate, followed, reliability
+from ripstop.risk.forecast.evaluation import Evaluation, Followed, ahead_of, evaluate, followed, usual_limit
 from ripstop.risk.forecast.failure import failure_probabilities
 from ripstop.risk.forecast.forecaster import Forecaster, fit, fit_each
-from ripstop.risk.forecast.onnxfile import read_model, write_model
+from ripstop.risk.forecast.onnxfile import check_writable, read_model, write_model
 from ripstop.risk.forecast.record import Record, Score
 from ripstop.risk.forecast.series import evenly
 from ripstop.risk.forecast.training import Epoch, Trained, Training, train
@@ -23,6 +23,7 @@ __all__ = [
     "CrossingReport",
     "Epoch",
     "Evaluation",
+    "Followed",
     "Forecaster",
     "Limit",
     "Record",
@@ -32,6 +33,7 @@ __all__ = [
     "Training",
     "Watch",
     "ahead_of",
+    "check_writable",
     "evaluate",
     "evenly",
     "failure_probabilities",
@@ -40,7 +42,7 @@ __all__ = [
     "followed",
     "read_model",
     "read_series",
-    "reliability",
     "train",
+    "usual_limit",
     "write_model",
 ]

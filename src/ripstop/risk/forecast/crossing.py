@@ -125,21 +125,24 @@ def plain(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def passage(forecast: Floats, paths: Floats, limit: Limit) -> Floats:
+def passage(forecast: Floats, paths: Floats, limit: Limit, sizes: Floats | None = None) -> Floats:
     """Give the distribution of the first crossing, from what errors were seen.
 
     Args:
         forecast: shape (series, horizon).
         paths: errors of whole forecasts, shape (series or 1, paths, horizon), same unit.
         limit: to be crossed.
+        sizes: by how much each path is stretched, shape (series, paths); by default not at all.
 
     Returns:
         Shape (series, horizon): P(crossed by the end of each step).
     """
     sign = 1.0 if limit.side == "above" else -1.0
-    turned = np.ascontiguousarray(limit.signed(forecast), np.float32)
+    with np.errstate(over="ignore"):  # what is too large for single precision is infinite, on the right side
+        turned = np.ascontiguousarray(limit.signed(forecast), np.float32)
     counts = np.zeros((len(forecast), forecast.shape[1] + 1), np.int32)
-    count_first_crossings(turned, np.ascontiguousarray(-sign * paths, np.float32), counts)
+    size = np.ones((1, paths.shape[1]), np.float32) if sizes is None else sizes.astype(np.float32)
+    count_first_crossings(turned, np.ascontiguousarray(-sign * paths, np.float32), size, counts)
     by: Floats = np.cumsum(counts[:, :-1], axis=1) / max(paths.shape[1], 1)
     return by
 

@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from ripstop.risk.calibration import Calibration, auc, brier, calibrate
 from ripstop.risk.errors import RiskInputError
+from ripstop.risk.forecast.adaptation import Adaptation, Adapted, joined
 from ripstop.risk.forecast.autoregression import Autoregression
-from ripstop.risk.forecast.conformal import AdaptiveRadius, scores_of
 from ripstop.risk.forecast.crossing import LIMIT, CrossingReport, Limit, first_step
 from ripstop.risk.forecast.forecaster import MODEL, PATHS, Forecaster, errors_of
 from ripstop.risk.forecast.record import Score
@@ -22,6 +22,7 @@ from ripstop.risk.settings import check_share, check_whole
 RESAMPLES = 2000
 PURPOSE = 0x666F7265  # "fore": keys the bootstrap's draws apart from other uses of the seed
 
+BEYOND = 0.1  # share of the samples, for a limit where none is given
 AUC_LOSS = 0.005
 """Area under the curve that a network may lose, since its interval is about as wide."""
 
@@ -67,59 +68,81 @@ def evaluate(
     )
 
 
-@takes(model=MODEL, limit=LIMIT)
-def reliability(
-    model: Forecaster, histories: Sequence[ArrayLike] | ArrayLike, limit: Limit
-) -> Calibration | None:
-    """Hold the probabilities of crossing against what happened, on the windows that `evaluate` judges by.
+@dataclass(frozen=True, eq=False)
+class Followed:
+    """A model along the last 17.5 % of histories: a forecast a horizon, each by what was known by then.
 
-    One window in `horizon` is taken, so that what happened is not counted twice. None, where every window had
-    crossed already.
-
-    Raises:
-        RiskInputError: as `evaluate`.
+    Attributes:
+        adaptation: what is known at the end, by which the next forecast goes.
+        crossings: probabilities of crossing held against what happened; None where every window had crossed.
+        calibrated: the same windows, by the errors of calibration alone.
     """
-    judge = _windows(model, histories, 3)
-    judge = judge.thinned(-(-len(judge) // model.horizon))
-    report = model.answer(judge.past, model.predict(judge.past), limit, tuple(range(len(judge))), 0.9)
-    asked, steps = _crossings(model, judge, limit)
-    return calibrate(report.probability[asked], np.isfinite(steps)[asked]) if asked.any() else None
+
+    adaptation: Adaptation
+    crossings: Calibration | None
+    calibrated: Calibration | None
+
+    @property
+    def coverage(self) -> float | None:
+        """The share of paths that lay within their bands; None without one."""
+        return self.adaptation.radius.coverage
+
+    @property
+    def paths(self) -> int:
+        """How many forecasts were held against what came."""
+        return int(self.adaptation.radius.paths.sum())
+
+    def to_json(self) -> dict[str, object]:
+        """Give the figures as plain JSON."""
+        both = {"crossings": self.crossings, "calibrated": self.calibrated}
+        named = {name: None if found is None else found.to_json() for name, found in both.items()}
+        return {"coverage": self.coverage, "paths": self.paths, **named}
 
 
-@takes(model=MODEL)
+@takes(model=MODEL, limit=LIMIT)
 def followed(
-    model: Forecaster, histories: Sequence[ArrayLike] | ArrayLike, *, confidence: float = 0.9
-) -> AdaptiveRadius:
-    """Adapt the bands along the last 17.5 % of each history, a forecast a horizon, and tell how they held.
+    model: Forecaster,
+    histories: Sequence[ArrayLike] | ArrayLike,
+    limit: Limit,
+    *,
+    confidence: float = 0.9,
+) -> Followed:
+    """Let bands and probabilities adapt along the last 17.5 % of each history, and tell how they held.
 
     Raises:
         RiskInputError: C0751 for histories, C0715 for the confidence.
     """
-    return _adapted(model, checked_histories(histories), confidence)[0]
+    return _along(model, checked_histories(histories), limit, confidence)[0]
 
 
-def _adapted(
-    model: Forecaster, rows: Sequence[Floats], confidence: float
-) -> tuple[AdaptiveRadius, list[Floats]]:
-    """Adapt along the end of each history; give the radii of every forecast, too, the next one's last."""
+def _along(
+    model: Forecaster, rows: Sequence[Floats], limit: Limit, confidence: float
+) -> tuple[Followed, list[Adapted]]:
+    """Adapt along the end of each history; give what every forecast went by, too, the next one's last."""
     window, horizon = model.window, model.horizon
-    most = max(round(PARTS[3] * len(row)) // horizon for row in rows)
-    scores = np.full((len(rows), most), np.nan)
-    for at, row in enumerate(rows):
-        count = min(round(PARTS[3] * len(row)), len(row) - window) // horizon
-        if count < 1:
-            continue
-        ends = len(row) - horizon * np.arange(count, 0, -1)
-        past = model.standardised(np.stack([row[end - window : end] for end in ends]))
-        came = np.stack([row[end : end + horizon] for end in ends])
-        wrong = (came - model.mean[:, None]) / model.scale[:, None] - model.predict(past)
-        scores[at, most - count :] = scores_of(wrong, model.errors.spread)
-    radii = AdaptiveRadius(model.errors.scores, len(rows), confidence=confidence)
-    given = [radii.radius()]
-    for column in scores.T:
-        radii.update(column, given[-1])
-        given.append(radii.radius())
-    return radii, given
+    counts = [max(min(round(PARTS[3] * len(row)), len(row) - window) // horizon, 0) for row in rows]
+    past, came = (np.full((max(counts), len(rows), size), np.nan) for size in (window, horizon))
+    for at, (row, count) in enumerate(zip(rows, counts, strict=True)):
+        for step in range(1, count + 1):
+            end = len(row) - step * horizon
+            past[-step, at], came[-step, at] = row[end - window : end], row[end : end + horizon]
+    adaptation = Adaptation(model.errors, len(rows), confidence=confidence)
+    given, told, named = [adaptation.now(limit.side)], [], tuple(range(len(rows)))
+    for seen, then in zip(past, came, strict=True):
+        standardised = model.standardised(seen)
+        ahead = model.predict(standardised)
+        wrong = (then - model.mean[:, None]) / model.scale[:, None] - ahead
+        reports = [
+            model.answer(standardised, ahead, limit, named, confidence, by) for by in (given[-1], None)
+        ]
+        asked = np.isfinite(wrong).all(axis=1) & (reports[0].time_s > 0.0)
+        happened = (limit.signed(then) >= 0.0).any(axis=1)
+        told.append(np.stack([reports[0].probability, reports[1].probability, happened])[:, asked])
+        adaptation.update(wrong, given[-1].widths)
+        given.append(adaptation.now(limit.side))
+    pairs = np.concatenate([np.zeros((3, 0)), *told], axis=1)
+    both = (calibrate(p, pairs[2]) if pairs.size else None for p in pairs[:2])
+    return Followed(adaptation, *both), given
 
 
 @takes(model=MODEL, limit=LIMIT)
@@ -129,8 +152,8 @@ def ahead_of(
     """Forecast the end of a history from earlier samples, one horizon after the other, and from its last one.
 
     Returns:
-        How many samples each forecast had seen, at most `most` of them, and the forecasts, with bands as wide
-        as `followed` had made them by then.
+        How many samples each forecast had seen, at most `most` of them, and the forecasts, with bands and
+        probabilities as `followed` had made them by then.
 
     Raises:
         RiskInputError: C0751 for the history, C0715 for `most` or the confidence.
@@ -141,11 +164,26 @@ def ahead_of(
     seen = len(row) - model.horizon * np.arange(count)[::-1]
     padded = np.concatenate([np.full(model.window, np.nan), row])
     windows = [padded[end : end + model.window] for end in seen.tolist()]
-    given = _adapted(model, (row,), confidence)[1]
-    widths = np.concatenate([given[0]] * max(count - len(given), 0) + given[-count:])
+    given = _along(model, (row,), limit, confidence)[1]
+    adapted = joined([given[0]] * max(count - len(given), 0) + given[-count:])
     past = model.standardised(windows)
     named = tuple(range(count))
-    return seen, model.answer(past, model.predict(past), limit, named, confidence, widths)
+    return seen, model.answer(past, model.predict(past), limit, named, confidence, adapted)
+
+
+def usual_limit(histories: Sequence[ArrayLike] | ArrayLike, side: str = "above") -> Limit:
+    """Give a limit to judge by where none is known: what a tenth of the part that is fitted on lies beyond.
+
+    Raises:
+        RiskInputError: C0751 for histories, C0715 for the side.
+    """
+    rows = checked_histories(histories)
+    seen = np.concatenate([row[: round(PARTS[0] * len(row))] for row in rows])
+    seen = seen[np.isfinite(seen)]
+    share = BEYOND if side == "below" else 1.0 - BEYOND
+    if not len(seen):
+        raise RiskInputError("no history has a value in the part that is fitted on", code="C0751")
+    return Limit(float(np.quantile(seen, share)), side)
 
 
 def _windows(model: Forecaster, histories: Sequence[ArrayLike] | ArrayLike, part: int) -> Windows:
@@ -221,9 +259,9 @@ def gain_of(ar: Floats, network: Floats, block: NDArray[np.int64], seed: int) ->
 
 def verdict(gain: tuple[float, float, float], ar: Score, network: Score) -> tuple[bool, str]:
     """Decide whether the network is used, and say why or why not."""
-    value, low, high = gain
-    said = f"on held-out data it takes away {100 * value:.1f} % of the absolute error ({100 * low:.1f} .. "
-    said += f"{100 * high:.1f} %)"
+    _, low, _ = gain
+    shown = [f"{round(100 * share, 1) + 0.0:.1f}" for share in gain]  # no -0.0
+    said = f"on held-out data it takes away {shown[0]} % of the absolute error ({shown[1]} .. {shown[2]} %)"
     if not low > 0.0:
         return False, f"{said}, which may be nothing"
     if ar.auc is not None and network.auc is not None:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ripstop.risk.errors import RiskInputError
+from ripstop.risk.forecast.adaptation import Adapted
 from ripstop.risk.forecast.autoregression import (
     ORDERS,
     Autoregression,
@@ -181,19 +182,21 @@ class Forecaster:
         limit: Limit,
         names: tuple[Hashable, ...],
         confidence: float,
-        widths: Floats | None = None,
+        adapted: Adapted | None = None,
     ) -> CrossingReport:
         """Make the report of forecasts that are there already, standardised as `past` is.
 
-        `widths`: half-widths of the band in spreads, shape (series or 1,); by default those of calibration.
+        `adapted`: what errors have been since calibration; by default as they were then.
         """
         errors, scale = self.errors, self.scale[:, None]
-        if widths is None:
-            widths = radius(errors.scores, 1.0 - confidence)
+        widths = radius(errors.scores, 1.0 - confidence) if adapted is None else adapted.widths
         forecast = ahead * scale + self.mean[:, None]
         reach = widths[:, None] * errors.spread * scale
         low, high = forecast - reach, forecast + reach
-        by = passage(forecast, errors.paths * scale[..., None], limit)
+        paths = errors.paths * scale[..., None]
+        by = passage(forecast, paths, limit)
+        if adapted is not None:
+            by += adapted.trust[:, None] * (passage(forecast, paths, limit, adapted.sizes) - by)
         crossed = limit.signed(past[:, -1:] * scale + self.mean[:, None])[:, 0] >= 0.0
         known = np.isfinite(forecast).all(axis=1)
         near, far = (high, low) if limit.side == "above" else (low, high)

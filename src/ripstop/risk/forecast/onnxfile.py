@@ -3,12 +3,13 @@
 The graph is written by hand, since it is two operators, and so needs no exporter; ONNX Runtime serves it.
 The metadata hold the normalisation, the AR, the errors of calibration, the validation record, and one window
 with the forecast that the trained model gave for it: a file whose parts do not fit together is found on
-loading, not by its forecasts.
+loading, not by its forecasts. The last of the metadata is the digest of all bytes before it.
 """
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -27,7 +28,8 @@ from ripstop.risk.kinds import Kind, takes
 from ripstop.risk.textfile import checked_path, put_file
 
 KEY = "ripstop.forecast"
-FORMAT = 1
+DIGEST = "ripstop.digest"
+FORMAT = 2
 LARGEST = 1 << 26  # bytes
 BATCH = 1024  # windows that are run at once: their states stay in the cache
 OPSET, IR_VERSION = 17, 8  # what ONNX Runtime has read since 1.12
@@ -81,6 +83,27 @@ def _are_weights(value: object) -> bool:
     return isinstance(value, Mapping) and value.keys() == PARTS
 
 
+def check_writable(path: str | Path) -> None:
+    """See, before a model is trained for minutes, that it could be written.
+
+    Raises:
+        RiskInputError: C0752, for a place where no file can be.
+        ConfigurationError: C0001, without the package `onnx`.
+    """
+    try:
+        import onnx  # noqa: F401 - only whether it is there
+    except ModuleNotFoundError as error:
+        raise missing_extra("onnx", "train") from error
+    file = checked_path(path, "C0752")
+    reason = "is a directory" if file.is_dir() else "" if file.parent.is_dir() else "no such directory"
+    if reason:
+        raise _unwritten(path, reason)
+
+
+def _unwritten(path: str | Path, reason: str) -> RiskInputError:
+    return RiskInputError(f"the model `{path}` is not written: {reason}", code="C0752")
+
+
 @takes(
     model=Kind("a model that `train` made", _is_trained),
     weights=Kind("the weights that `train` gave", _are_weights),
@@ -101,10 +124,25 @@ def write_model(model: Forecaster, weights: Weights, path: str | Path) -> None:
     checker.check_model(made)
     checked_path(path, "C0752")
     try:
-        put_file(path, made.SerializeToString(deterministic=True))
+        put_file(path, sealed(made.SerializeToString(deterministic=True)))
     except OSError as error:
-        reason = (error.strerror or "cannot be written").lower()
-        raise RiskInputError(f"the model `{path}` is not written: {reason}", code="C0752") from None
+        raise _unwritten(path, (error.strerror or "cannot be written").lower()) from None
+
+
+def sealed(content: bytes) -> bytes:
+    """Add the digest of a serialised model to its metadata.
+
+    What is appended to a message of Protocol Buffers is one more element of its repeated fields, so the entry
+    is written by hand (`metadata_props` is field 14): who reads it needs no package `onnx`.
+    """
+    digest = hashlib.sha256(content).hexdigest()
+    entry = b"".join(
+        bytes([tag, len(text)]) + text.encode() for tag, text in ((0x0A, DIGEST), (0x12, digest))
+    )
+    return content + bytes([0x72, len(entry)]) + entry
+
+
+SEAL = len(sealed(b""))
 
 
 def _document(model: Forecaster) -> dict[str, object]:
@@ -163,7 +201,8 @@ class Network:
 
     def correct(self, past: Floats) -> Floats:
         """Give what to add to the AR's forecast, for standardised windows."""
-        windows = np.ascontiguousarray(past, np.float32)
+        with np.errstate(over="ignore"):  # what is too large for it gives no number, and is not known
+            windows = np.ascontiguousarray(past, np.float32)
         parts = [
             self._session.run(["correction"], {"window": windows[i : i + BATCH]})[0]
             for i in range(0, len(windows), BATCH)
@@ -188,11 +227,13 @@ def read_model(path: str | Path) -> Forecaster:
     except OSError as error:
         reason = (error.strerror or "cannot be read").lower()
         raise RiskInputError(f"the model `{path}` is not read: {reason}", code="C0752") from None
-    network = Network(content, str(path))
+    network = Network(content, str(path))  # first, since what is no model at all was not changed
     if KEY not in network.metadata:
         raise RiskInputError(
             f"the model `{path}` holds no forecast, expected one by `ripstop forecast train`", code="C0752"
         )
+    if content != sealed(content[:-SEAL]):
+        raise refused(f"the model `{path}` is not as it was written, by its digest")
     try:
         document = json.loads(network.metadata[KEY])
     except (ValueError, RecursionError):

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 from ripstop.core.errors import missing_extra
 from ripstop.risk.errors import RiskInputError
 from ripstop.risk.forecast.crossing import LIMIT, Limit
-from ripstop.risk.forecast.evaluation import gain_of, score, verdict
+from ripstop.risk.forecast.evaluation import gain_of, score, usual_limit, verdict
 from ripstop.risk.forecast.forecaster import (
     HORIZON,
     PATHS,
@@ -32,7 +32,7 @@ from ripstop.risk.forecast.forecaster import (
 )
 from ripstop.risk.forecast.onnxfile import Weights
 from ripstop.risk.forecast.record import Record
-from ripstop.risk.forecast.series import PARTS, Floats, Windows, checked_histories, windows_of
+from ripstop.risk.forecast.series import Floats, Windows, checked_histories, windows_of
 from ripstop.risk.kinds import FUNCTION, Kind, takes
 from ripstop.risk.settings import check_seed, check_share, check_whole
 from ripstop.risk.textfile import checked_path
@@ -40,7 +40,6 @@ from ripstop.risk.textfile import checked_path
 BATCH = 128
 STEEPEST = 1.0  # norm at which gradients are clipped
 CONFIDENCE = 0.9  # at which coverage is measured for the record
-LIMIT_QUANTILE = 0.9  # of the part that is fitted on: the limit to judge by where none is given
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,16 +142,11 @@ def train(
         learner,
         errors_of(*((e - learner.correct(w.past))[None] for e, w in ((last, calibrate), (later, select_by)))),
     )
-    asked = limit or Limit(_quantile(rows) * scale + mean)
+    asked = limit or usual_limit([row * scale + mean for row in rows])
     unseen = [windows_of(rows, part, how.window, how.horizon) for part in (2, 3)]
     known = int(sum(np.isfinite(row).sum() for row in rows))
     made = {"metric": metric, "histories": len(rows), "samples": known, "epoch": epoch}
     return Trained(replace(model, record=_judged(model, unseen, asked, how, made)), learner.weights())
-
-
-def _quantile(rows: Sequence[Floats]) -> float:
-    seen = np.concatenate([row[: round(PARTS[0] * len(row))] for row in rows])
-    return float(np.nanquantile(seen, LIMIT_QUANTILE))
 
 
 def _judged(

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ripstop.risk.errors import RiskInputError
-from ripstop.risk.forecast.conformal import AdaptiveRadius, radius, scores_of
+from ripstop.risk.forecast.adaptation import Adaptation
+from ripstop.risk.forecast.conformal import radius, scores_of
 from ripstop.risk.forecast.crossing import LIMIT, CrossingReport, Limit
 from ripstop.risk.forecast.drift import Bet
 from ripstop.risk.forecast.forecaster import MODEL, Forecaster
@@ -28,12 +29,12 @@ TOLERANCE = 0.5
 
 @dataclass(frozen=True, eq=False)
 class _Pending:
-    """Forecasts that wait for what comes: of the AR, of what answered, and the radii given."""
+    """Forecasts that wait for what comes: of the AR, of what answered, and the half-widths given."""
 
     due: int
     plain: Floats
     given: Floats
-    radius: Floats
+    widths: Floats
 
 
 class Watch:
@@ -76,7 +77,7 @@ class Watch:
         self._ring: Floats = np.full((len(self.names), model.window + model.horizon), np.nan)
         self._samples = 0
         self._pending: _Pending | None = None
-        self._radius = AdaptiveRadius(model.errors.scores, len(self.names), confidence=confidence)
+        self._adaptation = Adaptation(model.errors, len(self.names), confidence=confidence)
         self._promise = radius(model.errors.scores, 1.0 - confidence)
         self._bet()
 
@@ -88,7 +89,7 @@ class Watch:
     @property
     def coverage(self) -> float | None:
         """The share of paths so far that lay within their bands; None before the first."""
-        return self._radius.coverage
+        return self._adaptation.radius.coverage
 
     def observe(self, values: ArrayLike) -> None:
         """Take in the newest sample of every series, NaN where there is none.
@@ -111,27 +112,27 @@ class Watch:
 
     @takes(limit=LIMIT)
     def forecast(self, limit: Limit) -> CrossingReport:
-        """Answer as `Forecaster.forecast` does, with bands that adapt, and notes on drift."""
+        """Answer as `Forecaster.forecast` does, adapted to what came, with notes on drift."""
         model = self._model
         past = model.standardised(self._ring)
         plain = model.ar.predict(past)
         given = model.predict(past) if model.is_promoted else plain
-        widths = self._radius.radius()
+        adapted = self._adaptation.now(limit.side)
         if self._pending is None:
-            self._pending = _Pending(self._samples + model.horizon, plain, given, widths)
-        report = model.answer(past, given, limit, self.names, self._confidence, widths)
+            self._pending = _Pending(self._samples + model.horizon, plain, given, adapted.widths)
+        report = model.answer(past, given, limit, self.names, self._confidence, adapted)
         return replace(report, notes=report.notes + self._notes())
 
     def _settle(self, pending: _Pending) -> None:
         """Hold a forecast against what came: the band's promise, and the network's."""
         model = self._model
         came = (self._ring[:, -model.horizon :] - model.mean[:, None]) / model.scale[:, None]
-        known = np.isfinite(came).all(axis=1) & np.isfinite(pending.given).all(axis=1)
+        known = np.asarray(np.isfinite(came + pending.given).all(axis=1), np.bool_)
         if not known.any():
             return
-        scores = np.where(known, scores_of(came - pending.given, model.errors.spread), np.nan)
-        missed = (scores > self._promise)[known]
-        self._radius.update(scores, pending.radius)
+        wrong = np.where(known[:, None], came - pending.given, np.nan)
+        missed = (scores_of(wrong, model.errors.spread) > self._promise)[known]
+        self._adaptation.update(wrong, pending.widths)
         if self._misses.update(float(missed.mean())):
             self._react("the metric is no longer as it was: bands miss more often than they promised")
         elif model.is_promoted:
@@ -148,9 +149,9 @@ class Watch:
             return
         self.withdrawn = True
         self._model = self._model.without_network()
-        errors, old = self._model.errors, self._radius
-        self._radius = AdaptiveRadius(errors.scores, len(self.names), confidence=self._confidence)
-        self._radius.paths, self._radius.missed = old.paths, old.missed
+        errors, old = self._model.errors, self._adaptation.radius
+        self._adaptation = Adaptation(errors, len(self.names), confidence=self._confidence)
+        self._adaptation.radius.paths, self._adaptation.radius.missed = old.paths, old.missed
         self._promise = radius(errors.scores, 1.0 - self._confidence)
 
     def _notes(self) -> tuple[str, ...]:
