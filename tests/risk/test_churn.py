@@ -4,7 +4,8 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from ripstop.risk import Graph, RiskInputError, assess
+from ripstop.risk import Graph, GraphMitigation, RiskInputError, assess
+from ripstop.risk.layout import FAR
 
 
 @pytest.mark.parametrize("directed", [False, True])
@@ -25,11 +26,52 @@ def test_a_graph_under_churn_is_the_graph_built_anew(directed: bool) -> None:
         else:
             source.add_edge(100 + step, u, weight=0.25)
             graph = graph.with_nodes([100 + step]).with_edges([(100 + step, u)], [0.25])
-    fresh = Graph.from_networkx(source)
+        # Asked in between, so that every graph but the first comes from one that is laid out already.
+        fresh = Graph.from_networkx(source)
+        assert (
+            assess(graph, theta=0.3, seed=3).hits.tolist() == assess(fresh, theta=0.3, seed=3).hits.tolist()
+        )
     assert graph.nodes == fresh.nodes
     assert graph.source.tolist() == fresh.source.tolist()
     assert graph.weight.tolist() == fresh.weight.tolist()
-    assert assess(graph, seed=3).hits.tolist() == assess(fresh, seed=3).hits.tolist()
+
+
+def built_anew(graph: Graph) -> Graph:
+    ends = np.stack([graph.source, graph.target], axis=1)
+    return Graph.from_arrays(
+        graph.nodes, ends, dict(graph.channels), directed=graph.directed, quantities=dict(graph.quantities)
+    )
+
+
+@pytest.mark.parametrize("directed", [False, True])
+@pytest.mark.parametrize("nodes", [20, FAR])
+def test_what_is_kept_of_a_graph_answers_for_no_other(directed: bool, nodes: int) -> None:
+    source = nx.gnm_random_graph(nodes, 4 * nodes, seed=2, directed=directed)
+    nx.set_edge_attributes(source, 0.2, "weight")
+    graph = Graph.from_networkx(source)
+    asked = {"theta": 0.3, "trials": 128, "seed": 1}
+    before = assess(graph, **asked)  # type: ignore[arg-type]
+    heavy = graph.with_quantities({"consequence": np.arange(nodes) % 7, "load": np.ones(nodes)})
+    assess(heavy, **asked)  # type: ignore[arg-type]
+    others = {
+        "weights": graph.with_weight(graph.weight / 2),
+        "channels": graph.with_channels({"a": graph.weight / 2, "b": graph.weight / 3}),
+        "consequences": heavy,
+        "even": heavy.with_quantities({}),
+        "moved": heavy.with_moved_load({(0, 1): 0.5}),
+        "edges": graph.with_edges([(0, nodes - 1), (1, nodes - 2)], [1.0, 1.0]),
+        "fewer": graph.without_nodes([0, 1, 2]),
+        "more": graph.with_nodes(["new"]).with_edges([("new", 5)], [1.0]),
+        "isolated": GraphMitigation(isolated=frozenset({0, 3})).apply(graph),
+    }
+    others |= {} if directed else {"both ways": graph.to_directed()}
+    for name, other in others.items():
+        kept, anew = assess(other, **asked), assess(built_anew(other), **asked)  # type: ignore[arg-type]
+        assert kept.hits.tolist() == anew.hits.tolist(), name
+        assert other.laid is not graph.laid, name
+    same = {name for name, other in others.items() if other.layout is graph.layout}
+    assert same == {"weights", "channels", "consequences", "even", "moved", "isolated"}
+    assert assess(graph, **asked).hits.tolist() == before.hits.tolist()  # type: ignore[arg-type]
 
 
 def test_channels_and_quantities_follow() -> None:

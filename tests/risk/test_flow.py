@@ -18,6 +18,7 @@ from ripstop.risk import (
     bus_losses,
     clopper_pearson,
     flow_graph,
+    flowrun,
     outage_factors,
     outage_losses,
     play_bus,
@@ -196,6 +197,21 @@ def test_what_is_lost_before_anything_trips_is_told() -> None:
     assert percent == pytest.approx(overloaded / 4, rel=0.15)
     assert notes(10.2, workers=2) == (note,)
     assert notes(15.0) == ()
+
+
+def test_each_world_is_settled_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    settled: list[object] = []
+
+    def settle(*world: Any) -> None:
+        settled.append(world)
+        flowrun_settle(*world)
+
+    flowrun_settle = flowrun.settle
+    monkeypatch.setattr(flowrun, "settle", settle)
+    for workers in (1, 2):
+        settled.clear()
+        assess_flow(meshed().with_capacity(0.0), trials=130, settings=Settings(workers=workers))
+        assert len(settled) == 130
 
 
 def test_limits_are_as_given_where_nobody_says_otherwise() -> None:

@@ -83,3 +83,11 @@ def test_a_report_has_intervals_on_the_expected_share() -> None:
         assert isinstance(rows, list)
         assert {"share_low", "share_high"} <= rows[0].keys()
     assert assess(graph, trials=10).ranking()[0].share_low is None
+
+
+@pytest.mark.parametrize("hits", [[], [0, 0], [3], [[1, 2], [2, 5]], [0.5, 1, 1], [7, 900, 7], 4])
+def test_counts_that_many_share_have_the_interval_of_each(hits: list[float]) -> None:
+    low, high = clopper_pearson(hits, 1000)
+    alone = [clopper_pearson(hit, 1000) for hit in np.ravel(hits)]
+    assert low.shape == high.shape == np.shape(hits)
+    assert [(float(a), float(b)) for a, b in zip(low.ravel(), high.ravel(), strict=True)] == alone

@@ -9,7 +9,8 @@ from oracles import exact_expected_share, exact_percolation
 from ripstop.risk import Graph, Settings, assess
 from ripstop.risk.kernels.shapes import Network, Words, make_room
 from ripstop.risk.kernels.words import draw_words
-from ripstop.risk.percolation import FAR, Methods, PercolationRun, least_mass_above, network_of
+from ripstop.risk.layout import FAR, Methods, network_of
+from ripstop.risk.percolation import PercolationRun, least_mass_above
 
 TRIALS = 20_000
 # The chance that a right answer falls outside, per figure compared.
@@ -257,3 +258,19 @@ def test_at_the_cap_a_close_call_is_undecided() -> None:
     assert report.trials == 1000
     assert report.standing is not None
     assert {s.value for s in report.standing} == {"undecided"}
+
+
+def test_what_a_whole_block_showed_of_methods_is_kept_for_the_same_question() -> None:
+    source = nx.gnm_random_graph(90, 400, seed=11)
+    nx.set_edge_attributes(source, 0.3, "weight")
+    graph = Graph.from_networkx(source)
+    first = PercolationRun(graph, 0.5, 1, Settings())
+    first.extend(63)
+    assert not first.methods.judged  # too few worlds to tell
+    first = first.fresh()
+    first.extend(64)
+    assert first.methods.judged
+    assert PercolationRun(graph, 0.5, 2, Settings()).methods is first.methods
+    assert not PercolationRun(graph, 0.3, 1, Settings()).methods.judged
+    assert not PercolationRun(graph.with_weight(graph.weight / 2), 0.5, 1, Settings()).methods.judged
+    assert PercolationRun(graph, 0.5, 1, Settings(expected=True)).methods is not first.methods

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tracemalloc
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import pairwise
 
@@ -33,7 +33,9 @@ from ripstop.risk import (
     assess_flow,
     assess_load,
 )
-from ripstop.risk.jobs import Counts, Question, Range, job_of, packed, parts_of
+from ripstop.risk.flowrun import UNITS
+from ripstop.risk.jobs import Question, Range, job_of, packed, parts_of, shrinking
+from ripstop.risk.runs import Counts
 from ripstop.risk.work import Unit, counts_of, unit_of
 
 MODELS = ("percolation", "threshold", "load")
@@ -131,6 +133,39 @@ def test_line_outages_are_the_same_bytes_whoever_plays_them() -> None:
         FlowJob(grid(), of="towns")
 
 
+def test_what_is_lost_before_anything_trips_is_told_the_same_whoever_counts() -> None:
+    of = grid(alpha=0.05)
+    asked = {"trials": 300, "seed": 3, "demand_spread": 0.3}
+    alone = assess_flow(of, **asked)  # type: ignore[arg-type]
+    assert "before anything trips" in alone.notes[0]
+    network = Network(lose=0.2)
+    with Processes(2) as processes:
+        pools: list[Pool] = [
+            Threads(3),
+            OneByOne(),
+            Queue(network.keep, network.submit, attempts=50),
+            processes,
+        ]
+        for pool in pools:
+            assert assess_flow(of, settings=Settings(pool=pool), **asked).notes == alone.notes  # type: ignore[arg-type]
+    assert assess_buses(of, settings=Settings(workers=2), **asked).notes == alone.notes  # type: ignore[arg-type]
+
+
+def test_an_answer_tells_as_much_of_before_as_its_question_knows() -> None:
+    flow, plain = FlowJob(grid(alpha=0.05), 0.05, 3, 0.3), Job(graph())
+    counts = {job: job.count((0, 64)) for job in (flow, plain)}
+    assert counts[plain].before.tolist() == []
+    worlds, lost = counts[flow].before.tolist()
+    assert 0 < worlds < 64
+    assert 0 < lost < worlds * UNITS
+    for job, before in ((flow, []), (flow, [65, 0]), (flow, [-1, 0]), (plain, [0, 0]), (flow, [1.0, 2.0])):
+        unit = Unit(job.digest, (0, 64))
+        columns = {"hits": counts[job].hits, "mass": counts[job].mass, "before": np.array(before)}
+        head = {"job": unit.job, "first": 0, "last": 64}
+        with pytest.raises(WireError, match="cannot be"):
+            counts_of(zlib.compress(packed(head, columns)), unit, job)
+
+
 def test_processes_count_the_same() -> None:
     one = graph()
     with Processes(2) as pool:
@@ -217,6 +252,35 @@ def test_parts_cover_a_range_once_in_whole_blocks() -> None:
             assert len(found) <= parts
 
 
+def test_parts_that_shrink_cover_a_range_once_and_end_with_single_blocks() -> None:
+    for last in (1, 64, 65, 1000, 6400):
+        for workers in (1, 2, 7):
+            found = list(shrinking((64, 64 + last), workers))
+            assert (found[0][0], found[-1][1]) == (64, 64 + last)
+            assert all(a[1] == b[0] and b[0] % 64 == 0 for a, b in pairwise(found))
+            sizes = [b - a for a, b in found]
+            assert sizes == sorted(sizes, reverse=True)
+            assert sizes[-1] <= 64
+            assert sizes[0] <= max(64, (last + 64 * 2 * workers) / (2 * workers))
+
+
+def test_ranges_that_are_counted_in_any_order_add_up() -> None:
+    job = Job(graph(directed=True), 0.3, 7)
+    whole = job.count((64, 1000))
+    pieces = job.count_all([(512, 1000), (64, 128), (128, 512)])
+    assert pieces.worlds == whole.worlds == 936
+    assert pieces.hits.tolist() == whole.hits.tolist()
+
+
+def test_what_fails_in_a_thread_is_raised() -> None:
+    class Failing(FlowJob):
+        def count_all(self, ranges: Iterable[Range]) -> Counts:
+            raise RiskInputError(f"not {next(iter(ranges))}", code="C0712")
+
+    with pytest.raises(RiskInputError, match="not "):
+        list(Threads(2).count(Failing(grid()), (0, 64_000)))
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -252,10 +316,11 @@ def test_answers_that_cannot_be_are_refused() -> None:
     job = Job(graph())
     unit, other = Unit(job.digest, (0, 64)), Unit(job.digest, (64, 128))
     answer = Worker(lambda _: job.content).answer(unit.to_bytes())
-    assert counts_of(answer, unit, 40).hits.tolist() == job.count((0, 64)).hits.tolist()
-    for content, asked, nodes in ((answer, other, 40), (answer, unit, 41), (answer[:50], unit, 40)):
+    assert counts_of(answer, unit, job).hits.tolist() == job.count((0, 64)).hits.tolist()
+    less = Job(graph().without_nodes([3]))
+    for content, asked, of in ((answer, other, job), (answer, unit, less), (answer[:50], unit, job)):
         with pytest.raises(WireError) as caught:
-            counts_of(content, asked, nodes)
+            counts_of(content, asked, of)
         assert caught.value.code == "W1001"
     assert json.loads(unit.to_bytes()) == {"job": job.digest, "first": 0, "last": 64}
 
@@ -268,7 +333,7 @@ def test_an_answer_that_would_unpack_to_much_is_refused_before_it_is_unpacked() 
     assert len(much) < 1 << 17
     tracemalloc.start()
     with pytest.raises(WireError, match="unpacks to more") as caught:
-        counts_of(much, unit, 40)
+        counts_of(much, unit, job)
     assert tracemalloc.get_traced_memory()[1] < 1 << 18
     tracemalloc.stop()
     assert caught.value.code == "W1001"

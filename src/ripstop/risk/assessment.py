@@ -6,7 +6,7 @@ from collections.abc import Hashable
 from dataclasses import replace
 
 from ripstop.risk.flow import GRID, FlowGrid
-from ripstop.risk.flowrun import BUSES, DEMAND_SPREAD, FLOW
+from ripstop.risk.flowrun import BUSES, DEMAND_SPREAD, FLOW, UNITS
 from ripstop.risk.graph import GRAPH, Graph
 from ripstop.risk.intervals import (
     clopper_pearson,
@@ -17,8 +17,8 @@ from ripstop.risk.intervals import (
 )
 from ripstop.risk.jobs import FlowJob, Job
 from ripstop.risk.kinds import takes
-from ripstop.risk.models import Run
 from ripstop.risk.report import RiskReport
+from ripstop.risk.runs import Run
 from ripstop.risk.settings import SETTINGS, Settings, check_seed, check_theta, check_trials
 from ripstop.risk.work import start
 
@@ -116,12 +116,12 @@ def _assess_grid(job: FlowJob, trials: int) -> RiskReport:
         how = replace(how, confidence=share_confidence(how.confidence, job.size))
     run = _sampled(start(job), trials, how)
     report = replace(_report(job.names, run, how), theta=job.theta, seed=job.seed, model=FLOW)
-    overloaded, share = job.run.lost_anyway(run.trials)
+    overloaded, units = run.before.tolist()
     if not overloaded:
         return report
     note = (
         f"in {overloaded} of {run.trials} worlds lines are above their limits before anything trips, "
-        f"which alone loses {100.0 * share:.2g} % of the demand on average"
+        f"which alone loses {100.0 * units / (UNITS * run.trials):.2g} % of the demand on average"
     )
     return replace(report, notes=(note,))
 

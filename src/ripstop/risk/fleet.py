@@ -18,8 +18,8 @@ from ripstop.risk.inputs import as_number
 from ripstop.risk.intervals import share_confidence
 from ripstop.risk.jobs import JOB, Job
 from ripstop.risk.kinds import WHOLE, Kind, takes
-from ripstop.risk.models import Run
 from ripstop.risk.report import REPORT, RiskReport
+from ripstop.risk.runs import Run
 from ripstop.risk.settings import check_seed, check_share, check_theta, check_trials
 from ripstop.risk.work import start
 
@@ -218,7 +218,7 @@ def answer_within(job: Job, budget: Budget, *, clock: Clock | None = None) -> Ri
     run = start(job)
     laid_out_s = spent_s()
     if laid_out_s > LARGE * budget.seconds:
-        probe = run.fresh(0)
+        probe = run.fresh()
         probe.extend(min(PROBE, budget.trials))
         # A whole block searches more worlds, but draws no more random numbers.
         if laid_out_s + BLOCK_COST * (spent_s() - laid_out_s) > budget.seconds:

@@ -12,11 +12,12 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ripstop.risk.errors import RiskInputError
 from ripstop.risk.flow import Floats, FlowGrid, factors_of
 from ripstop.risk.kernels.grid import SLACK, Load, play, play_buses, play_lines, settle
-from ripstop.risk.percolation import CountedRun
+from ripstop.risk.runs import CountedRun
 
 FLOW = "flow"
 BUSES = "buses"
@@ -26,7 +27,7 @@ BLOCK = 64
 REACH = math.sqrt(3.0)  # of a uniform number of deviation 1
 TOGETHER = math.sqrt(0.5)  # of a demand's deviation, what it shares with all, and what it has of its own
 DEMAND_SPREAD = 0.12
-UNITS = 1 << 40  # a share of the demand is counted in these, so that sums do not depend on their order
+UNITS = 1 << 40  # of a share of the demand
 
 
 class FlowRun(CountedRun):
@@ -51,6 +52,7 @@ class FlowRun(CountedRun):
                 "the grid feeds no demand, expected some, and generation in its island", code="C0741"
             )
         super().__init__(len(grid.buses if of == BUSES else grid.lines))
+        self.before = np.zeros(2, np.int64)
         self._grid, self._theta, self._seed, self._spreads = grid, theta, seed, spreads
         self._factors = None if of == BUSES else factors_of(grid.wires)
 
@@ -59,31 +61,21 @@ class FlowRun(CountedRun):
         """The mean share of the demand lost by each outage."""
         return self.tally.mass / (max(self.trials, 1) * UNITS)
 
-    def extend(self, trials: int) -> None:
-        """Sample on until `trials` worlds are done."""
-        for world, flow in self._worlds(self.trials, trials):
-            lost = np.empty(len(self.hits))
+    def sample(self, first: int, last: int) -> None:
+        """Count worlds `first` to `last` - 1; `before`: those with a line above its limit as it is."""
+        for world, flow in self._worlds(first, last):
+            lost, demand = np.empty(len(self.hits)), float(world.demand.sum())
+            if (np.abs(flow) > world.capacity + SLACK).any():
+                standing = np.full(len(flow), -1, np.int32)
+                alone = np.array([play(self._grid.wires, world, standing, -1) / demand])
+                self.before += np.append(1, in_units(alone))
             if self._factors is None:
                 play_buses(self._grid.wires, world, lost)
             else:
                 play_lines(self._grid.wires, world, flow, self._factors, lost)
-            share = lost / float(world.demand.sum())
-            self.tally.mass[:] += np.rint(share * UNITS).astype(np.int64)
+            share = lost / demand
+            self.tally.mass[:] += in_units(share)
             self.tally.hits[:] += share > self._theta
-        self.trials = trials
-
-    def lost_anyway(self, trials: int) -> tuple[int, float]:
-        """Count, of so many worlds, those with a line above its limit before anything trips.
-
-        With it goes the mean share of the demand that is lost by that alone, over all of these worlds.
-        """
-        overloaded, lost = 0, 0.0
-        for world, flow in self._worlds(0, trials):
-            if (np.abs(flow) > world.capacity + SLACK).any():
-                standing = np.full(len(flow), -1, np.int32)
-                overloaded += 1
-                lost += play(self._grid.wires, world, standing, -1) / float(world.demand.sum())
-        return overloaded, lost / max(trials, 1)
 
     def _worlds(self, begin: int, end: int) -> Iterator[tuple[Load, Floats]]:
         """Give each world, balanced, and the flows with every line up."""
@@ -102,3 +94,8 @@ class FlowRun(CountedRun):
                 )
                 settle(grid.wires, world, flow)
                 yield world, flow
+
+
+def in_units(share: Floats) -> NDArray[np.int64]:
+    """Give shares of the demand as whole numbers, which add up to the same in any order."""
+    return np.rint(share * UNITS).astype(np.int64)

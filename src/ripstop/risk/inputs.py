@@ -26,17 +26,25 @@ def frozen(array: NDArray[S]) -> NDArray[S]:
     return array
 
 
-def checked_names(nodes: Iterable[Hashable]) -> tuple[Hashable, ...]:
-    """Give the names, if each stands once."""
-    if not is_row(nodes):
-        raise RiskInputError(f"`nodes` are `{nodes}`, expected names one after the other", code="C0702")
-    names = tuple(nodes)
+def checked_names(
+    values: Iterable[Hashable], noun: str = "nodes", *, code: str = "C0702", once: bool = True
+) -> tuple[Hashable, ...]:
+    """Give names one after the other; `once`: no two alike.
+
+    Raises:
+        RiskInputError: with `code`.
+    """
+    if not is_row(values):
+        raise RiskInputError(f"`{noun}` are `{str(values)[:60]}`, expected names", code=code)
+    names = tuple(values)
     seen: set[Hashable] = set()
     for name in names:
         if not is_name(name):
-            raise RiskInputError(f"node `{name}` cannot be a name, expected text or a number", code="C0702")
-        if name in seen:
-            raise RiskInputError(f"node `{name}` stands twice", code="C0702", hint="give each node once")
+            raise RiskInputError(
+                f"`{noun}` hold `{str(name)[:60]}`, expected a name: text or a number", code=code
+            )
+        if once and name in seen:
+            raise RiskInputError(f"`{name}` stands twice among the {noun}", code=code, hint="give each once")
         seen.add(name)
     return names
 
@@ -68,18 +76,6 @@ def is_name(value: object) -> bool:
     except TypeError:
         return False
     return True
-
-
-def checked_row(noun: str, values: Iterable[Hashable], code: str = "C0716") -> tuple[Hashable, ...]:
-    """Give names one after the other; two may be alike.
-
-    Raises:
-        RiskInputError: with `code`.
-    """
-    row = tuple(values) if is_row(values) else None
-    if row is None or not all(map(is_name, row)):
-        raise RiskInputError(f"`{noun}` are `{str(values)[:60]}`, expected names", code=code)
-    return row
 
 
 def as_array(values: ArrayLike) -> NDArray[Any]:

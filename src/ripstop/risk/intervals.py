@@ -13,6 +13,7 @@ from ripstop.risk.inputs import as_numbers
 from ripstop.risk.settings import check_share
 
 Floats = NDArray[np.float64]
+TABLE = 8  # entries of a table for each count, at most
 
 
 class Standing(Enum):
@@ -39,9 +40,19 @@ def clopper_pearson(hits: ArrayLike, trials: ArrayLike, confidence: float = 0.95
     if n.ndim:
         return _limits(k, n, tail)
     # Many nodes share a count: invert each distinct one once.
-    distinct, place = np.unique(k, return_inverse=True)
+    distinct, place = _distinct(k)
     low, high = _limits(distinct, n, tail)
     return low[place].reshape(k.shape), high[place].reshape(k.shape)
+
+
+def _distinct(k: Floats) -> tuple[Floats, NDArray[np.intp]]:
+    """Give the distinct counts, and where each one stands among them: by a table if they fit into one."""
+    if k.max(initial=0.0) >= TABLE * k.size or (k != np.floor(k)).any():
+        distinct, place = np.unique(k, return_inverse=True)
+        return distinct, place.ravel()
+    whole = k.astype(np.intp).ravel()
+    seen = np.bincount(whole) > 0
+    return np.flatnonzero(seen).astype(np.float64), (np.cumsum(seen) - 1)[whole]
 
 
 def _counts(hits: ArrayLike, trials: ArrayLike) -> tuple[Floats, Floats]:
@@ -127,8 +138,8 @@ def decide(
 
 def standings(sides: NDArray[np.int8]) -> tuple[Standing, ...]:
     """Give the words for what `decide` found."""
-    words = {1: Standing.ABOVE, -1: Standing.BELOW, 0: Standing.UNDECIDED}
-    return tuple(words[int(side)] for side in sides)
+    words = np.array([Standing.UNDECIDED, Standing.ABOVE, Standing.BELOW], dtype=object)
+    return tuple(words[sides].tolist())
 
 
 def confidence_sequence(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
@@ -24,7 +24,8 @@ from ripstop.risk.flow import GRID, FlowGrid
 from ripstop.risk.flowrun import BUSES, DEMAND_SPREAD, FLOW, LINES, FlowRun
 from ripstop.risk.graph import GRAPH, Graph
 from ripstop.risk.kinds import Kind
-from ripstop.risk.models import MODELS, Run
+from ripstop.risk.models import MODELS
+from ripstop.risk.runs import CountedRun, Counts
 from ripstop.risk.settings import SETTINGS, Settings, check_seed, check_spread, check_theta, check_whole
 
 LANES = 64  # worlds of a block; only the last range of all may break one
@@ -40,21 +41,6 @@ Range = tuple[int, int]
 """Worlds from the first up to, but without, the second."""
 
 
-@dataclass(frozen=True, eq=False)
-class Counts:
-    """What a range of worlds showed.
-
-    Attributes:
-        worlds: the range.
-        hits: by node, the worlds in which its cascade counts.
-        mass: by node, the sum of its cascades' masses; what it holds where `expected` was not asked is open.
-    """
-
-    worlds: Range
-    hits: NDArray[np.int64]
-    mass: NDArray[np.int64]
-
-
 class Question(ABC):
     """What anybody can count ranges of worlds for, without the number of worlds."""
 
@@ -65,7 +51,7 @@ class Question(ABC):
 
     @property
     @abstractmethod
-    def run(self) -> Run:
+    def run(self) -> CountedRun:
         """The model laid out, with nothing counted: copied, never counted with."""
 
     @property
@@ -79,10 +65,16 @@ class Question(ABC):
         Raises:
             RiskInputError: C0712, for a range that begins within a block of 64, or holds nothing.
         """
-        first, last = checked_range(worlds)
-        part = self.run.fresh(first)
-        part.extend(last)
-        return Counts((first, last), part.hits, part.mass)
+        return self.count_all([worlds])
+
+    def count_all(self, ranges: Iterable[Range]) -> Counts:
+        """Count several ranges, each as `count`, into one sum; they are asked for one after the other."""
+        part, worlds = self.run.fresh(), 0
+        for each in ranges:
+            first, last = checked_range(each)
+            part.sample(first, last)
+            worlds += last - first
+        return Counts(worlds, part.hits, part.mass, part.before)
 
     @cached_property
     def digest(self) -> str:
@@ -121,7 +113,7 @@ class Job(Question):
         return len(self.graph.nodes)
 
     @cached_property
-    def run(self) -> Run:
+    def run(self) -> CountedRun:
         """The model laid out on the graph, with nothing counted: copied, never counted with."""
         return MODELS[self.model](self.graph, self.theta, self.seed, self.settings)
 
@@ -241,6 +233,19 @@ def parts_of(worlds: Range, parts: int) -> list[Range]:
     cuts = np.unique(np.linspace(0, blocks, min(parts, blocks) + 1).astype(np.int64)) * LANES + first
     ends = np.minimum(cuts, last).tolist()
     return list(pairwise(ends))
+
+
+def shrinking(worlds: Range, workers: int) -> Iterator[Range]:
+    """Cut a range into parts that shrink, so that all workers, who take them in turn, are done together.
+
+    References:
+        Polychronopoulos, Kuck (1987), Guided self-scheduling, IEEE Transactions on Computers C-36.
+    """
+    first, last = checked_range(worlds)
+    while first < last:
+        blocks = -(-(last - first) // (2 * workers * LANES))
+        yield first, min(first + blocks * LANES, last)
+        first += blocks * LANES
 
 
 def checked_range(worlds: Range) -> Range:

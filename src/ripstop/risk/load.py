@@ -29,7 +29,8 @@ from ripstop.risk.itemload import (
 )
 from ripstop.risk.kernels.items import ItemOutcome, ItemState, make_play, run_worlds
 from ripstop.risk.kinds import takes
-from ripstop.risk.percolation import least_mass_above, whole_masses
+from ripstop.risk.layout import whole_masses
+from ripstop.risk.percolation import least_mass_above
 from ripstop.risk.report import RiskReport
 from ripstop.risk.settings import SETTINGS, Settings, check_seed, check_share, check_theta, check_trials
 

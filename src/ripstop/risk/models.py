@@ -3,60 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ripstop.risk.graph import Graph
 from ripstop.risk.kernels import overload, threshold
-from ripstop.risk.percolation import (
-    CountedRun,
-    PercolationRun,
-    adjacencies,
-    least_mass_above,
-    whole_masses,
-)
+from ripstop.risk.layout import adjacencies, whole_masses
+from ripstop.risk.percolation import PercolationRun, least_mass_above
+from ripstop.risk.runs import CountedRun
 from ripstop.risk.settings import Settings
 
 BLOCK = 64
 SPREAD = 0.1  # of a capacity, where settings say none
-
-
-class Run(Protocol):
-    """Worlds sampled so far under one model, and what they showed."""
-
-    @property
-    def trials(self) -> int:
-        """Worlds sampled so far."""
-        ...
-
-    @property
-    def hits(self) -> NDArray[np.int64]:
-        """Worlds in which each node's cascade exceeded theta."""
-        ...
-
-    @property
-    def mass(self) -> NDArray[np.int64]:
-        """The sum of the masses of each node's cascades; open where the mean share was not asked for."""
-        ...
-
-    @property
-    def expected_share(self) -> NDArray[np.float64] | None:
-        """Each node's mean share failed."""
-        ...
-
-    def extend(self, trials: int) -> None:
-        """Sample on until `trials` worlds are done; all but the last call ask for multiples of 64."""
-        ...
-
-    def fresh(self, first: int) -> Run:
-        """Give the same model on the same graph, nothing counted, that goes on from world `first`."""
-        ...
-
-    def add(self, hits: NDArray[np.int64], mass: NDArray[np.int64], worlds: int) -> None:
-        """Add what so many worlds showed that were counted elsewhere."""
-        ...
 
 
 class _PlayedRun(CountedRun):
@@ -91,11 +50,10 @@ class ThresholdRun(_PlayedRun):
         upto = (upto - before[node]) / np.maximum(into, 1.0)[node]
         self._picks = threshold.Picks(back.start, back.neighbour, upto, self.weights)
 
-    def extend(self, trials: int) -> None:
-        """Sample on until `trials` worlds are done."""
-        worlds = np.array([self.trials, trials], np.int64)
+    def sample(self, first: int, last: int) -> None:
+        """Count worlds `first` to `last` - 1."""
+        worlds = np.array([first, last], np.int64)
         threshold.run_worlds(self._picks, self._key, worlds, self.need, self.tally)
-        self.trials = trials
 
 
 class OverloadRun(_PlayedRun):
@@ -123,20 +81,19 @@ class OverloadRun(_PlayedRun):
         self._capacity = graph.quantities.get("capacity", (1.0 + settings.tolerance) * load)
         self._grid = overload.Grid(out.start, out.neighbour, graph.weight[out.edge], load, self.weights)
 
-    def extend(self, trials: int) -> None:
-        """Sample on until `trials` worlds are done, in blocks of 64 with a stream each."""
-        for first in range(self.trials, trials, BLOCK):
-            rng = np.random.Generator(np.random.SFC64(np.random.SeedSequence([self._seed, first // BLOCK])))
-            drawn = rng.standard_normal((BLOCK, len(self.weights)))[: trials - first]
+    def sample(self, first: int, last: int) -> None:
+        """Count worlds `first` to `last` - 1, in blocks of 64 with a stream each."""
+        for begin in range(first, last, BLOCK):
+            rng = np.random.Generator(np.random.SFC64(np.random.SeedSequence([self._seed, begin // BLOCK])))
+            drawn = rng.standard_normal((BLOCK, len(self.weights)))[: last - begin]
             capacity = np.maximum(self._capacity * (1.0 + self._spread * drawn), 0.0)
             rows = np.concatenate([capacity, capacity.min(axis=0, keepdims=True)])
             overload.run_worlds(
                 self._grid, overload.make_wave(len(self.weights)), rows, self.need, self.tally
             )
-        self.trials = trials
 
 
-MODELS: Mapping[str, Callable[[Graph, float, int, Settings], Run]] = {
+MODELS: Mapping[str, Callable[[Graph, float, int, Settings], CountedRun]] = {
     "percolation": PercolationRun,
     "threshold": ThresholdRun,
     "load": OverloadRun,

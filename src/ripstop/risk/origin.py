@@ -13,7 +13,8 @@ from ripstop.risk.kernels.origin import run_origin
 from ripstop.risk.kernels.shapes import Question, make_room
 from ripstop.risk.kernels.words import LANES
 from ripstop.risk.kinds import takes
-from ripstop.risk.percolation import least_mass_above, network_of
+from ripstop.risk.layout import network_of
+from ripstop.risk.percolation import least_mass_above
 from ripstop.risk.report import NodeRisk
 from ripstop.risk.settings import check_seed, check_share, check_theta, check_trials
 

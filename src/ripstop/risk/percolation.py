@@ -12,89 +12,23 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from copy import copy
-from dataclasses import dataclass
-from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import reverse_cuthill_mckee
 
-from ripstop.risk.errors import RiskInputError
 from ripstop.risk.graph import Graph
 from ripstop.risk.kernels import directed, undirected
-from ripstop.risk.kernels.layout import adjacency_both_ways, adjacency_of, by_source, thresholds_of
-from ripstop.risk.kernels.shapes import Adjacency, Network, Question, Room, Tally, make_room
+from ripstop.risk.kernels.shapes import Network, Question, Room, make_room
 from ripstop.risk.kernels.words import LANES
+from ripstop.risk.layout import Methods
+from ripstop.risk.runs import CountedRun, Counts
 from ripstop.risk.settings import Settings
 
-MASS_UNITS = 1 << 40
 DENSE = 1.0
 """Mean number of live edges a node, above which a flood from a pivot is tried at all."""
 
-FAR = 2048
-"""Nodes from which on neighbours are laid out near each other, so that they share cache lines."""
-
 WIDE = 8
 """Share of all mass, as a divisor, from which on a cascade has to weigh for sets of nodes to be bounded."""
-
-PIVOTS = 4
-"""Well-connected nodes that are tried first."""
-
-
-def network_of(graph: Graph, place: NDArray[np.int32] | None = None) -> Network:
-    """Lay a graph out for the kernels.
-
-    Args:
-        graph: the risk graph.
-        place: where each node is to stand, a permutation; as in the graph, if there is none.
-    """
-    source, target, mass = np.array(graph.source), np.array(graph.target), whole_masses(graph.consequence)
-    key = np.arange(len(source), dtype=np.int32)
-    if place is not None:
-        mass[place] = mass.copy()
-        source, target, key = by_source(source, target, place, graph.directed)
-    out, back = _both(len(graph.nodes), source, target, directed=graph.directed)
-    unit = bool((mass == 1).all())
-    total, heaviest = int(mass.sum()), int(mass.max(initial=0))
-    threshold = thresholds_of(np.array(graph.weight), key)
-    return Network(source, target, threshold, key, out, back, mass, graph.directed, unit, total, heaviest)
-
-
-def adjacencies(graph: Graph) -> tuple[Adjacency, Adjacency]:
-    """Give the edges by node, outwards and inwards; in an undirected graph both are the same."""
-    ends = np.array(graph.source), np.array(graph.target)
-    return _both(len(graph.nodes), *ends, directed=graph.directed)
-
-
-def _both(
-    n: int, source: NDArray[np.int32], target: NDArray[np.int32], *, directed: bool
-) -> tuple[Adjacency, Adjacency]:
-    if directed:
-        return adjacency_of(n, source, target), adjacency_of(n, target, source)
-    adjacency = adjacency_both_ways(n, source, target)
-    return adjacency, adjacency
-
-
-def whole_masses(consequence: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Give consequences as whole numbers in proportion: as they are if whole, else in 2**-40 of their sum.
-
-    Whole numbers add up to the same whatever the order, so neither threads nor methods change a result.
-
-    Raises:
-        RiskInputError: C0706, if nothing has any consequence.
-    """
-    if len(consequence) == 0:
-        return np.zeros(0, np.int64)
-    total = float(consequence.sum())
-    if not 0.0 < total < math.inf:
-        raise RiskInputError("the consequences add up to nothing, expected a positive sum", code="C0706")
-    if (consequence == consequence[0]).all():
-        return np.ones(len(consequence), np.int64)
-    if total <= MASS_UNITS and (consequence == np.floor(consequence)).all():
-        return consequence.astype(np.int64)
-    return np.rint(consequence / total * (MASS_UNITS - len(consequence))).astype(np.int64)
 
 
 def least_mass_above(theta: float, total: int) -> int:
@@ -122,77 +56,6 @@ def fewest_edges(network: Network, need: int, expected: float) -> int:
     return edges if edges > expected else 0
 
 
-def nearness_order(graph: Graph) -> NDArray[np.int32]:
-    """Give each node its place in an order in which neighbours stand near each other.
-
-    References:
-        Cuthill, McKee (1969), Reducing the bandwidth of sparse symmetric matrices, ACM National Conference.
-    """
-    n = len(graph.nodes)
-    both = adjacency_both_ways(n, np.array(graph.source), np.array(graph.target))
-    start, neighbour = both.start.astype(np.int32), both.neighbour.view(np.int32)
-    near = csr_array((np.ones(len(neighbour), np.int8), neighbour, start), shape=(n, n))
-    order = reverse_cuthill_mckee(near, symmetric_mode=True)
-    place = np.empty(n, np.int32)
-    place[order] = np.arange(n, dtype=np.int32)
-    return place
-
-
-class CountedRun:
-    """What sampled worlds showed so far; counts of other worlds of the same stream can be added."""
-
-    def __init__(self, nodes: int) -> None:
-        self.trials = 0
-        self.tally = empty_tally(nodes)
-
-    @property
-    def hits(self) -> NDArray[np.int64]:
-        """Worlds in which each node's cascade exceeded theta."""
-        return self.tally.hits
-
-    @property
-    def mass(self) -> NDArray[np.int64]:
-        """The sum of the masses of each node's cascades."""
-        return self.tally.mass
-
-    def fresh(self, first: int) -> Self:
-        """Give the same model on the same graph, nothing counted, that goes on from world `first`."""
-        other = copy(self)
-        other.trials = first
-        other.tally = empty_tally(len(self.tally.hits))
-        return other
-
-    def add(self, hits: NDArray[np.int64], mass: NDArray[np.int64], worlds: int) -> None:
-        """Add what so many worlds showed that were counted elsewhere."""
-        self.tally.hits[:] += hits
-        self.tally.mass[:] += mass
-        self.trials += worlds
-
-
-@dataclass(slots=True)
-class Methods:
-    """What is tried on 64 worlds at once before they are searched one by one; no answer depends on it.
-
-    All runs on one graph share it, so that one of them finds out for all.
-    """
-
-    flood: bool
-    bound: bool
-    judged: bool = False
-
-    @property
-    def known(self) -> bool:
-        """Whether there is nothing left to find out."""
-        return self.judged or not (self.flood or self.bound)
-
-    def judge(self, tally: Tally, worlds: int) -> None:
-        """Keep what settled most of the first worlds that it was tried on."""
-        flooded, bounded, left = tally.left.tolist()
-        self.flood = self.flood and 2 * flooded <= worlds
-        self.bound = self.bound and 2 * left <= bounded
-        self.judged = True
-
-
 _Rooms = tuple[Room, directed.Place, undirected.Forest]
 
 
@@ -200,25 +63,23 @@ class PercolationRun(CountedRun):
     """Worlds sampled so far on one graph, and what they showed; `extend` samples more of the same stream."""
 
     def __init__(self, graph: Graph, theta: float, seed: int, settings: Settings) -> None:
-        n = len(graph.nodes)
+        n, laid = len(graph.nodes), graph.laid
         super().__init__(n)
-        near = n >= FAR or (graph.directed and n > 0)
-        self._place = nearness_order(graph) if near else np.arange(n, dtype=np.int32)
-        self.network = network_of(graph, self._place if near else None)
-        self._graph = graph
+        self._place, self.network, self._pivots = laid.layout.place, laid.network, laid.pivots
         self._settings = settings
         self._total = self.network.total
         self._need = least_mass_above(theta, self._total) if n else 1
-        self._fewest = fewest_edges(self.network, self._need, float(graph.weight.sum()))
+        self._fewest = fewest_edges(self.network, self._need, laid.live)
         self._key = np.uint64(seed)
-        strength = np.bincount(graph.source, graph.weight, n) + np.bincount(graph.target, graph.weight, n)
-        self._pivots = self._place[_largest(strength, PIVOTS)]
         self._rooms: deque[_Rooms] = deque()  # of all runs on this network, each in use by one at a time
         inexact = not settings.expected
         single = self.network.heaviest < self._need
-        self.methods = Methods(
-            flood=inexact and single and float(graph.weight.sum()) > DENSE * n / 2,
-            bound=inexact and WIDE * self._need >= self._total,
+        self.methods = laid.methods.setdefault(
+            (self._need, inexact),
+            Methods(
+                flood=inexact and single and laid.live > DENSE * n / 2,
+                bound=inexact and WIDE * self._need >= self._total,
+            ),
         )
 
     @property
@@ -231,12 +92,12 @@ class PercolationRun(CountedRun):
         """The sum of the masses of each node's cascades; zeros where the mean share was not asked for."""
         return self.tally.mass[self._place] if self._settings.expected else self.tally.mass
 
-    def add(self, hits: NDArray[np.int64], mass: NDArray[np.int64], worlds: int) -> None:
-        """Add what so many worlds showed that were counted elsewhere."""
-        self.tally.hits[self._place] += hits
+    def add(self, counts: Counts) -> None:
+        """Add what worlds showed that were counted elsewhere."""
+        self.tally.hits[self._place] += counts.hits
         if self._settings.expected:
-            self.tally.mass[self._place] += mass
-        self.trials += worlds
+            self.tally.mass[self._place] += counts.mass
+        self.trials += counts.worlds
 
     @property
     def expected_share(self) -> NDArray[np.float64] | None:
@@ -245,26 +106,26 @@ class PercolationRun(CountedRun):
             return None
         return self.mass / (max(self.trials, 1) * max(self._total, 1))
 
-    def extend(self, trials: int) -> None:
-        """Sample until `trials` worlds are done; only the last call may ask for a broken block of 64."""
-        first, last = self.trials // LANES, math.ceil(trials / LANES)
-        if self._is_settled(trials):
+    def sample(self, first: int, last: int) -> None:
+        """Count worlds `first` to `last` - 1; `first` begins a block of 64."""
+        if self._is_settled(last - first):
             return
+        begin, end = first // LANES, math.ceil(last / LANES)
         if not self.methods.known:
-            self._run(first, first + 1, trials)
-            self.methods.judge(self.tally, min(LANES, trials - first * LANES))
-            first += 1
-        self._run(first, last, trials)
-        self.trials = trials
+            left = self.tally.left.copy()
+            self._run(begin, begin + 1, last)
+            begin += 1
+            if begin * LANES <= last:
+                self.methods.judge(self.tally.left - left)
+        self._run(begin, end, last)
 
-    def _is_settled(self, trials: int) -> bool:
-        """Answer without sampling where theta leaves no doubt."""
+    def _is_settled(self, worlds: int) -> bool:
+        """Count worlds without sampling, where theta leaves no doubt."""
         light = int(self.network.mass.min(initial=self._total)) < self._need <= self._total
         if self._settings.expected or light:
             return False
         if self._need <= self._total:
-            self.tally.hits[:] += trials - self.trials
-        self.trials = trials
+            self.tally.hits[:] += worlds
         return True
 
     def _question(self, trials: int) -> Question:
@@ -291,14 +152,3 @@ class PercolationRun(CountedRun):
         size = (n, edges) if self.network.directed else (0, 0)
         place = directed.make_place(*size, exact=self._settings.expected)
         return make_room(self.network), place, undirected.make_forest(0 if self.network.directed else n)
-
-
-def _largest(values: NDArray[Any], count: int) -> NDArray[np.intp]:
-    """Give the positions of the largest values, the largest first."""
-    among = np.argpartition(-values, min(count, len(values) - 1))[:count] if len(values) else np.arange(0)
-    return among[np.lexsort((among, -values[among]))]
-
-
-def empty_tally(n: int) -> Tally:
-    """Give a tally of nothing for n nodes."""
-    return Tally(np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(3, np.int64), np.zeros(1, np.uint64))

@@ -14,7 +14,8 @@ from ripstop.risk.intervals import clopper_pearson
 from ripstop.risk.kernels import splitting
 from ripstop.risk.kernels.shapes import Network, Words
 from ripstop.risk.kinds import takes
-from ripstop.risk.percolation import least_mass_above, network_of
+from ripstop.risk.layout import network_of
+from ripstop.risk.percolation import least_mass_above
 from ripstop.risk.settings import check_seed, check_theta, check_whole
 
 SURVIVING = 0.25  # share that should reach the next level; Garvels (2000) finds the optimum near e**-2, flat

@@ -24,7 +24,7 @@ import numpy as np
 from ripstop.risk.assessment import assess
 from ripstop.risk.errors import RiskInputError
 from ripstop.risk.graph import GRAPH, Graph
-from ripstop.risk.inputs import as_number, checked_row
+from ripstop.risk.inputs import as_number, checked_names
 from ripstop.risk.jobs import JOB, Job
 from ripstop.risk.kinds import FUNCTION, PAIRS, TRUTH, Kind, takes
 from ripstop.risk.report import RiskReport
@@ -130,7 +130,9 @@ class _Search:
     ) -> None:
         self._graph = graph
         self._ask = ask
-        names = graph.nodes if watched is None else checked_row("watched", watched)
+        names = (
+            graph.nodes if watched is None else checked_names(watched, "watched", code="C0716", once=False)
+        )
         self._watched = np.array([graph.index(node) for node in names], np.int64)
         self._known: dict[tuple[int, ...], RiskReport] = {}
         self.evaluations = 0
@@ -326,7 +328,7 @@ def isolate_each(nodes: Sequence[Hashable], cost: float = 1.0) -> tuple[GraphMit
     one = GraphMitigation(cost=cost)
     return tuple(
         replace(one, name=f"isolate {node}", isolated=frozenset({node}))
-        for node in checked_row("nodes", nodes)
+        for node in checked_names(nodes, code="C0716", once=False)
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ripstop.risk.errors import RiskInputError
 from ripstop.risk.graph import GRAPH, Graph
-from ripstop.risk.inputs import checked_row, is_row
+from ripstop.risk.inputs import checked_names, is_row
 from ripstop.risk.kinds import Kind, takes
 from ripstop.risk.settings import check_share
 
@@ -76,7 +76,10 @@ def shocks_by(
     Raises:
         RiskInputError: C0715, C0716.
     """
-    agents, places = checked_row("names", names), checked_row("groups", groups)
+    agents, places = (
+        checked_names(values, noun, code="C0716", once=False)
+        for noun, values in (("names", names), ("groups", groups))
+    )
     if len(agents) != len(places):
         raise RiskInputError(
             f"{len(agents)} agents and {len(places)} groups, expected one each", code="C0715"

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ripstop.risk.assessment import assess
 from ripstop.risk.errors import RiskInputError
 from ripstop.risk.graph import GRAPH, Graph
-from ripstop.risk.inputs import as_number, checked_row, is_row
+from ripstop.risk.inputs import as_number, checked_names, is_row
 from ripstop.risk.intervals import clopper_pearson
 from ripstop.risk.itemload import LOAD, MITIGATION, ItemLoad, LoadMitigation
 from ripstop.risk.kinds import Kind, takes
@@ -156,7 +156,8 @@ class GraphMitigation:
     def _shed(self, graph: Graph) -> dict[str, Floats]:
         around = np.ones(len(graph.source), np.bool_)
         if self.shed_around is not None:
-            near = _marked(graph, checked_row("shed_around", self.shed_around))
+            nodes = checked_names(self.shed_around, "shed_around", code="C0716", once=False)
+            near = _marked(graph, nodes)
             around = near[graph.source] | near[graph.target]
         for name in self.shed:
             if name not in graph.channels:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import (
     FIRST_COMPLETED,
@@ -23,8 +24,10 @@ from concurrent.futures import (
     ThreadPoolExecutor,
     wait,
 )
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import repeat
 from multiprocessing import get_context
 from typing import Protocol
 
@@ -34,7 +37,6 @@ from numpy.typing import NDArray
 from ripstop.core.errors import WireError
 from ripstop.risk.errors import RiskInputError
 from ripstop.risk.jobs import (
-    Counts,
     FlowJob,
     Job,
     Question,
@@ -43,15 +45,16 @@ from ripstop.risk.jobs import (
     job_of,
     packed,
     parts_of,
+    shrinking,
     unpacked,
 )
 from ripstop.risk.kinds import FUNCTION
-from ripstop.risk.models import Run
+from ripstop.risk.runs import Counts, Run
 from ripstop.risk.settings import check_whole
 
-SHARES = 4  # ranges for each worker, so that the quicker ones take more
-WORTH = 512  # worlds; threads lose more by handing over shorter ranges than by waiting for the last one
-HEAD = 4096  # bytes, at most, around an answer's columns
+SHARES = 4  # ranges for each process, so that the quicker ones take more
+HEAD = 4096  # bytes, at most, around an answer's columns by node
+COUNTED = ("hits", "mass", "before")
 COLUMNS = 16  # bytes of an answer for each node: two whole numbers
 
 
@@ -103,8 +106,8 @@ class Worker:
         """
         asked = unit_of(unit)
         counts = self._job(asked.job).count(asked.worlds)
-        head = {"job": asked.job, "first": counts.worlds[0], "last": counts.worlds[1]}
-        return zlib.compress(packed(head, {"hits": counts.hits, "mass": counts.mass}), 1)
+        head = {"job": asked.job, "first": asked.worlds[0], "last": asked.worlds[1]}
+        return zlib.compress(packed(head, {name: getattr(counts, name) for name in COUNTED}), 1)
 
     def _fetched(self, digest: str) -> Question:
         content = self._fetch(digest)
@@ -113,13 +116,13 @@ class Worker:
         return job_of(content)
 
 
-def counts_of(content: bytes, unit: Unit, nodes: int) -> Counts:
+def counts_of(content: bytes, unit: Unit, job: Question) -> Counts:
     """Read the answer to a unit; it is not unpacked further than the question's answers can be long.
 
     Raises:
         WireError: W1001, for bytes that are no answer, or one to another unit.
     """
-    unpacking, most = zlib.decompressobj(), HEAD + COLUMNS * nodes
+    unpacking, most = zlib.decompressobj(), HEAD + COLUMNS * job.size
     try:
         plain = unpacking.decompress(content, most)
     except zlib.error as error:
@@ -129,12 +132,19 @@ def counts_of(content: bytes, unit: Unit, nodes: int) -> Counts:
     head, columns = unpacked(plain, "answer")
     if head != {"job": unit.job, "first": unit.worlds[0], "last": unit.worlds[1]}:
         raise WireError("the answer is to another unit than was asked", code="W1001")
-    worlds = unit.worlds[1] - unit.worlds[0]
-    hits, mass = (columns.get(name, np.zeros(0)) for name in ("hits", "mass"))
-    sound = all(c.shape == (nodes,) and c.dtype == np.int64 and (c >= 0).all() for c in (hits, mass))
-    if not sound or (hits > worlds).any():
+    counts = Counts(
+        unit.worlds[1] - unit.worlds[0], *(columns.get(n, np.zeros(0, np.int64)) for n in COUNTED)
+    )
+    if not _can_be(counts, job):
         raise WireError("the answer's counts cannot be", code="W1001")
-    return Counts(unit.worlds, hits, mass)
+    return counts
+
+
+def _can_be(counts: Counts, job: Question) -> bool:
+    like = job.run
+    wanted = (counts.hits, like.hits), (counts.mass, like.mass), (counts.before, like.before)
+    sound = all(c.shape == w.shape and c.dtype == w.dtype and (c >= 0).all() for c, w in wanted)
+    return sound and all((worlds <= counts.worlds).all() for worlds in (counts.hits, counts.before[:1]))
 
 
 class Pool(Protocol):
@@ -157,9 +167,20 @@ class Threads:
             yield job.count(worlds)
             return
         _ = job.run  # laid out once, before threads ask for it
-        ranges = max(self._workers, min(SHARES * self._workers, (worlds[1] - worlds[0]) // WORTH))
+        ranges = deque(shrinking(worlds, self._workers))
         with ThreadPoolExecutor(self._workers) as pool:
-            yield from pool.map(job.count, parts_of(worlds, ranges))
+            try:
+                for part in [pool.submit(job.count_all, _taken(ranges)) for _ in range(self._workers)]:
+                    yield part.result()
+            finally:  # if one fails, the others stop
+                ranges.clear()
+
+
+def _taken(ranges: deque[Range]) -> Iterator[Range]:
+    """Take ranges off for as long as there are some; others take them, too."""
+    while ranges:
+        with suppress(IndexError):  # another thread took the last one
+            yield ranges.popleft()
 
 
 class Processes:
@@ -184,16 +205,12 @@ class Processes:
 
     def count(self, job: Question, worlds: Range) -> Iterator[Counts]:
         """Count with all processes."""
-        for hits, mass, part in self._pool.map(
-            _count_in_process,
-            *zip(*((job.content, part) for part in parts_of(worlds, SHARES * self._workers)), strict=True),
-        ):
-            yield Counts(part, hits, mass)
+        parts = parts_of(worlds, SHARES * self._workers)
+        yield from self._pool.map(_count_in_process, repeat(job.content), parts)
 
 
-def _count_in_process(content: bytes, worlds: Range) -> tuple[NDArray[np.int64], NDArray[np.int64], Range]:
-    counts = _job_in_process(content).count(worlds)
-    return counts.hits, counts.mass, counts.worlds
+def _count_in_process(content: bytes, worlds: Range) -> Counts:
+    return _job_in_process(content).count(worlds)
 
 
 @lru_cache(2)
@@ -242,7 +259,7 @@ class Queue:
             for future in done:
                 unit, attempt = waiting.pop(future)
                 try:
-                    answer = counts_of(future.result(), unit, job.size)
+                    answer = counts_of(future.result(), unit, job)
                 except Exception as error:  # whatever kept a worker from answering
                     if attempt == self._attempts:
                         first, last = unit.worlds
@@ -260,7 +277,7 @@ class SharedRun:
 
     def __init__(self, job: Question, pool: Pool) -> None:
         self._job, self._pool = job, pool
-        self._sum = job.run.fresh(0)
+        self._sum = job.run.fresh()
 
     @property
     def trials(self) -> int:
@@ -273,9 +290,9 @@ class SharedRun:
         return self._sum.hits
 
     @property
-    def mass(self) -> NDArray[np.int64]:
-        """The sum of each node's cascades' masses."""
-        return self._sum.mass
+    def before(self) -> NDArray[np.int64]:
+        """What happens before anything fails, as `Counts` has it."""
+        return self._sum.before
 
     @property
     def expected_share(self) -> NDArray[np.float64] | None:
@@ -286,20 +303,16 @@ class SharedRun:
         """Have worlds counted until `trials` are done."""
         if trials > self.trials:
             for counts in self._pool.count(self._job, (self.trials, trials)):
-                self._sum.add(counts.hits, counts.mass, counts.worlds[1] - counts.worlds[0])
+                self._sum.add(counts)
 
-    def fresh(self, first: int) -> Run:
-        """Give the same, with nothing counted, from world `first` on."""
-        return self._job.run.fresh(first)
-
-    def add(self, hits: NDArray[np.int64], mass: NDArray[np.int64], worlds: int) -> None:
-        """Add what so many worlds showed that were counted elsewhere."""
-        self._sum.add(hits, mass, worlds)
+    def fresh(self) -> Run:
+        """Give the same with nothing counted, to be counted here."""
+        return self._job.run.fresh()
 
 
 def start(job: Job | FlowJob) -> Run:
     """Begin a run, counted as the settings say: here, by threads, or by their pool."""
     how = job.settings
     if how.pool is None and how.workers == 1:
-        return job.run.fresh(0)
+        return job.run.fresh()
     return SharedRun(replace(job, settings=replace(how, pool=None)), how.pool or Threads(how.workers))

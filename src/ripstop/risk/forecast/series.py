@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ripstop.risk.errors import RiskInputError
-from ripstop.risk.inputs import as_array, as_number, as_numbers, checked_row, is_row
+from ripstop.risk.inputs import as_array, as_number, as_numbers, checked_names, is_row
 
 Floats = NDArray[np.float64]
 
@@ -76,7 +76,7 @@ def checked_series(names: Iterable[Hashable]) -> tuple[Hashable, ...]:
     Raises:
         RiskInputError: C0751.
     """
-    return checked_row("names", names, "C0751")
+    return checked_names(names, "names", code="C0751", once=False)
 
 
 def _checked(row: ArrayLike, place: int) -> Floats:

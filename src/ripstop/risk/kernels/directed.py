@@ -36,6 +36,7 @@ from ripstop.risk.kernels.words import (
     ONE,
     WORTH,
     ZERO,
+    bound_lanes,
     count_mass,
     draw_words,
     flood_one,
@@ -43,7 +44,6 @@ from ripstop.risk.kernels.words import (
     lanes_of,
     pass_along,
     promising_lanes,
-    settle_bounded,
     split_lanes,
 )
 
@@ -403,26 +403,35 @@ def flood_pivot(
 
 
 @kernel
+def flood_lanes(
+    network: Network, question: Question, room: Room, lanes: np.uint64, tally: Tally
+) -> np.uint64:
+    """Flood from pivots for as long as they settle lanes; give those left open."""
+    tally.left[2] += np.int64(popcount(lanes))
+    for i in range(len(question.pivots)):
+        asked = np.int64(popcount(lanes))
+        lanes = flood_pivot(network, question, room, lanes, (int(question.pivots[i]), tally))
+        if WORTH * np.int64(popcount(lanes)) > (WORTH - 1) * asked or lanes == ZERO:
+            break
+    tally.left[3] += np.int64(popcount(lanes))
+    return lanes
+
+
+@kernel
 def run_blocks(
     network: Network, question: Question, blocks: Counts, room: Room, place: Place, tally: Tally
 ) -> None:
     """Sample blocks `blocks[0]` to `blocks[1]` and add what is counted to `tally`."""
     for block in range(blocks[0], blocks[1]):
         left = lanes_of(block, question.trials)
+        asked = np.int64(popcount(left))
         draw_words(network, question.key, block, left, room)
-        if question.flood:
-            for i in range(len(question.pivots)):
-                asked = np.int64(popcount(left))
-                left = flood_pivot(network, question, room, left, (int(question.pivots[i]), tally))
-                if WORTH * np.int64(popcount(left)) > (WORTH - 1) * asked or left == ZERO:
-                    break
-        tally.left[0] += np.int64(popcount(left))
-        if not question.exact:
+        if question.bound:
+            left = bound_lanes(network, question, room, left, tally.left)
+        if question.flood and 2 * np.int64(popcount(left)) >= asked:
+            left = flood_lanes(network, question, room, left, tally)
+        if left != ZERO and not question.bound and not question.exact:
             left = promising_lanes(network, question, room, left)
-        if question.bound and left != ZERO:
-            tally.left[1] += np.int64(popcount(left))
-            left = settle_bounded(network, room, question.need, left)
-            tally.left[2] += np.int64(popcount(left))
         if left != ZERO:
             tally.open[0] = left
             settle_lanes(network, question, room, place, tally)

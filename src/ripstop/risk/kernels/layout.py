@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from ripstop.risk.kernels.jit import kernel
 from ripstop.risk.kernels.shapes import Adjacency, Counts, Indices, Unsigned, Words
 
+Floats = NDArray[np.float64]
+
 CERTAIN = np.uint64(0xFFFFFFFFFFFFFFFF)
 WHOLE = 18446744073709551616.0  # 2**64
 
@@ -79,7 +81,41 @@ def adjacency_both_ways(n: int, source: Indices, target: Indices) -> Adjacency:
 
 
 @kernel
-def thresholds_of(weight: NDArray[np.float64], key: Indices) -> Words:
+def nearness_order(near: Adjacency) -> Indices:
+    """Give each node its place in the order of a search in breadth: neighbours stand near each other."""
+    start, neighbour = near.start, near.neighbour
+    n = len(start) - 1
+    place, order = np.full(n, -1, np.int32), np.empty(n, np.int32)
+    found = 0
+    for origin in range(n):
+        if place[origin] < 0:
+            place[origin], order[found] = found, origin
+            passed, found = found, found + 1
+            while passed < found:
+                v = order[passed]
+                passed += 1
+                for i in range(start[v], start[v + 1]):
+                    u = neighbour[i]
+                    if place[u] < 0:
+                        place[u], order[found] = found, u
+                        found += 1
+    return place
+
+
+@kernel
+def strengths_of(
+    n: int, source: Indices, target: Indices, weight: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Give the sum of the weights that meet at each node."""
+    found = np.zeros(n)
+    for e in range(len(source)):
+        found[source[e]] += weight[e]
+        found[target[e]] += weight[e]
+    return found
+
+
+@kernel
+def thresholds_of(weight: Floats, key: Indices) -> Words:
     """Give the probability of each edge that `key` names times 2**64; all ones stand for certainty."""
     found = np.empty(len(key), np.uint64)
     for i in range(len(key)):

@@ -74,8 +74,8 @@ class Question(NamedTuple):
 class Tally(NamedTuple):
     """What is counted: by node, the worlds in which its cascade counts and the sum of its cascade's mass.
 
-    `left` counts the lanes that the floods could not settle, those on which sets were tried, and those that
-    are still open then; `open[0]` are those of the block at hand.
+    `left` counts the lanes on which sets were tried, those left open by that, those on which floods were
+    tried, and those left open by them; `open[0]` are those of the block at hand.
     """
 
     hits: Counts

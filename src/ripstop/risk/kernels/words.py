@@ -21,8 +21,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from ripstop.risk.kernels.jit import inlined, kernel, lowest_bit
-from ripstop.risk.kernels.shapes import GROUP, GROUP_BITS, Adjacency, Indices, Network, Question, Room, Words
+from ripstop.risk.kernels.jit import inlined, kernel, lowest_bit, popcount
+from ripstop.risk.kernels.shapes import (
+    GROUP,
+    GROUP_BITS,
+    Adjacency,
+    Counts,
+    Indices,
+    Network,
+    Question,
+    Room,
+    Words,
+)
 
 Drawn = tuple[np.uint64, np.uint64]
 
@@ -172,7 +182,7 @@ def settle_bounded(network: Network, room: Room, need: int, lanes: np.uint64) ->
     pass_along(network.out, room)
     part = max(n * need // (PARTS * max(network.total, 1)), 1)
     for first in range(0, n, part):
-        anew = ZERO
+        anew = ZERO if first > 0 else lanes
         for _ in range(2):
             for v in range(first, min(first + part, n)):
                 reach[v] |= lanes & ~settled[v]
@@ -262,6 +272,22 @@ def promising_lanes(network: Network, question: Question, room: Room, lanes: np.
             touched[network.source[e]] |= room.words[e]
     count_mass(touched, network, room)
     return lanes & heavy_lanes(room, question.need - network.heaviest)
+
+
+@kernel
+def bound_lanes(
+    network: Network, question: Question, room: Room, lanes: np.uint64, left: Counts
+) -> np.uint64:
+    """Give the lanes of `lanes` in which sets of nodes do not show that no cascade weighs `need`.
+
+    `left`: of the tally.
+    """
+    lanes = promising_lanes(network, question, room, lanes)
+    if lanes != ZERO:
+        left[0] += np.int64(popcount(lanes))
+        lanes = settle_bounded(network, room, question.need, lanes)
+        left[1] += np.int64(popcount(lanes))
+    return lanes
 
 
 @kernel
