@@ -397,6 +397,9 @@ static const char *lift(orders *self, slice data)
     cbor_text(&body);
     if (!is_whole || !cbor_is_done(&body)) { return "W0102"; }
     int at = find(self->saved.latches, self->saved.latch_count, id);
+    if (at < 0 && find(self->saved.lifted, self->saved.lifted_count, id) >= 0) {
+        return 0; /* what is gone already needs no more signatures */
+    }
     if (at < 0) { return "W0904"; }
     self->next = self->saved;
     orders_latch *latch = &self->next.latches[at];
