@@ -1,9 +1,10 @@
 """Grids whose machines swing, as ANDES has them: their eigenvalues, and the telemetry of a simulation.
 
 `classical` machines are a voltage behind a reactance each, with damping; `two-axis` ones have windings and
-nothing that controls them; of both the network is a case of ANDES's. `full` is the case as shipped, with
-exciters, governors and stabilisers. Loads wander (Ornstein-Uhlenbeck, 1 %, 2 s), and nobody measures them;
-the dispatch of machines without governors changes by 1 % every second, which is measured. A machine reports
+nothing that controls them, so that their loads are impedances; of both the network is a case of ANDES's.
+`full` is the case as shipped, with exciters, governors and stabilisers. Loads wander (Ornstein-Uhlenbeck,
+1 %, 2 s), and nobody measures them; the dispatch of machines without governors changes by 1 % every second,
+which is measured. A machine reports
 speed, rotor angle and mechanical power with noise (2 mHz, 1 mrad, .15 % of its power), 30 times a second with
 a jitter of 5 ms, each machine at times of its own; one reading in twenty is lost.
 
@@ -24,6 +25,8 @@ from ripstop.risk import Mode, Telemetry
 
 Floats = NDArray[np.float64]
 STEP_S = 1 / 30
+TOLERANCE = 1e-10  # of a step; at 1e-6 the simulation damped swings of mHz by half again
+FOLLOWING = 2.0  # p.u. of a two-axis machine's rating: how much less its loads draw as frequency falls
 UNEQUAL = (1.2, 0.8, 0.6, 1.4)  # dampings of machines against each other
 RESTORED_S = 2.0  # how long a load remembers
 NOISE = (0.002, 0.001)  # Hz, rad
@@ -62,9 +65,11 @@ class Grid:
             _add_machines(system, self)
         if system.Toggle.n:
             system.Toggle.u.v[:] = 0
+        is_impedance = float(self.kind == "two-axis")
         for name in ("p", "q"):
-            setattr(system.PQ.config, f"{name}2{name}", 1.0)
-            setattr(system.PQ.config, f"{name}2z", 0.0)
+            setattr(system.PQ.config, f"{name}2{name}", 1.0 - is_impedance)
+            setattr(system.PQ.config, f"{name}2z", is_impedance)
+        system.PFlow.config.tol = TOLERANCE
         system.PFlow.run()
         return system
 
@@ -132,7 +137,11 @@ def _add_machines(system: Any, grid: Grid) -> None:
             inner = {"xd2": 0.9 * at["xd1"], "xq2": 0.9 * at["xd1"], "xl": 0.5 * at["xd1"]}
             system.add(
                 "GENROU",
-                at | inner | {name: given[name][i] for name in WINDINGS} | {"Td20": 0.03, "Tq20": 0.05},
+                at
+                | inner
+                | {"D": FOLLOWING}
+                | {name: given[name][i] for name in WINDINGS}
+                | {"Td20": 0.03, "Tq20": 0.05},
             )
     system.setup()
 
@@ -142,10 +151,11 @@ def simulated(grid: Grid, seconds: float, seed: int) -> tuple[Floats, ...]:
     system, rng = grid.load(), np.random.default_rng(seed)
     machines = _machines(system)
     system.TDS.config.update(tf=seconds, tstep=STEP_S, fixt=1, shrinkt=0, no_tqdm=1, criteria=0, save_every=0)
-    system.TDS.config.tol = 1e-6
+    system.TDS.config.tol = TOLERANCE
     system.TDS.init()
-    active, reactive = np.array(system.PQ.Ppf.v), np.array(system.PQ.Qpf.v)
-    dispatch, load, rows, last = np.array(machines.tm0.v), np.zeros(len(active)), [], -1.0
+    names = ("Req", "Xeq") if grid.kind == "two-axis" else ("Ppf", "Qpf")
+    drawn = [(getattr(system.PQ, name).v, np.array(getattr(system.PQ, name).v)) for name in names]
+    dispatch, load, rows, last = np.array(machines.tm0.v), np.zeros(system.PQ.n), [], -1.0
     kept = np.exp(-STEP_S / RESTORED_S)
 
     def move(now: float, _: object) -> None:
@@ -155,7 +165,8 @@ def simulated(grid: Grid, seconds: float, seed: int) -> tuple[Floats, ...]:
             return
         rows.append((now, *machines.tm.v, *(60.0 * machines.omega.v), *machines.delta.v))
         load = kept * load + rng.normal(0.0, 0.01 * np.sqrt(1 - kept**2), len(load))
-        system.PQ.Ppf.v[:], system.PQ.Qpf.v[:] = active * (1 + load), reactive * (1 + load)
+        for now_drawn, usual in drawn:
+            now_drawn[:] = usual * (1 + load)
         if grid.kind != "full" and int(now) != int(last):
             machines.tm0.v[:] = dispatch * (1 + rng.normal(0.0, 0.01, len(dispatch)))
         last = now

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.linalg import expm
 
 from ripstop.risk import MarginTrigger, Mode, SwingModel, Telemetry, identify, margin, swing_model
-from ripstop.risk.subspace import measured_swings
+from ripstop.risk.subspace import Swings, measured_swings
 from ripstop.risk.swing import assemble
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
@@ -91,19 +91,31 @@ def test_a_damping_that_nothing_tells_is_told_as_not_known() -> None:
     assert report.to_json()["damping"] is None
     assert MarginTrigger().is_active(report, was_active=False)
     # What hardly correlates is believed: the interval holds.
-    assert margin(replace(found, correlation=0.2), DIRECTION, draws=20).modes()
+    assert margin(replace(found, correlation=0.1), DIRECTION, draws=20).modes()
+    assert not margin(replace(found, correlation=0.18), DIRECTION, draws=20).modes()
 
 
-def test_injections_that_explain_nothing_are_told() -> None:
+def swings_of(telemetry: Telemetry, power: NDArray[np.float64]) -> Swings | None:
+    speed = 2 * np.pi * (np.asarray(telemetry.frequency_hz) - 50.0)
+    return measured_swings(STEP_S, speed, power, np.zeros(4, np.int32))
+
+
+def test_the_interval_holds_where_no_injection_tells_what_moves_the_machines() -> None:
+    whole, least = wandering(1), min(mode.damping for mode in margin(AREAS).modes())
+    shuffled = np.random.default_rng(0).permutation(np.asarray(whole.power))
+    found = swings_of(whole, shuffled)
+    assert found is not None
+    low, high = found.between(0.95)
+    assert low <= least <= high
+
+
+def test_what_all_machines_do_together_is_no_swing() -> None:
     whole = wandering(1)
-    speed = 2 * np.pi * (np.asarray(whole.frequency_hz) - 50.0)
-    power = np.asarray(whole.power)
-    shuffled = np.random.default_rng(0).permutation(power)
-    known, blind = (measured_swings(STEP_S, speed, given, 3) for given in (power, shuffled))
-    assert known is not None and blind is not None
-    assert blind.driven < 0.2 < known.driven
-    assert "what moves them is not measured" in blind.notes[0]
-    assert replace(known, driven=0.6).notes == []
+    drift = 2.0 * np.sin(np.arange(len(np.asarray(whole.t_s))) / 500.0)[:, None]
+    drifting = replace(whole, frequency_hz=np.asarray(whole.frequency_hz) + drift)
+    one, two = (swings_of(each, np.asarray(whole.power)) for each in (whole, drifting))
+    assert one is not None and two is not None
+    assert np.abs(two.poles / one.poles - 1.0).max() < 1e-6  # rounding of 2 Hz against mHz
 
 
 def test_what_hardly_swings_is_not_told_as_a_swing(monkeypatch: pytest.MonkeyPatch) -> None:

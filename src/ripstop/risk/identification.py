@@ -3,10 +3,9 @@
 Theory of operation. The model, discretised exactly (the injections run linearly between samples), predicts
 each sample from the one before; inertia, damping, stiffnesses and a constant offset a bus are fitted to the
 prediction errors of speeds (machines) and angles (loads): close to maximum likelihood where what is not
-measured is a white disturbance of power. Noise of the meters and disturbances that last (a load that nobody
-measures) are not in the model: they bias the estimate and make successive errors correlate, which is tested.
-Then the swings are measured without this model (`subspace`). What no injection has excited cannot be told:
-then the Jacobian is singular.
+measured is a white disturbance of power. Noise of meters and disturbances that last bias the estimate and
+make successive errors correlate, which is tested: then the swings are measured without this model
+(`subspace`). What no injection has excited cannot be told: then the Jacobian is singular.
 
 References:
     Ljung (1999), System Identification, 2nd ed., 7.2 and 9.4 (prediction errors, covariance).
@@ -38,7 +37,7 @@ SINGULAR = 1e-7  # smallest singular value of the Jacobian with columns of lengt
 FAR = 1e9  # rad, rad / s; a prediction error is no larger
 FEWEST = 5  # samples for each unknown of a bus
 FASTEST = 20.0  # per step; beyond it nothing is left to see, and squares must stay finite
-BELIEVED = 0.25  # correlation of errors up to which intervals hold; at .4 they miss, the damping threefold
+BELIEVED = 0.1  # correlation of errors up to which intervals hold; at .18 and .23 they missed ANDES's damping
 LARGEST = 50.0  # bounds an exponent, so that a step of the search cannot overflow
 
 
@@ -94,7 +93,7 @@ class Identified:
     @property
     def is_believable(self) -> bool:
         """Whether what the model itself says of damping can be believed."""
-        return self.swings is None and abs(self.correlation) <= BELIEVED
+        return self.swings is None and abs(self.correlation) <= max(BELIEVED, _by_chance(self._fit.errors))
 
     def draw(self, count: int, *, rng: np.random.Generator) -> list[SwingModel | None]:
         """Draw models from the estimate's distribution; None where a draw has no operating point."""
@@ -281,8 +280,7 @@ def identify(
         dict(zip(names, problem.read(fit.estimate + side * half)[:3], strict=True)) for side in (-1.0, 1.0)
     )
     correlation = _correlation(fit.errors)
-    # Under whiteness a correlation deviates by 1 / sqrt(samples) (Bartlett).
-    is_doubtful = abs(correlation) > 4.0 / np.sqrt(len(fit.errors))
+    is_doubtful = abs(correlation) > _by_chance(fit.errors)
     swings = _swings(problem, model) if is_doubtful else None
     notes = _notes(problem, fit, half, correlation if is_doubtful else 0.0, swings)
     k = problem.read(fit.estimate)[2]
@@ -291,8 +289,9 @@ def identify(
 
 def _swings(problem: _Problem, model: SwingModel) -> Swings | None:
     heavy = problem.machine
-    count = int(heavy.sum()) - len(np.unique(model.islands[heavy]))
-    return measured_swings(problem.step_s, problem.speed[:, heavy], problem.power, count)
+    angle = problem.angle[:, heavy] if problem.has_angles else None
+    speed, islands = problem.speed[:, heavy], model.islands[heavy]
+    return measured_swings(problem.step_s, speed, problem.power, islands, angle)
 
 
 def _problem(telemetry: Telemetry, ends: ArrayLike | None, machines: ArrayLike | None) -> _Problem:
@@ -376,6 +375,11 @@ def _root(problem: _Problem, jacobian: Floats, errors: Floats) -> Floats:
     return np.asarray(np.sqrt(variance) * (turn.T / size) / length[:, None])
 
 
+def _by_chance(errors: Floats) -> float:
+    """Give what white errors correlate by at most: four deviations (Bartlett)."""
+    return 4.0 / math.sqrt(len(errors))
+
+
 def _correlation(errors: Floats) -> float:
     """Give the correlation of successive errors, of the bus where it is farthest from 0."""
     errors = errors - errors.mean(axis=0)
@@ -399,8 +403,6 @@ def _notes(
             f"successive errors of the model correlate by {correlation:.2f}: the meters are noisy, or loads "
             f"that nobody measures change, and {rest}"
         )
-    if swings is not None:
-        notes += swings.notes
     _, m, lines = problem.sizes
     named = problem.names()
     n = len(problem.machine)
