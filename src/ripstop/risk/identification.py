@@ -217,9 +217,9 @@ class _Problem:
         try:
             at = self.angle.mean(axis=0) if self.has_angles else plain.solve_tangents(plain.balanced_power())
         except RiskInputError:  # off balance, and nothing in the island is damped
-            at = None
-        across = None if at is None else np.cos(at[plain.source] - at[plain.target])
-        if at is None or across is None or (across <= 0).any():
+            return None
+        across = np.cos(at[plain.source] - at[plain.target])
+        if (across <= 0).any():
             return None
         strong = replace(plain, stiffness=stiff / across, buses=self.buses).at(at)
         return replace(strong, reserve=like.reserve) if like is not None else strong
