@@ -218,8 +218,7 @@ class _Problem:
             at = self.angle.mean(axis=0) if self.has_angles else plain.solve_tangents(plain.balanced_power())
         except RiskInputError:  # off balance, and nothing in the island is damped
             return None
-        across = np.zeros(1) if at is None else np.cos(at[plain.source] - at[plain.target])
-        if at is None or (across <= 0).any():
+        if at is None or ((across := np.cos(at[plain.source] - at[plain.target])) <= 0).any():
             return None
         strong = replace(plain, stiffness=stiff / across, buses=self.buses).at(at)
         return replace(strong, reserve=like.reserve) if like is not None else strong
