@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from any_programs import AnyPrograms
+from any_programs import VOCABULARY, AnyPrograms
 from edge_programs import generator
 from ripstop.backends import compile as compile_policies
 from ripstop.policy import JsonLogicError, PolicyRejectedError, apply, load, make_bundle, reference
@@ -20,25 +20,6 @@ from ripstop.policy.show import show
 from ripstop.policy.text_printer import text_of
 from ripstop.policy.text_rules import parse_rule
 
-VOCABULARY = {
-    "name": "any",
-    "signals": {
-        "a": {"type": "number", "range": [-10, 10], "max_age_s": 5},
-        "b": {"type": "number"},
-        "c": {"type": "number", "range": [0, None]},
-        "flag": {"type": "boolean"},
-        "mode": {"type": "string", "values": ["idle", "busy"]},
-        "name": {"type": "string"},
-        "since": {"type": "timestamp"},
-        "near": {
-            "type": "list",
-            "size": 3,
-            "fields": {"load": {"type": "number", "range": [0, 1]}, "up": {"type": "boolean"}},
-        },
-    },
-    "actions": {"go": {"parameters": {"p": {"type": "number", "range": [0, 100]}}}, "land": {}},
-    "failsafe": ["land"],
-}
 RULES = 60_000 if os.environ.get("HYPOTHESIS_PROFILE") == "soak" else 1_500
 SEEDS = 8
 
