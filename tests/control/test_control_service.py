@@ -104,6 +104,10 @@ class Crew:
         driver = self.drivers[name]
         driver.perform(self.nodes[name].observe({"battery_percent": percent}, driver.now()))
 
+    def decide(self, name):
+        driver = self.drivers[name]
+        driver.perform(self.nodes[name].request("accept_task", {}, driver.now())[1])
+
     async def close(self):
         await asyncio.gather(*(driver.close() for driver in self.drivers.values()))
 
@@ -326,8 +330,11 @@ def test_the_files_of_a_record_are_bound_to_one_another_while_it_grows_and_over_
         return {read.checkpoint for read in receipts(audit)}
 
     async def scenario():
-        async with running(tmp_path, checkpoint_s=0.2):
-            await until(lambda: len(cited()) > 2)
+        async with running(tmp_path, checkpoint_s=0.2) as (_, crew):
+            async with asyncio.timeout(30.0):
+                while len(cited()) <= 2:
+                    crew.decide("d000")
+                    await asyncio.sleep(0.25)
             assert [str(finding) for finding in verify_run(tmp_path / "data").findings] == []
         first = verify_run(tmp_path / "data")
         assert (first.findings, first.notes) == ([], [])
