@@ -114,8 +114,8 @@ def judge(telemetry: Telemetry, truth: list[Mode], tally: Tally) -> None:
 def beginning(whole: Telemetry, seconds: float) -> Telemetry:
     """Give the first part of a record."""
     kept = int((np.asarray(whole.t_s) < seconds).sum())
-    parts = {each.name: np.asarray(getattr(whole, each.name))[:kept] for each in fields(whole)}
-    return Telemetry(**parts)
+    measured = ("t_s", "power", "frequency_hz", "angle_rad")
+    return replace(whole, **{name: np.asarray(getattr(whole, name))[:kept] for name in measured})
 
 
 def main() -> None:
