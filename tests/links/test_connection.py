@@ -260,6 +260,7 @@ def test_messages_come_between_connected_and_disconnected_only(tmp_path: Path) -
     on_server(tmp_path, body)
 
 
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # of lines that nats-py forgets: see below
 @pytest.mark.parametrize(
     "first",
     [
