@@ -6,20 +6,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ripstop.risk.kernels.jit import inlined, kernel, popcount
+from ripstop.risk.kernels.floods import settle_together
+from ripstop.risk.kernels.jit import inlined, kernel
 from ripstop.risk.kernels.shapes import Counts, Indices, Network, Question, Room, Tally, Unsigned
 from ripstop.risk.kernels.words import (
     LANES,
     ONE,
-    WORTH,
     ZERO,
-    bound_lanes,
-    count_mass,
-    draw_words,
-    flood_one,
-    heavy_lanes,
-    lanes_of,
-    promising_lanes,
     split_lanes,
 )
 
@@ -94,61 +87,11 @@ def join_lanes(network: Network, question: Question, room: Room, forest: Forest,
 
 
 @kernel
-def flood_pivot(
-    network: Network, question: Question, room: Room, lanes: np.uint64, place: tuple[int, Tally]
-) -> np.uint64:
-    """Settle the lanes that one pivot's component alone decides; give those left open.
-
-    Where what lies outside the pivot's component is too light to count, every node is settled. In the other
-    lanes a component that counts is settled and its edges are taken out of the words. `place`: the pivot,
-    and the tally.
-    """
-    pivot, tally = place
-    reach = room.reach
-    flood_one(network.out, room, pivot, lanes, reach)
-    count_mass(reach, network, room)
-    counted = lanes & heavy_lanes(room, question.need)
-    if counted == ZERO:
-        return lanes
-    left = lanes & ~heavy_lanes(room, network.total - question.need + 1)
-    for v in range(len(reach)):
-        tally.hits[v] += np.int64(popcount(reach[v] & counted))
-    if left != ZERO:
-        for e in range(len(room.words)):
-            room.words[e] &= left & ~(reach[network.source[e]] & counted)
-    return left
-
-
-@kernel
-def flood_lanes(
-    network: Network, question: Question, room: Room, lanes: np.uint64, tally: Tally
-) -> np.uint64:
-    """Flood from pivots for as long as they settle lanes; give those left open."""
-    tally.left[2] += np.int64(popcount(lanes))
-    for i in range(len(question.pivots)):
-        asked = np.int64(popcount(lanes))
-        lanes = flood_pivot(network, question, room, lanes, (int(question.pivots[i]), tally))
-        if WORTH * np.int64(popcount(lanes)) > (WORTH - 1) * asked or lanes == ZERO:
-            break
-    tally.left[3] += np.int64(popcount(lanes))
-    return lanes
-
-
-@kernel
 def run_blocks(
     network: Network, question: Question, blocks: Counts, room: Room, forest: Forest, tally: Tally
 ) -> None:
     """Sample blocks `blocks[0]` to `blocks[1]` and add what is counted to `tally`."""
     for block in range(blocks[0], blocks[1]):
-        left = lanes_of(block, question.trials)
-        asked = np.int64(popcount(left))
-        draw_words(network, question.key, block, left, room)
-        if question.bound:
-            left = bound_lanes(network, question, room, left, tally.left)
-        if question.flood and 2 * np.int64(popcount(left)) >= asked:
-            left = flood_lanes(network, question, room, left, tally)
-        if left != ZERO and not question.bound and not question.exact:
-            left = promising_lanes(network, question, room, left)
-        if left != ZERO:
-            tally.open[0] = left
+        tally.open[0] = settle_together(network, question, block, room, tally)
+        if tally.open[0] != ZERO:
             join_lanes(network, question, room, forest, tally)
