@@ -8,29 +8,6 @@ import random
 from ripstop.core.canonical import Json
 from ripstop.policy.operators import ALIASES, OPERATORS
 
-VOCABULARY: dict[str, Json] = {
-    "name": "test",
-    "signals": {
-        "a": {"type": "number", "range": [-10, 10], "max_age_s": 5},
-        "b": {"type": "number"},
-        "c": {"type": "number", "range": [0, None]},
-        "flag": {"type": "boolean"},
-        "mode": {"type": "string", "values": ["idle", "busy"]},
-        "name": {"type": "string"},
-        "since": {"type": "timestamp"},
-        "near": {
-            "type": "list",
-            "size": 3,
-            "fields": {"load": {"type": "number", "range": [0, 1]}, "up": {"type": "boolean"}},
-        },
-    },
-    "actions": {
-        "go": {"parameters": {"p": {"type": "number", "range": [0, 100]}, "q": {"type": "number"}}},
-        "stop": {"parameters": {"p": {"type": "number"}}},
-        "land": {},
-    },
-    "failsafe": ["stop", "land"],
-}
 NAMES = ["a", "b", "c", "p", "flag", "mode", "name", "since", "near", "now", "zz"]
 PATHS = [*NAMES, "near.0.load", "near.1", "", "accumulator", "current", "load", "a.b", 1, None]
 STEPS: list[Json] = [

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from any_programs import VOCABULARY, AnyPrograms
-from edge_programs import generator
+from any_programs import AnyPrograms
+from edge_programs import VOCABULARY, generator
 from ripstop.backends import compile as compile_policies
 from ripstop.policy import JsonLogicError, PolicyRejectedError, apply, load, make_bundle, reference
 from ripstop.policy.bounds import bounds
@@ -26,7 +26,7 @@ SEEDS = 8
 
 def document(rule, rng):
     unknown = rng.choice(["deny", "allow", {"last_valid": {"max_age_s": 3}}])
-    rest = {"vocabulary": VOCABULARY, "guards": ["go"], "on_unknown": unknown}
+    rest = {"vocabulary": VOCABULARY.to_json(), "guards": ["go"], "on_unknown": unknown}
     return {"ripstop": 1, "id": "x", **rest, "rule": rule}
 
 

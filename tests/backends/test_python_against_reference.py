@@ -5,12 +5,35 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from any_programs import VOCABULARY as WORDS
 from ripstop.backends import compile as compile_policies
 from ripstop.policy import PolicyRejectedError, load, make_bundle, reference
 from ripstop.policy.loader import load_vocabulary
 
-VOCABULARY = load_vocabulary(WORDS)
+VOCABULARY = load_vocabulary(
+    {
+        "name": "test",
+        "signals": {
+            "a": {"type": "number", "range": [-10, 10], "max_age_s": 5},
+            "b": {"type": "number"},
+            "c": {"type": "number", "range": [0, None]},
+            "flag": {"type": "boolean"},
+            "mode": {"type": "string", "values": ["idle", "busy"]},
+            "name": {"type": "string"},
+            "since": {"type": "timestamp"},
+            "near": {
+                "type": "list",
+                "size": 3,
+                "fields": {"load": {"type": "number", "range": [0, 1]}, "up": {"type": "boolean"}},
+            },
+        },
+        "actions": {
+            "go": {"parameters": {"p": {"type": "number", "range": [0, 100]}, "q": {"type": "number"}}},
+            "stop": {"parameters": {"p": {"type": "number"}}},
+            "land": {},
+        },
+        "failsafe": ["stop", "land"],
+    }
+)
 
 literals = st.sampled_from([0, 1, -1, 2, 0.5, 3.25, 10, -10, 100, 1e9, 2**53])
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -172,13 +174,10 @@ def run_key(args: argparse.Namespace) -> int:
     signer = Ed25519Signer(seed, role)
     private = args.folder / f"{check_id(args.name)}.key"
     public = args.folder / f"{role.value}-{args.name}.pub"
-    try:
+    with _writing(private):
         args.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_once(private, f"{seed.hex()}\n".encode(), PRIVATE)
         write_once(public, f"{signer.public.hex()}\n".encode())
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise ConfigurationError(f"`{private}` cannot be written: {reason}", code="C0245") from error
     told = {
         "private": str(private), "public": str(public), "role": role.value, "key_id": signer.key_id.hex(),
     }  # fmt: skip
@@ -188,6 +187,15 @@ def run_key(args: argparse.Namespace) -> int:
         print(f"{private} signs as {role.value}, key {signer.key_id.hex()}: keep it to yourself")
         print(f"{public} goes into `keys/` of the ground's data folder; then start `ripstop up` anew")
     return 0
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise ConfigurationError(f"`{path}` cannot be written: {reason}", code="C0245") from error
 
 
 def run_sign(args: argparse.Namespace) -> int:
@@ -247,11 +255,8 @@ def _signed(args: argparse.Namespace, token: bytes) -> int:
 
     said, text = read_token(token), to_text(token)
     if args.to is not None:
-        try:
+        with _writing(args.to):
             args.to.write_text(f"{text}\n")
-        except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise ConfigurationError(f"`{args.to}` cannot be written: {reason}", code="C0245") from error
     told: dict[str, object] = {**_told(said), "token": text}
     if not args.json:
         print(_line(said))

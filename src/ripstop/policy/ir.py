@@ -11,7 +11,7 @@ value of an enclosing iterator: how far to climb, then a path), `estimate` (a re
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import field
 from typing import TypeAlias
 
@@ -146,11 +146,14 @@ def _steps(expr: Expr, depth: int) -> list[Json]:
     if expr.op == "element":
         level, *steps = expr.path
     else:
-        level, steps = 2 * depth, ["now"] if expr.op == "now" else [*expr.path]
+        level, steps = 2 * depth, [*_path(expr)]
     return [[level], *steps] if level else [*steps]
 
 
 def _name(expr: Expr) -> str:
-    if expr.op == "now":
-        return "now"
-    return ".".join(map(str, expr.path[1:] if expr.op == "element" else expr.path))
+    return ".".join(map(str, expr.path[1:] if expr.op == "element" else _path(expr)))
+
+
+def _path(expr: Expr) -> Sequence[str | int]:
+    """Give the path of what is read in the outermost scope; the clock has a name alone."""
+    return ("now",) if expr.op == "now" else expr.path
